@@ -1,0 +1,52 @@
+# Everything starts with one command: `make demo` or `make test` on a machine that has git, make and python3.
+# Where they must be installed first (R, the virtual environment), `make setup` says what it does: ivbridge/setup_r.py.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-slow test-bare lint docs clean
+
+# The first Python that is new enough; `make PYTHON=/path/to/python3.12 setup` overrides the choice.
+NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	command -v $$p >/dev/null 2>&1 && $$p -c '$(NEW_ENOUGH)' 2>/dev/null && echo $$p && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile
+
+help:
+	@echo "make setup      install R (where it is missing) and make .venv/ in this checkout; quick when nothing is to do"
+	@echo "make demo       setup, then the cigarette-demand model through R and Python, with a verdict and a report"
+	@echo "make test       setup, then every test that takes seconds, ruff and mypy included"
+	@echo "make test-slow  setup, then the slow tests"
+	@echo "make test-bare  make demo and make test in a fresh Debian root (needs root and debootstrap)"
+	@echo "make lint       setup, then ruff and mypy"
+	@echo "make docs       setup, then the documentation site in site/"
+	@echo "make clean      remove caches, builds and .venv/"
+
+setup:
+	@test -n "$(PYTHON)" || { echo "ivbridge needs Python 3.11 or newer; found: $$(python3 --version 2>&1)." \
+	  "On Ubuntu 22.04: sudo apt-get install python3.11 python3.11-venv. Then run make again."; exit 1; }
+	@$(PYTHON) -B -m ivbridge.setup_r --checkout .
+
+demo: setup
+	@$(BIN)/ivbridge demo
+
+test: setup
+	@$(PYTEST) -m "not slow"
+
+test-slow: setup
+	@$(PYTEST) -m slow
+
+test-bare:
+	@tests/bare_root.sh
+
+lint: setup
+	@$(BIN)/ruff check . && $(BIN)/mypy
+
+docs: setup
+	@$(PYTHON) -B -m ivbridge.setup_r --checkout . --extra docs
+	@$(BIN)/python -m mkdocs build --strict
+
+clean:
+	rm -rf $(VENV) build dist site .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
