@@ -1,0 +1,147 @@
+"""Which R there is: where it lies, its version, its packages, and which rpy2 goes with it.
+
+Standard library only, because ``make setup`` runs this before any environment exists.
+
+The version of rpy2 follows from the version of R: rpy2-rinterface 3.6.6 and later call functions that R has only
+since 4.5, so with an older R they install without complaint and then cannot be imported.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ivbridge.errors import RNotAvailableError
+
+__all__ = [
+    "R_MINIMUM",
+    "R_PACKAGES",
+    "RFound",
+    "find_r",
+    "output_of",
+    "probe_r",
+    "rpy2_fits",
+    "rpy2_requirement",
+    "version_tuple",
+]
+
+#: R packages that the R engine loads, with the lowest version that has every function it calls.
+R_PACKAGES = {"AER": "1.2-9", "sandwich": "3.0-0", "lmtest": "0.9-38", "car": "3.0-10", "jsonlite": "1.7"}
+R_MINIMUM = (4, 0)
+RPY2_BEFORE_R45 = ("rpy2-rinterface==3.6.5", "rpy2-robjects==3.6.6")
+RPY2_SINCE_R45 = ("rpy2-rinterface>=3.6.6", "rpy2-robjects>=3.6.6")
+
+_PROBE = """
+say <- function(...) cat(..., "\\n", sep = "\\t")
+say("home", R.home()); say("version", as.character(getRversion()))
+say("blas", tryCatch(extSoftVersion()[["BLAS"]], error = function(e) "unknown"))
+say("attached", sub("^package:", "", grep("^package:", search(), value = TRUE)))
+for (p in commandArgs(TRUE)) say("package", p, suppressWarnings(utils::packageDescription(p, fields = "Version")))
+"""
+_QUIET_R = {"R_PROFILE_USER": os.devnull, "R_ENVIRON_USER": os.devnull}
+
+
+@dataclass(frozen=True)
+class RFound:
+    """An R installation as ``Rscript --vanilla`` describes it.
+
+    ``packages`` maps the names of :data:`R_PACKAGES` (and any other asked for) to installed versions; a missing
+    package has no entry. ``debian`` is the version of Debian's r-base-core when R came from there, else empty.
+    """
+
+    executable: str
+    home: str
+    version: tuple[int, ...]
+    packages: dict[str, str] = field(default_factory=dict)
+    attached: tuple[str, ...] = ()
+    blas: str = "unknown"
+    debian: str = ""
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Needed packages that are absent or too old."""
+        have = {name: version_tuple(text) for name, text in self.packages.items()}
+        return tuple(p for p, least in R_PACKAGES.items() if have.get(p, ()) < version_tuple(least))
+
+
+def version_tuple(text: str) -> tuple[int, ...]:
+    """Numbers of a version text, for comparing: ``"1.2-10"`` gives ``(1, 2, 10)``."""
+    return tuple(int(part) for part in re.findall(r"\d+", text))
+
+
+def rpy2_requirement(r_version: tuple[int, ...]) -> tuple[str, ...]:
+    """Requirements, as pip reads them, of the rpy2 that works with this version of R."""
+    return RPY2_SINCE_R45 if r_version >= (4, 5) else RPY2_BEFORE_R45
+
+
+def rpy2_fits(rpy2: str, r_version: tuple[int, ...]) -> bool:
+    """Whether rpy2-rinterface of this version can be imported with this version of R."""
+    return r_version >= (4, 5) or version_tuple(rpy2) <= (3, 6, 5)
+
+
+def find_r() -> str | None:
+    """Path of the R on ``PATH``, else of the one in ``R_HOME``, else None."""
+    home = os.environ.get("R_HOME")
+    return shutil.which("R") or (shutil.which("R", path=str(Path(home) / "bin")) if home else None)
+
+
+def probe_r(executable: str, *, timeout: float = 60.0) -> RFound:
+    """Ask an R for its home, version, packages, BLAS and attached packages, in one ``Rscript --vanilla`` call.
+
+    Raises
+    ------
+    RNotAvailableError
+        If Rscript is missing, fails, does not answer within `timeout` seconds or answers something else.
+    """
+    rscript = shutil.which("Rscript", path=str(Path(executable).parent)) or shutil.which("Rscript")
+    if rscript is None:
+        raise RNotAvailableError(f"R is at {executable}, but there is no Rscript beside it.", do="reinstall R.")
+    command = [rscript, "--vanilla", "-e", _PROBE, *R_PACKAGES]
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, errors="replace", timeout=timeout, check=False,
+            env={**os.environ, **_QUIET_R, "LC_ALL": "C.UTF-8"}, stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        raise RNotAvailableError(
+            f"{rscript} did not answer within {timeout:g} s.", do=f"try {rscript} --vanilla -e 1"
+        ) from None
+    except OSError as error:
+        raise RNotAvailableError(f"{rscript} cannot be started: {error}.", do="reinstall R.") from None
+    rows = [line.rstrip("\t").split("\t") for line in done.stdout.splitlines()]
+    one = {row[0]: row[1] for row in rows if len(row) == 2}
+    if done.returncode != 0 or not {"home", "version"} <= set(one):
+        said = (done.stderr or done.stdout).strip()[-300:]
+        raise RNotAvailableError(
+            f"{rscript} --vanilla failed (exit {done.returncode}): {said}", do=f"try {rscript} --vanilla -e 1"
+        )
+    return RFound(
+        executable=executable,
+        home=one["home"],
+        version=version_tuple(one["version"]),
+        packages={row[1]: row[2] for row in rows if row[0] == "package" and row[2] != "NA"},
+        attached=next((tuple(row[1:]) for row in rows if row[0] == "attached"), ()),
+        blas=one.get("blas", "unknown"),
+        debian=_debian_version(executable),
+    )
+
+
+def _debian_version(executable: str) -> str:
+    """Version of Debian's r-base-core if it owns this R, else an empty text."""
+    if shutil.which("dpkg-query") is None:
+        return ""
+    owner = output_of("dpkg-query", "-S", os.path.realpath(executable))
+    return output_of("dpkg-query", "-W", "-f", "${Version}", "r-base-core") if owner.startswith("r-base-core") else ""
+
+
+def output_of(*command: str) -> str:
+    """Standard output of a short command; empty if it fails or does not exist."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=60, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
