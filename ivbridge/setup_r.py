@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ivbridge.errors import IvbridgeError
+from ivbridge.resources import scripts_dir
 from ivbridge.rfind import RFound, find_r, output_of, probe_r, rpy2_fits, rpy2_requirement
 
 __all__ = ["Step", "checkout", "main", "plan", "run"]
@@ -96,10 +97,8 @@ def _cran_step(found: RFound) -> Step:
     conda = os.environ.get("CONDA_PREFIX")
     if conda and found.home.startswith(conda):
         return Step(why, ("conda", "install", "-y", "-c", "conda-forge", *(f"r-{p.lower()}" for p in found.missing)))
-    here = Path(__file__).resolve().parent
-    script = next(p for p in (here / "r_scripts", here.parent / "r_scripts") if p.is_dir()) / "install.R"
     rscript = str(Path(found.executable).with_name("Rscript"))
-    return Step(why, (rscript, "--vanilla", str(script), *found.missing))
+    return Step(why, (rscript, "--vanilla", str(scripts_dir() / "install.R"), *found.missing))
 
 
 def _rpy2_steps(python: str, found: RFound) -> tuple[Step, ...]:
