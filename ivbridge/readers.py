@@ -1,0 +1,282 @@
+"""File formats: one function a format, each path in, one plain data frame out.
+
+csv, tsv and Stata files need pandas alone; parquet and feather need pyarrow, R's files need rdata (extra ``files``).
+Every reader keeps the row order, the level order of categories and every bit of a number, and raises rather than
+guess when a column cannot be carried over faithfully.
+"""
+
+from __future__ import annotations
+
+import bz2
+import csv
+import gzip
+import lzma
+import warnings
+from collections import Counter
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ivbridge.errors import DataError, MissingExtraError
+
+__all__ = ["READERS", "plain", "read_table"]
+
+#: classes that R puts on a whole table, not on a column: without them the columns are the same
+_TABLE_CLASSES = frozenset({"tbl_df", "tbl", "spec_tbl_df", "grouped_df", "rowwise_df", "data.table", "pdata.frame"})
+_OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+
+
+def read_table(path: Path, separator: str, *, types: Mapping[str, Any] | None = None) -> pd.DataFrame:
+    """Read delimited UTF-8 text with a header line; ``.gz``, ``.bz2`` and ``.xz`` are unpacked.
+
+    Numbers are read to the nearest double. Empty fields, ``NA`` and ``NaN`` are missing, as in R's ``read.csv``.
+
+    Parameters
+    ----------
+    path : Path
+    separator : str
+        One character.
+    types : mapping of str to dtype, optional
+        Columns that are not to be guessed.
+
+    Raises
+    ------
+    DataError
+        Not UTF-8, no header, a column name twice, or a line with more fields than the header.
+    """
+    try:
+        _check_header(path, separator)
+        frame: pd.DataFrame = pd.read_csv(
+            path,
+            sep=separator,
+            encoding="utf-8-sig",
+            dtype=dict(types or {}),
+            keep_default_na=False,
+            na_values=["", "NA", "NaN", "nan"],
+            low_memory=False,
+            **_exact_floats(),
+        )
+        return frame
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{path} is not UTF-8 text: {error}.",
+            do=f"convert it, for example: iconv -f latin1 -t utf8 '{path}' > new.csv",
+        ) from error
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, csv.Error, OSError, EOFError, lzma.LZMAError) as error:
+        raise DataError(f"{path} is not a table with the separator {separator!r}: {error}.") from error
+
+
+def _exact_floats() -> dict[str, Any]:
+    """Before 3.1, pandas' default parser may miss the nearest double by one unit in the last place."""
+    version = tuple(int(part) for part in pd.__version__.split(".")[:2])
+    return {} if version >= (3, 1) else {"float_precision": "round_trip"}
+
+
+def _check_header(path: Path, separator: str) -> None:
+    """Refuse what pandas would repair silently: repeated names, and lines with more fields than names."""
+    opener = _OPENERS.get(path.suffix.lower(), open)
+    with opener(path, "rt", encoding="utf-8-sig", newline="") as lines:
+        records = csv.reader(lines, delimiter=separator)
+        names, first = next(records, []), next(records, [])
+    if twice := [name for name, count in Counter(names).items() if count > 1]:
+        raise DataError(
+            f"{path} has {len(twice)} column name(s) more than once: {', '.join(map(repr, twice))}.",
+            do="give every column its own name in the first line of the file.",
+        )
+    if len(first) > len(names):
+        raise DataError(
+            f"{path} names {len(names)} columns, but its first row has {len(first)} fields.",
+            do="name every column in the first line; R's write.csv() does so, write.table() with col.names = NA.",
+        )
+
+
+def read_csv(path: Path) -> pd.DataFrame:
+    """Comma-separated text."""
+    return read_table(path, ",")
+
+
+def read_tsv(path: Path) -> pd.DataFrame:
+    """Tab-separated text."""
+    return read_table(path, "\t")
+
+
+def read_parquet(path: Path) -> pd.DataFrame:
+    """Apache Parquet, through pyarrow; dictionary columns become categories."""
+    return _with_pyarrow(path, pd.read_parquet)
+
+
+def read_feather(path: Path) -> pd.DataFrame:
+    """Apache Feather (Arrow IPC file), through pyarrow; dictionary columns become categories."""
+    return _with_pyarrow(path, pd.read_feather)
+
+
+def _with_pyarrow(path: Path, reader: Callable[[Path], pd.DataFrame]) -> pd.DataFrame:
+    try:
+        import pyarrow as pa
+    except ImportError as error:
+        raise _missing(path, "pyarrow") from error
+    try:
+        frame = reader(path)
+    except (pa.ArrowException, ValueError, OSError) as error:
+        raise DataError(f"{path} cannot be read as {path.suffix[1:]}: {error}.") from error
+    return frame.reset_index() if any(name is not None for name in frame.index.names) else frame
+
+
+def read_stata(path: Path) -> pd.DataFrame:
+    """Stata ``.dta``, formats 102 to 119.
+
+    A column whose values all have a value label becomes an unordered category with the levels in the order of their
+    codes, as ``haven::as_factor``; one with labels for some values only stays numeric. Stata's missing values, the
+    extended ones too, are missing.
+
+    Raises
+    ------
+    DataError
+        Two codes of one column share a label, or the file is damaged.
+    """
+    try:
+        frame = pd.read_stata(path, order_categoricals=False)
+        partly = [str(name) for name in frame if _has_bare_codes(frame[name])]
+        if partly:
+            frame = frame.assign(**pd.read_stata(path, columns=partly, convert_categoricals=False))
+    except (ValueError, OSError, EOFError, IndexError, TypeError, KeyError) as error:
+        text = " ".join(str(error).split())
+        repair = "drop the value label in Stata: label values NAME ." if "are not unique" in text else "save it again."
+        raise DataError(
+            f"{path} cannot be read as a Stata file: {text.split(' Either ')[0] or type(error).__name__}.",
+            do=repair,
+        ) from error
+    return frame
+
+
+def _has_bare_codes(column: pd.Series) -> bool:
+    kind = column.dtype
+    return isinstance(kind, pd.CategoricalDtype) and not all(isinstance(value, str) for value in kind.categories)
+
+
+def read_r(path: Path, wanted: str | None = None) -> pd.DataFrame:
+    """A data frame from R's ``.rds``, ``.rda`` or ``.RData``, through rdata.
+
+    Factors become categories (ordered ones ordered), ``Date`` and ``POSIXct`` become datetimes; row names are left
+    out, as a model formula cannot use them.
+
+    Parameters
+    ----------
+    path : Path
+    wanted : str, optional
+        Which object of an ``.rda``; needed where it holds several data frames.
+
+    Raises
+    ------
+    DataError
+        No or several data frames, or a column of a class that is not carried over.
+    MissingExtraError
+        If rdata is not installed.
+    """
+    found = _r_objects(path)
+    objects = found if isinstance(found, dict) and path.suffix.lower() != ".rds" else {path.stem: found}
+    frames = {str(name): value for name, value in objects.items() if isinstance(value, pd.DataFrame)}
+    listing = ", ".join(f"{path}::{name}" for name in frames)
+    if wanted is None and len(frames) == 1:
+        return next(iter(frames.values())).reset_index(drop=True)
+    if wanted in frames:
+        return frames[wanted].reset_index(drop=True)
+    if not frames:
+        kinds = ", ".join(f"{name} ({type(value).__name__})" for name, value in objects.items())
+        raise DataError(f"{path} holds no data frame; it has {kinds}.", do="save one: saveRDS(as.data.frame(x), …).")
+    found_instead = f"has no data frame {wanted!r}" if wanted else f"holds {len(frames)} data frames: choose one"
+    raise DataError(f"{path} {found_instead}.", available=listing, do=f"write '{path}::{next(iter(frames))}'.")
+
+
+def _r_objects(path: Path) -> Any:
+    try:
+        import rdata
+    except ImportError as error:
+        raise _missing(path, "rdata") from error
+    known: dict[str | bytes, Any] = dict(rdata.conversion.DEFAULT_CLASS_MAP)
+    known |= {"Date": _date, "POSIXct": _instant, "haven_labelled": _labelled}
+    reader = rdata.read_rds if path.suffix.lower() == ".rds" else rdata.read_rda
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            found = reader(path, constructor_dict=known)
+        except (NotImplementedError, ValueError, EOFError, OSError, KeyError, TypeError, AttributeError) as error:
+            raise DataError(
+                f"{path} cannot be read: the rdata package stops with {type(error).__name__}: {error}.",
+                do="write the table from R with write.csv(x, 'x.csv', row.names = FALSE) and read that.",
+            ) from error
+    _refuse_unknown_classes(path, [str(item.message) for item in caught])
+    return found
+
+
+def _refuse_unknown_classes(path: Path, messages: list[str]) -> None:
+    """rdata returns the bare numbers of a class it does not know; for integer64 or difftime those mean nothing."""
+    classes = {text.split('"')[1] for text in messages if text.startswith("Missing constructor for R class")}
+    if unknown := sorted(classes - _TABLE_CLASSES):
+        raise DataError(
+            f"{path} holds values of the R class {', '.join(unknown)}, which cannot be carried over faithfully.",
+            available="logical, integer, double, character, factor, Date and POSIXct columns",
+            do="convert the column in R, for example with as.numeric(), and save again.",
+        )
+
+
+def _date(values: Any, attrs: Mapping[str, Any]) -> Any:
+    return pd.to_datetime(np.asarray(values, dtype=float), unit="D")
+
+
+def _instant(values: Any, attrs: Mapping[str, Any]) -> Any:
+    return pd.to_datetime(np.asarray(values, dtype=float), unit="s", utc=True)
+
+
+def _labelled(values: Any, attrs: Mapping[str, Any]) -> Any:
+    """A labelled vector of the haven package: a category where every value has a label, else the numbers."""
+    labels = attrs["labels"]
+    codes, names = np.asarray(labels.values), [str(name) for name in np.asarray(labels.coords["dim_0"])]
+    numbers = np.asarray(values, dtype=float)
+    if len(set(names)) < len(names) or not np.isin(numbers[~np.isnan(numbers)], codes).all():
+        return numbers
+    order = np.argsort(codes)
+    position = {float(codes[i]): rank for rank, i in enumerate(order)}
+    return pd.Categorical.from_codes([position.get(x, -1) for x in numbers], pd.Index([names[i] for i in order]))
+
+
+def _missing(path: Path, package: str) -> MissingExtraError:
+    return MissingExtraError(f"Reading {path} needs the package {package}.", do='pip install "ivbridge[files]"')
+
+
+def plain(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """Widen single precision, and make nullable columns plain where no value changes; one row after the other."""
+    if not frame.columns.is_unique:
+        twice = ", ".join(map(repr, frame.columns[frame.columns.duplicated()]))
+        raise DataError(f"{path} has columns with the same name: {twice}.", do="give every column its own name.")
+    columns = {str(name): _plain_column(frame[name]) for name in frame}
+    return pd.DataFrame(columns, index=frame.index).reset_index(drop=True)
+
+
+def _plain_column(column: pd.Series) -> pd.Series:
+    kind = column.dtype
+    if isinstance(kind, np.dtype):
+        return column.astype(np.float64) if kind.kind == "f" else column
+    complete = not column.isna().any()
+    if pd.api.types.is_integer_dtype(kind):
+        exact = complete or column.abs().max() <= 2**53
+        return column.astype(np.int64 if complete else np.float64) if exact else column
+    if pd.api.types.is_float_dtype(kind):
+        return column.astype(np.float64)
+    return column.astype(bool) if isinstance(kind, pd.BooleanDtype) and complete else column
+
+
+READERS: dict[str, Callable[[Path], pd.DataFrame]] = {
+    ".csv": read_csv,
+    ".tsv": read_tsv,
+    ".tab": read_tsv,
+    ".parquet": read_parquet,
+    ".feather": read_feather,
+    ".dta": read_stata,
+    ".rds": read_r,
+    ".rda": read_r,
+    ".rdata": read_r,
+}
