@@ -84,9 +84,9 @@ def rpy2_fits(rpy2: str, r_version: tuple[int, ...]) -> bool:
 
 
 def find_r() -> str | None:
-    """Path of the R on ``PATH``, else of the one in ``R_HOME``, else None."""
+    """Path of the R in ``R_HOME``, which rpy2 takes first, else of the one on ``PATH``, else None."""
     home = os.environ.get("R_HOME")
-    return shutil.which("R") or (shutil.which("R", path=str(Path(home) / "bin")) if home else None)
+    return (shutil.which("R", path=str(Path(home) / "bin")) if home else None) or shutil.which("R")
 
 
 def probe_r(executable: str, *, timeout: float = 60.0) -> RFound:
