@@ -1,0 +1,257 @@
+"""The R process. The only module that imports rpy2, and of rpy2 only ``rinterface``.
+
+`ivbridge.engines.process` starts it, sends `~ivbridge.engines.wire.Request` records and reads the answers. It serves
+one connection from its main thread and ends with it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import locale
+import os
+import resource
+import select
+import shutil
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ivbridge.engines.r_gate import IMPORT_FAILURES, check_before_import, import_failure
+from ivbridge.engines.wire import NA_INTEGER, Factor, Frame, Items, Node, Request, Text, Vector, receive, send
+from ivbridge.errors import RNotAvailableError
+from ivbridge.resources import scripts_dir
+
+__all__ = ["main"]
+
+#: Bytes of C stack that R may use before it raises "C stack usage is too close to the limit". rpy2 switches the check
+#: off by default, and deep recursion then crashes the process. 7 MB leaves 1 MB of the usual 8 MB for Python.
+STACK_BYTES = 7_000_000
+_LOCALES = ("C.UTF-8", "C.utf8", "en_US.UTF-8", "UTF-8")
+_WATCH_MILLISECONDS = 500
+
+
+def main(text: str) -> None:
+    """Serve until the connection closes; `text` is the JSON configuration that the parent passes."""
+    config = json.loads(text)
+    directory = Path(config["directory"])
+    sock = socket.socket(fileno=config["descriptor"])
+    watch = threading.Thread(target=_watch_parent, args=(config["parent"], sock.fileno(), directory), daemon=True)
+    watch.start()
+    _prepare(config["memory_bytes"])
+    try:
+        session = Session(_start_r())
+    except RNotAvailableError as error:
+        send(sock, _failure("ivb_missing", error.message, do=error.do), directory)
+        os._exit(1)
+    answer = session.source(config["scripts"])
+    send(sock, answer, directory)
+    while True:
+        try:
+            request: Request = receive(sock, copy=False)
+        except EOFError:
+            os._exit(0)
+        send(sock, session.answer(request), directory)
+        del request
+
+
+def _prepare(memory_bytes: int | None) -> None:
+    """Locale, limits and signals; R reads them when it starts."""
+    for name in _LOCALES:
+        try:
+            locale.setlocale(locale.LC_ALL, name)
+        except locale.Error:
+            continue
+        os.environ["LC_ALL"] = name
+        break
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if memory_bytes is not None:
+        resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _watch_parent(parent: int, descriptor: int, directory: Path) -> None:
+    """End this process and everything it started when the parent is gone, even in the middle of an R loop."""
+    poll = select.poll()
+    poll.register(descriptor, 0)  # only hang-ups
+    while not poll.poll(_WATCH_MILLISECONDS) and os.getppid() == parent:
+        pass
+    shutil.rmtree(directory, ignore_errors=True)
+    os.killpg(0, signal.SIGKILL)
+
+
+def _start_r() -> Any:
+    """Import rpy2 and start R; return the module ``rpy2.rinterface``."""
+    check_before_import()
+    failures = (*IMPORT_FAILURES, importlib.import_module("_cffi_backend").FFI.error)
+    try:
+        embedded = importlib.import_module("rpy2.rinterface_lib.embedded")
+        callbacks = importlib.import_module("rpy2.rinterface_lib.callbacks")
+        rinterface = importlib.import_module("rpy2.rinterface")
+        callbacks.consolewrite_print = _discard
+        callbacks.consolewrite_warnerror = sys.stderr.write
+        callbacks.showmessage = sys.stderr.write
+        embedded.set_initoptions(("rpy2", "--quiet", "--vanilla", "--no-save"))
+        rinterface.initr(interactive=False, _c_stack_limit=_stack_limit())
+    except failures as error:
+        raise import_failure(error) from error
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    return rinterface
+
+
+def _discard(text: str) -> None:
+    """What R prints is not part of any answer."""
+
+
+def _stack_limit() -> int:
+    soft, _ = resource.getrlimit(resource.RLIMIT_STACK)
+    return STACK_BYTES if soft == resource.RLIM_INFINITY else min(STACK_BYTES, soft * 7 // 8)
+
+
+class Unsendable(Exception):
+    """R returned something that has no counterpart in Python."""
+
+
+class Session:
+    """R with the scripts loaded: turns a `Request` into an answer, a dictionary of plain values."""
+
+    def __init__(self, rinterface: Any) -> None:
+        self.r = rinterface
+        self.base = rinterface.baseenv
+        self.failures = (importlib.import_module("rpy2.rinterface_lib.embedded").RRuntimeError, MemoryError)
+        self.helpers = self.base["new.env"](parent=rinterface.globalenv)
+        self.public = self.base["new.env"](parent=rinterface.globalenv)
+        self.base["sys.source"](self._strings([str(scripts_dir() / "call.R")]), self.helpers)
+
+    def source(self, scripts: list[str]) -> dict[str, Any]:
+        """Load the scripts, `provenance.R` always among them; the answer of the first that fails, or of the last."""
+        answer: dict[str, Any] = {}
+        for path in (str(scripts_dir() / "provenance.R"), *scripts):
+            answer = self._guard(lambda path=path: self.helpers["call_source"](self._strings([path]), self.public))
+            if answer["failure"] is not None:
+                break
+        return answer
+
+    def answer(self, request: Request) -> dict[str, Any]:
+        """Call one function: a dictionary of ``value failure warnings messages``."""
+
+        def call() -> Any:
+            arguments = self._build(Items(list(request.arguments.values()), list(request.arguments)))
+            return self.helpers["call_function"](self.public, self._strings([request.function]), arguments)
+
+        return self._guard(call)
+
+    def _guard(self, call: Callable[[], Any]) -> dict[str, Any]:
+        try:
+            outcome: dict[str, Any] = decode(call(), self.r)
+        except self.failures as error:  # R left without an error condition, or memory ran out while values were built
+            return _failure(type(error).__name__, str(error) or "R jumped to its top level")
+        except Unsendable as error:
+            return _failure("ivb_unsendable", str(error))
+        failure = outcome["failure"]
+        if failure is not None:
+            outcome["failure"] = {
+                "classes": tuple(failure["classes"]),
+                **{key: failure[key][0] for key in ("message", "call", "package")},
+            }
+        return outcome
+
+    def _strings(self, values: list[str]) -> Any:
+        return self.r.StrSexpVector(values)
+
+    def _build(self, node: Node) -> Any:
+        """Make the R object that `node` describes."""
+        match node:
+            case None:
+                return self.r.NULL
+            case Vector(kind, values, dim):
+                made = self._vector(kind, values)
+                return made if dim is None else self.helpers["call_dim"](made, self._vector("integer", np.array(dim, np.int32)))
+            case Text(codes, labels):
+                return self.helpers["call_subset"](self._strings(labels), self._vector("integer", codes))
+            case Factor(codes, levels, ordered):
+                flag = self.r.BoolSexpVector([ordered])
+                return self.helpers["call_factor"](self._vector("integer", codes), self._strings(levels), flag)
+            case Items(values, names):
+                made = self._list(values)
+                return made if names is None else self.helpers["call_named"](made, self._strings(names))
+            case Frame(names, columns, rows):
+                count = self.r.IntSexpVector([rows])
+                return self.helpers["call_frame"](self._list(columns), self._strings(names), count)
+
+    def _vector(self, kind: str, values: npt.NDArray[Any]) -> Any:
+        # allocated by R code: when memory is short that is an R error, where the C function would jump out of Python
+        made = self.base["vector"](kind, float(values.size))
+        if values.size:
+            np.frombuffer(made.memoryview(), dtype=values.dtype)[:] = values
+        return made
+
+    def _list(self, nodes: list[Node]) -> Any:
+        made = self.base["vector"]("list", float(len(nodes)))
+        for position, node in enumerate(nodes):
+            made[position] = self._build(node)
+        return made
+
+
+def _failure(kind: str, message: str, do: str = "") -> dict[str, Any]:
+    failure = {"classes": (kind, "error", "condition"), "message": message, "call": "", "package": "", "do": do}
+    return {"value": None, "failure": failure, "warnings": [], "messages": []}
+
+
+def decode(value: Any, r: Any) -> Any:
+    """Copy an R value into Python.
+
+    NULL becomes None; logical, integer and double become bool, int64 and float64 arrays (float64 with NaN if a
+    logical or integer is missing), shaped by their ``dim``; character and factor become lists of str or None; a list
+    becomes a dict if it has names, otherwise a list; a data.frame is a dict of its columns.
+
+    Raises
+    ------
+    Unsendable
+        For functions, environments, S4 objects and everything else; for lists named in part or twice.
+    """
+    kind = r.RTYPES(value.typeof)
+    if kind == r.RTYPES.NILSXP:
+        return None
+    attributes = set(value.list_attrs())
+    if kind in (r.RTYPES.LGLSXP, r.RTYPES.INTSXP, r.RTYPES.REALSXP):
+        if "levels" in attributes:
+            return _factor_labels(value)
+        array = _array(value, kind, r)
+        return array.reshape(tuple(value.do_slot("dim")), order="F") if "dim" in attributes else array
+    if kind == r.RTYPES.STRSXP:
+        return [None if item is r.NA_Character else item for item in value]
+    if kind == r.RTYPES.VECSXP:
+        items = [decode(item, r) for item in value]
+        return _named(items, list(value.do_slot("names"))) if "names" in attributes else items
+    raise Unsendable(f"the R function returned an object of type {kind.name}, which cannot be sent to Python")
+
+
+def _array(value: Any, kind: Any, r: Any) -> npt.NDArray[Any]:
+    dtype = np.float64 if kind == r.RTYPES.REALSXP else np.int32
+    # a copy: R frees the memory under a view
+    array = np.array(np.frombuffer(value.memoryview(), dtype=dtype)) if len(value) else np.empty(0, dtype)
+    if kind == r.RTYPES.REALSXP:
+        return array
+    missing = array == NA_INTEGER
+    if missing.any():
+        return np.where(missing, np.nan, array.astype(np.float64))
+    return array.astype(bool if kind == r.RTYPES.LGLSXP else np.int64)
+
+
+def _factor_labels(value: Any) -> list[str | None]:
+    levels = list(value.do_slot("levels"))
+    return [None if code == NA_INTEGER else levels[code - 1] for code in np.array(value.memoryview())]
+
+
+def _named(items: list[Any], names: list[str]) -> dict[str, Any]:
+    if len(set(names)) < len(names) or "" in names:
+        raise Unsendable(f"the R function returned a list whose names are empty or duplicated: {names}")
+    return dict(zip(names, items, strict=True))

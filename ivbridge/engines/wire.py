@@ -1,0 +1,203 @@
+"""What travels between Python and the R process, and how: plain records, framed on a socket, with large ones in a file.
+
+A message is one pickle whose arrays are kept out of band. Below `FILE_BYTES` it is written to the socket. From there
+on it is written to an anonymous file in memory whose descriptor is sent, so the receiver maps it; the file never has a
+name, so nothing is left behind whoever dies.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import pickle
+import socket
+import struct
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["FILE_BYTES", "NA_INTEGER", "Factor", "Frame", "Items", "Node", "Request", "Text", "Vector", "receive", "send"]
+
+#: Messages of at least this many bytes travel through a memory-mapped file.
+FILE_BYTES = 1 << 20
+#: R's missing integer and missing logical.
+NA_INTEGER = -(2**31)
+
+_PREFIX = struct.Struct("<cQ")
+_ALIGN = 16
+#: Linux writes at most 0x7FFFF000 bytes in one call; other systems a little less than 2 GiB.
+_CHUNK = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Vector:
+    """An R logical, integer or double vector; ``values`` (n,) is int32 or float64 with R's own NA bits."""
+
+    kind: Literal["logical", "integer", "double"]
+    values: npt.NDArray[Any]
+    dim: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """An R character vector: ``codes`` (n,) int32 from 1 into ``labels``, `NA_INTEGER` where missing."""
+
+    codes: npt.NDArray[np.int32]
+    labels: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Factor:
+    """An R factor: ``codes`` (n,) int32 from 1 into ``levels``, `NA_INTEGER` where missing."""
+
+    codes: npt.NDArray[np.int32]
+    levels: list[str]
+    ordered: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Items:
+    """An R list; ``names`` is None for an unnamed one."""
+
+    values: list[Node]
+    names: list[str] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """An R data.frame with ``rows`` rows and automatic row names."""
+
+    names: list[str]
+    columns: list[Node]
+    rows: int
+
+
+Node: TypeAlias = Vector | Text | Factor | Items | Frame | None
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One call of an R function by name."""
+
+    function: str
+    arguments: dict[str, Node] = field(default_factory=dict)
+
+
+def send(sock: socket.socket, message: object, directory: Path, deadline: float | None = None) -> None:
+    """Write one message.
+
+    Parameters
+    ----------
+    sock : socket.socket
+        A connected Unix stream socket.
+    message : object
+        Anything picklable; contiguous arrays are not copied into the pickle.
+    directory : pathlib.Path
+        Where the unnamed file goes on systems without ``memfd_create``.
+    deadline : float, optional
+        Moment of `time.monotonic` after which `TimeoutError` is raised; default never.
+    """
+    buffers: list[pickle.PickleBuffer] = []
+    head = pickle.dumps(message, protocol=5, buffer_callback=buffers.append)
+    parts = [memoryview(head), *(buffer.raw() for buffer in buffers)]
+    table = struct.pack(f"<{len(parts) + 1}Q", len(parts), *(part.nbytes for part in parts))
+    chunks: list[memoryview | bytes] = [table, b"\0" * (-len(table) % _ALIGN)]
+    for part in parts:
+        chunks += [part, b"\0" * (-part.nbytes % _ALIGN)]
+    total = sum(len(chunk) if isinstance(chunk, bytes) else chunk.nbytes for chunk in chunks)
+    if total < FILE_BYTES:
+        _set_timeout(sock, deadline)
+        sock.sendall(_PREFIX.pack(b"P", total) + b"".join(chunks))
+        return
+    descriptor = _unnamed_file(directory)
+    try:
+        for chunk in chunks:
+            _write_all(descriptor, memoryview(chunk))
+        _set_timeout(sock, deadline)
+        socket.send_fds(sock, [_PREFIX.pack(b"F", total)], [descriptor])
+    finally:
+        os.close(descriptor)
+
+
+def receive(sock: socket.socket, *, copy: bool, deadline: float | None = None) -> Any:
+    """Read one message.
+
+    Parameters
+    ----------
+    sock : socket.socket
+        A connected Unix stream socket.
+    copy : bool
+        True gives every array memory of its own. False leaves the arrays of a large message as read-only views of
+        the mapped file.
+    deadline : float, optional
+        Moment of `time.monotonic` after which `TimeoutError` is raised; default never.
+
+    Raises
+    ------
+    EOFError
+        The other side closed the connection.
+    """
+    prefix, descriptor = _receive_prefix(sock, deadline)
+    kind, total = _PREFIX.unpack(prefix)
+    if kind == b"P":
+        body = memoryview(_receive_exactly(sock, total, deadline))
+    else:
+        try:
+            body = memoryview(mmap.mmap(descriptor, total, access=mmap.ACCESS_READ))
+        finally:
+            os.close(descriptor)
+    (count,) = struct.unpack_from("<Q", body)
+    sizes = struct.unpack_from(f"<{count}Q", body, 8)
+    offset = 8 * (count + 1)
+    parts: list[memoryview | bytearray] = []
+    for size in sizes:
+        offset += -offset % _ALIGN
+        part = body[offset : offset + size]
+        parts.append(bytearray(part) if copy else part)
+        offset += size
+    return pickle.loads(parts[0], buffers=parts[1:])
+
+
+def _receive_prefix(sock: socket.socket, deadline: float | None) -> tuple[bytes, int]:
+    _set_timeout(sock, deadline)
+    flags = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
+    start, descriptors, _, _ = socket.recv_fds(sock, _PREFIX.size, 1, flags)
+    if not start:
+        raise EOFError("the connection was closed")
+    rest = _receive_exactly(sock, _PREFIX.size - len(start), deadline)
+    return start + bytes(rest), descriptors[0] if descriptors else -1
+
+
+def _receive_exactly(sock: socket.socket, size: int, deadline: float | None) -> bytearray:
+    body = bytearray(size)
+    view = memoryview(body)
+    while view.nbytes:
+        _set_timeout(sock, deadline)
+        got = sock.recv_into(view)
+        if not got:
+            raise EOFError("the connection was closed in the middle of a message")
+        view = view[got:]
+    return body
+
+
+def _set_timeout(sock: socket.socket, deadline: float | None) -> None:
+    # A timeout of exactly 0 would mean "non-blocking", which raises another exception class.
+    sock.settimeout(None if deadline is None else max(deadline - time.monotonic(), 1e-3))
+
+
+def _unnamed_file(directory: Path) -> int:
+    if hasattr(os, "memfd_create"):
+        return os.memfd_create("ivbridge", os.MFD_CLOEXEC)
+    descriptor, name = tempfile.mkstemp(dir=directory)
+    os.unlink(name)
+    return descriptor
+
+
+def _write_all(descriptor: int, data: memoryview) -> None:
+    while data.nbytes:
+        data = data[os.write(descriptor, data[:_CHUNK]) :]

@@ -1,0 +1,109 @@
+# How the worker process calls R functions. Sourced into an environment of its own; nothing here is public.
+# Every function whose name starts with "ivb_" in the sourced scripts can be called; nothing else can.
+
+call_limit <- 1000L # warnings and messages kept of one call
+
+# Evaluate `work()` and return list(value, failure, warnings, messages). Never raises.
+call_guarded <- function(work) {
+  seen <- new.env(parent = emptyenv())
+  seen$warnings <- seen$messages <- character()
+  note <- function(kind, restart) function(condition) {
+    if (length(seen[[kind]]) < call_limit) seen[[kind]] <- c(seen[[kind]], call_text(conditionMessage(condition)))
+    muffle <- computeRestarts(condition)
+    muffle <- Filter(function(one) identical(one$name, restart), muffle)
+    if (length(muffle)) invokeRestart(muffle[[1L]])
+  }
+  value <- NULL
+  failure <- tryCatch(
+    {
+      withCallingHandlers(
+        value <- work(),
+        warning = note("warnings", "muffleWarning"),
+        message = note("messages", "muffleMessage")
+      )
+      NULL
+    },
+    error = call_failure
+  )
+  list(value = value, failure = failure, warnings = seen$warnings, messages = seen$messages)
+}
+
+call_failure <- function(condition) {
+  call <- conditionCall(condition)
+  package <- if (inherits(condition, "packageNotFoundError")) condition$package
+  list(
+    classes = class(condition),
+    message = call_text(tryCatch(conditionMessage(condition), error = function(e) "(no message)")),
+    call = if (is.null(call)) "" else call_text(deparse(call, width.cutoff = 100L, nlines = 3L)),
+    package = if (is.null(package)) "" else call_text(package)
+  )
+}
+
+call_text <- function(x) enc2utf8(paste(as.character(x), collapse = " "))
+
+# Source one script into `envir`; same return value as call_guarded().
+call_source <- function(path, envir) {
+  call_guarded(function() {
+    sys.source(path, envir = envir, keep.source = FALSE)
+    NULL
+  })
+}
+
+# Call `name` of `envir` with the list `arguments`; same return value as call_guarded().
+call_function <- function(envir, name, arguments) {
+  call_guarded(function() {
+    available <- call_available(envir)
+    if (!name %in% available) {
+      call_stop("ivb_unknown_function", name, " is not a public function. Available: ", toString(available))
+    }
+    # The call is built from symbols: with the values in it, an error's call would deparse the whole data set.
+    frame <- list2env(arguments, parent = envir)
+    symbols <- lapply(names(arguments), as.name)
+    names(symbols) <- names(arguments)
+    value <- eval(as.call(c(list(as.name(name)), symbols)), frame)
+    call_check_clash()
+    value
+  })
+}
+
+call_available <- function(envir) {
+  names <- ls(envir, pattern = "^ivb_")
+  names[vapply(names, function(name) is.function(envir[[name]]), NA)]
+}
+
+# Both packages define methods for the class "ivreg"; with both loaded, each one's results are silently wrong.
+call_check_clash <- function() {
+  if (all(c("AER", "ivreg") %in% loadedNamespaces())) {
+    call_stop(
+      "ivb_package_clash",
+      "the R packages AER and ivreg are both loaded in this R process. Both own the class \"ivreg\", so ",
+      "covariances and diagnostics of either would be wrong"
+    )
+  }
+}
+
+call_stop <- function(class, ...) {
+  stop(structure(class = c(class, "error", "condition"), list(message = paste0(...), call = NULL)))
+}
+
+call_frame <- function(columns, names, rows) {
+  attributes(columns) <- list(names = names, class = "data.frame", row.names = .set_row_names(rows))
+  columns
+}
+
+call_factor <- function(codes, levels, ordered) {
+  attributes(codes) <- list(levels = levels, class = if (ordered) c("ordered", "factor") else "factor")
+  codes
+}
+
+call_subset <- function(labels, codes) labels[codes]
+
+call_dim <- function(x, dim) {
+  dim(x) <- dim
+  x
+}
+
+call_named <- function(x, names) {
+  names(x) <- names
+  x
+}
