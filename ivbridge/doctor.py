@@ -66,7 +66,7 @@ def checks() -> tuple[Check, ...]:
     tuple of Check
         In the order in which a reader should mend them. Nothing is installed or changed.
     """
-    rows = [*_python_rows(), _numpy_blas_row()]
+    rows = [*_python_rows(), _numpy_blas_row(), *_r_home_rows()]
     found: rfind.RFound | None = None
     executable = rfind.find_r()
     if executable is None:
@@ -80,7 +80,7 @@ def checks() -> tuple[Check, ...]:
         rows += [*_r_rows(found), *_rpy2_rows(found)]
         if not any(row.stops for row in rows):
             rows.append(_worker_row())
-    return (*rows, *_surroundings())
+    return (*rows, _locale_row(), *_startup_rows())
 
 
 def _r_needed() -> str:
@@ -149,7 +149,7 @@ def _r_rows(found: rfind.RFound) -> Iterator[Check]:
         status = short if package in found.missing else "ok"
         mend = "" if status == "ok" else _install_command(found)
         yield Check(f"R package {package}", status, have or "not installed", f">= {least}", mend, True)
-    yield Check("BLAS of R", "ok", f"{found.blas or 'unknown'}, threads: 1 in ivbridge's R process")
+    yield Check("BLAS of R", "ok", f"{found.blas or 'unknown'}, threads: 1")
     if {"AER", "ivreg"} <= set(found.attached):
         yield Check("AER beside ivreg", "warning", "R attaches both by itself (R_DEFAULT_PACKAGES)",
                     "one of them: both define class ivreg", "unset R_DEFAULT_PACKAGES")  # fmt: skip
@@ -176,14 +176,14 @@ def _rpy2_rows(found: rfind.RFound) -> Iterator[Check]:
         said = f"{have}: 3.6.6 and later need R >= 4.5"
         yield Check("rpy2-rinterface", "incompatible", said, needed, mend, True)
     else:
-        ok, said = _try_import()
+        ok, said = _try_import(found.home)
         status: Status = "ok" if ok else "incompatible"
         yield Check("rpy2-rinterface", status, f"{have}, {said}", needed, "" if ok else mend, True)
 
 
-def _try_import() -> tuple[bool, str]:
+def _try_import(home: str) -> tuple[bool, str]:
     """Import rpy2 in a process of its own: whether it worked, and its mode or the last line that it said."""
-    quiet = {"R_PROFILE_USER": os.devnull, "R_ENVIRON_USER": os.devnull}
+    quiet = {"R_PROFILE_USER": os.devnull, "R_ENVIRON_USER": os.devnull, "R_HOME": home}
     try:
         done = subprocess.run(
             [sys.executable, "-c", _IMPORT], capture_output=True, text=True, errors="replace", timeout=120,
@@ -199,29 +199,26 @@ def _try_import() -> tuple[bool, str]:
 
 
 def _worker_row() -> Check:
-    """Start the R process that every question uses, and let it load its scripts and packages."""
+    """Start the R process that every question uses, let it load AER, and ask it what it runs."""
     from ivbridge.engines.process import RWorker
 
-    name, needed = "R process of ivbridge", "starts and loads AER"
+    name, needed = "R process of ivbridge", "loads AER, not ivreg"
     try:
         with RWorker(timeout=120.0) as worker:
-            worker.call("ivb_infer", vcov=[1.0])
+            said = worker.call("ivb_provenance").value
     except IvbridgeError as error:
-        return Check(name, "incompatible", error.message, needed, error.do or "ivbridge setup-r", True)
-    return Check(name, "ok", "started, loaded AER, answered and ended", needed, "", True)
-
-
-def _surroundings() -> Iterator[Check]:
-    yield _locale_row()
-    yield from _r_home_rows()
-    yield from _startup_rows()
+        return Check(name, "incompatible", error.message, needed, error.do or "ivbridge setup-r --yes", True)
+    if bool(said["clash"][0]):
+        mend = "Rscript -e 'remove.packages(\"ivreg\")'"
+        return Check(name, "incompatible", "AER and ivreg are both loaded", needed, mend, True)
+    return Check(name, "ok", f"R {said['r'][0]} answered, {said['locale'][0]}", needed, "", True)
 
 
 def _locale_row() -> Check:
     name = next((os.environ[v] for v in ("LC_ALL", "LC_CTYPE", "LANG") if os.environ.get(v)), "C")
     needed, mend = "UTF-8", "export LC_ALL=C.UTF-8"
     if not re.search(r"utf-?8", name, flags=re.IGNORECASE):
-        said = f"{name}: R outside ivbridge sorts levels differently and misreads names"
+        said = f"{name}: R elsewhere sorts levels differently, misreads names"
         return Check("locale", "warning", said, needed, mend)
     try:
         locale.setlocale(locale.LC_CTYPE, "")
@@ -235,7 +232,7 @@ def _r_home_rows() -> Iterator[Check]:
     if not home:
         return
     on_path = shutil.which("R")
-    other = rfind.output_of(on_path, "RHOME") if on_path else ""
+    other = rfind.output_of(on_path, "RHOME").rpartition("\n")[2] if on_path else ""
     needed = f"unset, or {other}" if other else "unset"
     if shutil.which("R", path=str(Path(home) / "bin")) is None:
         yield Check("R_HOME", "incompatible", f"{home} holds no R", needed, "unset R_HOME", True)
