@@ -1,0 +1,154 @@
+"""Terms to columns, by the rules of R's ``model.matrix``.
+
+A factor in a term is coded by contrasts if the term without it is contained in an earlier term of the model (the empty
+term counts as there), and by one dummy a level otherwise: the entries 1 and 2 of R's ``factors`` table. Without an
+intercept the first factor of the first term that has one gets a dummy a level.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ivbridge.errors import DataError
+from ivbridge.formula import Term
+from ivbridge.variables import Factor, Numeric, Variable
+
+__all__ = ["Coding", "Columns", "codings", "drop_unused", "model_matrix"]
+
+Matrix = NDArray[np.float64]
+#: for every term, for every variable in it: True = one dummy a level, False = contrasts (numbers: no meaning)
+Coding = tuple[tuple[bool, ...], ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Columns:
+    """A model matrix (n, k), the name of each column and the term that it came from (−1 is the intercept)."""
+
+    values: Matrix
+    names: tuple[str, ...]
+    terms: tuple[int, ...]
+
+
+def codings(terms: Sequence[Term], factors: frozenset[str], *, intercept: bool) -> Coding:
+    """Decide which factors get full dummies.
+
+    Parameters
+    ----------
+    terms : sequence of Term
+        Sorted by degree; variables within a term in the order of the formula.
+    factors : frozenset of str
+        The variables that are factors or booleans.
+    intercept : bool
+
+    Returns
+    -------
+    tuple of tuples of bool
+        Same shape as `terms`.
+    """
+    rows: list[list[bool]] = []
+    for position, term in enumerate(terms):
+        row = []
+        for name in term:
+            rest = set(term) - {name}
+            contained = not rest or any(rest <= set(earlier) for earlier in terms[:position])
+            row.append(not contained)
+        rows.append(row)
+    if not intercept:
+        for row, term in zip(rows, terms, strict=True):
+            first = next((j for j, name in enumerate(term) if name in factors), None)
+            if first is not None:
+                row[first] = True
+                break
+    return tuple(map(tuple, rows))
+
+
+def drop_unused(name: str, factor: Factor) -> Factor:
+    """Drop the levels that have no row, as AER does (``drop.unused.levels = TRUE``).
+
+    Raises
+    ------
+    DataError
+        If fewer than two levels remain, or the reference level or a level of a sum contrast lost all its rows: R would
+        silently use another coding.
+    """
+    counts = np.bincount(factor.codes, minlength=len(factor.levels))
+    used = counts > 0
+    if factor.logical:
+        return factor
+    lost = [level for level, there in zip(factor.levels, used, strict=True) if not there]
+    if factor.reference in lost or (lost and factor.coding == "sum"):
+        level = factor.reference if factor.reference in lost else lost[0]
+        raise DataError(f"{name}: no row of level {level!r} is left, so this coding has no meaning.", do="recode it.")
+    levels = tuple(level for level, there in zip(factor.levels, used, strict=True) if there)
+    if len(levels) < 2:
+        raise DataError(
+            f"{name} has {len(levels)} level{'s' * (len(levels) != 1)} in the rows used; a factor needs two.",
+            do="leave it out.",
+        )
+    return factor if not lost else replace(factor, codes=(np.cumsum(used) - 1)[factor.codes], levels=levels)
+
+
+def model_matrix(
+    terms: Sequence[Term], variables: Mapping[str, Variable], *, intercept: bool, rows: int, coding: Coding
+) -> Columns:
+    """Build the columns of a list of terms.
+
+    Parameters
+    ----------
+    terms : sequence of Term
+        Sorted by degree.
+    variables : mapping of str to Variable
+        Every variable of the terms, on the rows used, unused levels dropped.
+    intercept : bool
+        Whether the first column is ``(Intercept)``.
+    rows : int
+        Number of rows.
+    coding : Coding
+        From :func:`codings`.
+
+    Returns
+    -------
+    Columns
+        With R's column names; in an interaction the first variable varies fastest.
+    """
+    pieces: list[tuple[str, NDArray[np.float64]]] = [("(Intercept)", np.ones(rows))] if intercept else []
+    owners = [-1] * len(pieces)
+    for position, (term, full) in enumerate(zip(terms, coding, strict=True)):
+        blocks = [_block(name, variables[name], dummies) for name, dummies in zip(term, full, strict=True)]
+        columns = blocks[0]
+        for block in blocks[1:]:
+            columns = [(f"{a}:{b}", x * y) for b, y in block for a, x in columns]
+        pieces += columns
+        owners += [position] * len(columns)
+    values = np.empty((rows, len(pieces)), order="F")
+    for j, (_, column) in enumerate(pieces):
+        values[:, j] = column
+    return Columns(values, tuple(name for name, _ in pieces), tuple(owners))
+
+
+def _block(name: str, variable: Variable, dummies: bool) -> list[tuple[str, NDArray[np.float64]]]:
+    if isinstance(variable, Numeric):
+        values = variable.values.reshape(len(variable.values), -1)
+        return [(name + suffix, values[:, j]) for j, suffix in enumerate(variable.suffixes)]
+    if dummies or variable.coding == "treatment":
+        shown = range(0 if dummies else 1, len(variable.levels))
+        return [(name + variable.levels[j], (variable.codes == j).astype(np.float64)) for j in shown]
+    suffixes, table = _contrasts(variable)
+    return [(name + suffix, table[variable.codes, j]) for j, suffix in enumerate(suffixes)]
+
+
+def _contrasts(factor: Factor) -> tuple[list[str], Matrix]:
+    """R's ``contr.sum`` or ``contr.poly``, shape (levels, levels − 1)."""
+    size = len(factor.levels)
+    if factor.coding == "sum":
+        return [str(j + 1) for j in range(size - 1)], np.vstack([np.eye(size - 1), -np.ones(size - 1)])
+    if size > 95:
+        raise DataError(f"An ordered factor has {size} levels; R's contr.poly stops at 95.", do="make it unordered.")
+    scores = np.arange(1.0, size + 1) - (size + 1) / 2
+    q, r = np.linalg.qr(np.vander(scores, size, increasing=True))
+    names = [".L", ".Q", ".C", *(f"^{power}" for power in range(4, size))]
+    return names[: size - 1], (q * np.sign(np.diagonal(r)))[:, 1:]
