@@ -130,7 +130,7 @@ def _prepare(path: Path, entry: Mapping[str, Any]) -> pd.DataFrame:
     types: dict[str, Any] = {
         column: pd.CategoricalDtype(levels, ordered=column in ordered) for column, levels in factors.items()
     }
-    types |= dict.fromkeys(entry.get("logical", ()), "int8")
+    types |= dict.fromkeys(entry.get("logical", ()), "int8") | dict.fromkeys(entry.get("single", ()), "float32")
     frame = readers.plain(readers.read_table(path, ",", types=types), path)
     frame = frame.astype(dict.fromkeys(entry.get("logical", ()), bool))
     for column, expression in entry.get("derived", {}).items():
