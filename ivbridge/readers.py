@@ -81,15 +81,19 @@ def _check_header(path: Path, separator: str) -> None:
     with opener(path, "rt", encoding="utf-8-sig", newline="") as lines:
         records = csv.reader(lines, delimiter=separator)
         names, first = next(records, []), next(records, [])
-    if twice := [name for name, count in Counter(names).items() if count > 1]:
-        raise DataError(
-            f"{path} has {len(twice)} column name(s) more than once: {', '.join(map(repr, twice))}.",
-            do="give every column its own name in the first line of the file.",
-        )
+    _refuse_repeated(str(path), names)
     if len(first) > len(names):
         raise DataError(
             f"{path} names {len(names)} columns, but its first row has {len(first)} fields.",
             do="name every column in the first line; R's write.csv() does so, write.table() with col.names = NA.",
+        )
+
+
+def _refuse_repeated(where: str, names: list[str]) -> None:
+    if twice := [name for name, count in Counter(names).items() if count > 1]:
+        raise DataError(
+            f"{where} has columns with the same name: {', '.join(map(repr, twice))}.",
+            do="give every column its own name.",
         )
 
 
@@ -128,8 +132,8 @@ def _with_pyarrow(path: Path, reader: Callable[[Path], pd.DataFrame]) -> pd.Data
 def read_stata(path: Path) -> pd.DataFrame:
     """Stata ``.dta``, formats 102 to 119.
 
-    A column whose values all have a value label becomes an unordered category with the levels in the order of their
-    codes, as ``haven::as_factor``; one with labels for some values only stays numeric. Stata's missing values, the
+    A column whose values all have a value label becomes an unordered category whose levels are those that occur, in
+    the order of their codes; one with labels for some values only stays numeric. Stata's missing values, the
     extended ones too, are missing.
 
     Raises
@@ -197,7 +201,7 @@ def _r_objects(path: Path) -> Any:
     except ImportError as error:
         raise _missing(path, "rdata") from error
     known: dict[str | bytes, Any] = dict(rdata.conversion.DEFAULT_CLASS_MAP)
-    known |= {"Date": _date, "POSIXct": _instant, "haven_labelled": _labelled}
+    known |= {"data.frame": _table, "Date": _date, "POSIXct": _instant, "haven_labelled": _labelled}
     reader = rdata.read_rds if path.suffix.lower() == ".rds" else rdata.read_rda
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -221,6 +225,15 @@ def _refuse_unknown_classes(path: Path, messages: list[str]) -> None:
             available="logical, integer, double, character, factor, Date and POSIXct columns",
             do="convert the column in R, for example with as.numeric(), and save again.",
         )
+
+
+def _table(columns: Any, attrs: Mapping[str, Any]) -> pd.DataFrame:
+    """rdata keeps the last of several columns with one name; R's own list of names tells."""
+    from rdata.conversion import dataframe_constructor
+
+    _refuse_repeated("The file", [str(name) for name in attrs.get("names", ())])
+    frame: pd.DataFrame = dataframe_constructor(columns, attrs)
+    return frame
 
 
 def _date(values: Any, attrs: Mapping[str, Any]) -> Any:
@@ -249,9 +262,7 @@ def _missing(path: Path, package: str) -> MissingExtraError:
 
 def plain(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
     """Widen single precision, and make nullable columns plain where no value changes; one row after the other."""
-    if not frame.columns.is_unique:
-        twice = ", ".join(map(repr, frame.columns[frame.columns.duplicated()]))
-        raise DataError(f"{path} has columns with the same name: {twice}.", do="give every column its own name.")
+    _refuse_repeated(str(path), [str(name) for name in frame])
     columns = {str(name): _plain_column(frame[name]) for name in frame}
     return pd.DataFrame(columns, index=frame.index).reset_index(drop=True)
 
