@@ -220,10 +220,13 @@ def _locale_row() -> Check:
     if not re.search(r"utf-?8", name, flags=re.IGNORECASE):
         said = f"{name}: R elsewhere sorts levels differently, misreads names"
         return Check("locale", "warning", said, needed, mend)
+    before = locale.setlocale(locale.LC_CTYPE)
     try:
         locale.setlocale(locale.LC_CTYPE, "")
     except locale.Error:
         return Check("locale", "warning", f"{name} is asked for but not installed here", needed, mend)
+    finally:
+        locale.setlocale(locale.LC_CTYPE, before)
     return Check("locale", "ok", name, needed)
 
 

@@ -1,0 +1,221 @@
+"""The shape of the code, measured: who imports whom, how large things are, what is public."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import ivbridge
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "ivbridge"
+
+#: Low to high: a module imports only from modules that stand before it.
+LAYERS = [
+    "errors",
+    "resources",
+    "rfind",
+    "vcov",
+    "expr",
+    "transforms",
+    "frame",
+    "canonical",
+    "rank",
+    "variables",
+    "modelmatrix",
+    "formula",
+    "translate",
+    "spec",
+    "arrays",
+    "records",
+    "tables",
+    "serial",
+    "readers",
+    "data",
+    "linear",
+    "design",
+    "results",
+    "rrandom",
+    "hac",
+    "sandwich",
+    "diagnostics",
+    "engines",
+    "engines.wire",
+    "engines.child",
+    "engines.transfer",
+    "engines.process",
+    "engines.r_gate",
+    "engines.r_worker",
+    "engines.r",
+    "engines.native",
+    "api",
+    "setup_r",
+    "doctor",
+]
+
+TOP_LEVEL = {
+    "pyproject.toml", "ivbridge", "r_scripts", "tests", "docs", "README.md", "LICENSE", "CHANGELOG.md",
+    "CONTRIBUTING.md", "Makefile", "mkdocs.yml", "constraints.txt",
+}  # fmt: skip
+
+#: Lines of a module, a function and a class; arguments of a public function, `self` and `cls` not counted.
+MODULE_LINES, FUNCTION_LINES, CLASS_LINES, ARGUMENTS = 400, 50, 200, 7
+
+
+def name_of(path: Path) -> str:
+    """``ivbridge/engines/r.py`` is ``engines.r``; the package itself is the empty name."""
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {name_of(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in MODULES.items()}
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def imported_by(tree: ast.Module) -> Iterator[str]:
+    """Names of everything that a module imports, at its top or inside functions, with ``from a import b`` as a.b."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"line {node.lineno}: write imports absolutely"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def inside_the_package(tree: ast.Module) -> Iterator[str]:
+    """Modules of ivbridge among the imports."""
+    for imported in imported_by(tree):
+        rest = imported.removeprefix("ivbridge").removeprefix(".")
+        if imported.partition(".")[0] == "ivbridge":
+            yield rest if rest in MODULES else rest.rpartition(".")[0]
+
+
+def upward_imports(layers: list[str], trees: dict[str, ast.Module]) -> list[str]:
+    """Imports of a module that stands later in the list, or not in it."""
+    place = {name: i for i, name in enumerate(layers)}
+    return [
+        f"{name} imports {wanted}"
+        for name, tree in trees.items()
+        if name
+        for wanted in inside_the_package(tree)
+        if wanted and place.get(wanted, len(place)) >= place.get(name, -1)
+    ]
+
+
+def test_a_module_imports_only_from_lower_layers() -> None:
+    assert upward_imports(LAYERS, TREES) == []
+
+
+def test_the_layer_test_can_fail() -> None:
+    upward = ast.parse("def f():\n    from ivbridge.engines.process import RWorker")
+    assert upward_imports(LAYERS, {"vcov": upward}) == ["vcov imports engines.process"]
+
+
+def test_every_module_has_its_place() -> None:
+    assert sorted(LAYERS) == sorted(name for name in MODULES if name)
+
+
+def test_only_the_r_worker_imports_rpy2() -> None:
+    def loads(tree: ast.Module) -> bool:
+        asked = (n.args[0] for n in ast.walk(tree) if isinstance(n, ast.Call) and n.args)
+        loaded = (a.value for a in asked if isinstance(a, ast.Constant) and isinstance(a.value, str))
+        return any(name.partition(".")[0] == "rpy2" for name in (*imported_by(tree), *(v for v in loaded if "." in v)))
+
+    assert [name for name, tree in TREES.items() if loads(tree)] == ["engines.r_worker"]
+
+
+def test_modules_functions_and_classes_stay_small() -> None:
+    large = [
+        f"{name}: {lines} lines"
+        for name, path in MODULES.items()
+        if (lines := len(path.read_text(encoding="utf-8").splitlines())) > MODULE_LINES
+    ]
+    for name, tree in TREES.items():
+        for node in ast.walk(tree):
+            limit = CLASS_LINES if isinstance(node, ast.ClassDef) else FUNCTION_LINES
+            if isinstance(node, Function | ast.ClassDef) and (size := node.end_lineno - node.lineno + 1) > limit:  # type: ignore[operator]
+                large.append(f"{name}.{node.name}: {size} lines")
+    assert large == []
+
+
+def public_functions(tree: ast.Module) -> Iterator[tuple[str, Function]]:
+    """Functions of a module, and methods of its classes, whose names have no leading underscore."""
+    for node in tree.body:
+        inner = node.body if isinstance(node, ast.ClassDef) and not node.name.startswith("_") else []
+        for one in (node, *inner):
+            if isinstance(one, Function) and not one.name.startswith("_"):
+                yield f"{node.name}.{one.name}" if isinstance(node, ast.ClassDef) else one.name, one
+
+
+def test_public_functions_have_docstrings_and_few_arguments() -> None:
+    wrong = []
+    for name, tree in TREES.items():
+        for function, node in public_functions(tree):
+            arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+            count = sum(a.arg not in {"self", "cls"} for a in arguments)
+            if not ast.get_docstring(node):
+                wrong.append(f"{name}.{function} has no docstring")
+            if count > ARGUMENTS:
+                wrong.append(f"{name}.{function} takes {count} arguments")
+    assert wrong == []
+
+
+def test_every_module_and_public_class_has_a_docstring() -> None:
+    bare = [name or "ivbridge" for name, tree in TREES.items() if not ast.get_docstring(tree)]
+    for name, tree in TREES.items():
+        classes = (node for node in tree.body if isinstance(node, ast.ClassDef) and not node.name.startswith("_"))
+        bare += [f"{name}.{node.name}" for node in classes if not ast.get_docstring(node)]
+    assert bare == []
+
+
+def test_public_names_are_sorted_and_exist() -> None:
+    assert list(ivbridge.__all__) == sorted(set(ivbridge.__all__))
+    missing = [name for name in ivbridge.__all__ if getattr(ivbridge, name, None) is None]
+    assert missing == []
+    assert set(ivbridge.__all__) <= set(dir(ivbridge))
+
+
+@pytest.mark.parametrize("name", [n for n in MODULES if n])
+def test_every_module_says_what_is_public(name: str) -> None:
+    module = importlib.import_module(f"ivbridge.{name}")
+    assert [public for public in module.__all__ if not hasattr(module, public)] == []
+
+
+def python(code: str) -> str:
+    """Output of a fresh interpreter that finds this ivbridge."""
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=env).stdout
+
+
+def test_importing_ivbridge_loads_nothing_heavy() -> None:
+    loaded = set(python("import sys, ivbridge; print(*{m.partition('.')[0] for m in sys.modules})").split())
+    heavy = {"numpy", "pandas", "scipy", "linearmodels", "rpy2", "matplotlib", "torch", "jinja2", "typer", "rich"}
+    assert loaded & heavy == set()
+
+
+def test_importing_ivbridge_takes_a_moment() -> None:
+    """Processor time, which other work on the machine does not change; pandas alone takes five times this limit."""
+    timed = "import time; t = time.process_time(); import ivbridge; print(time.process_time() - t)"
+    assert float(python(timed)) < 0.1
+
+
+def test_r_scripts_stay_small() -> None:
+    scripts = sorted((ROOT / "r_scripts").glob("*.R"))
+    assert scripts
+    assert [s.name for s in scripts if len(s.read_text(encoding="utf-8").splitlines()) > MODULE_LINES] == []
+
+
+def test_nothing_else_lies_at_the_top_level() -> None:
+    if not (ROOT / ".git").exists():
+        pytest.fail("run the tests in a checkout: what belongs to it is what git tracks")
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    top = {path.partition("/")[0] for path in listed.split("\0") if path}
+    assert {name for name in top if not name.startswith(".")} - TOP_LEVEL == set()
