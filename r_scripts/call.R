@@ -39,7 +39,11 @@ call_failure <- function(condition) {
   )
 }
 
-call_text <- function(x) enc2utf8(paste(as.character(x), collapse = " "))
+# One valid UTF-8 string; bytes that are not become "<ff>".
+call_text <- function(x) {
+  text <- enc2utf8(paste(as.character(x), collapse = " "))
+  iconv(text, "UTF-8", "UTF-8", sub = "byte")
+}
 
 # Source one script into `envir`; same return value as call_guarded().
 call_source <- function(path, envir) {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import select
 import shutil
 import signal
 import socket
@@ -76,7 +77,11 @@ class Child:
     @property
     def alive(self) -> bool:
         """Whether this process may still be talked to: running, and not inherited through a fork."""
-        return self.owner == os.getpid() and self._end.alive and self.process.poll() is None
+        if self.owner != os.getpid() or not self._end.alive:
+            return False
+        hang_up = select.poll()
+        hang_up.register(self._socket, 0)
+        return not hang_up.poll(0) and self.process.poll() is None
 
     def exchange(self, message: object | None, seconds: float | None, what: str) -> Any:
         """Send `message` (nothing if None) and return the answer; end the process if that fails in any way.
@@ -176,13 +181,14 @@ def _popen(config: str, descriptor: int, directory: Path) -> subprocess.Popen[by
 
 
 def _environment(directory: Path) -> dict[str, str]:
-    kept = {key: value for key, value in os.environ.items() if key != "R_DEFAULT_PACKAGES"}
+    kept = {key: value for key, value in os.environ.items() if key not in {"LC_ALL", "R_DEFAULT_PACKAGES"}}
     temporary = str(directory / "tmp")
     return {
         **kept,
         **{f"{library}_NUM_THREADS": "1" for library in _THREADS},
         "VECLIB_MAXIMUM_THREADS": "1",
-        "LC_ALL": "C.UTF-8",
+        **dict.fromkeys(("LANG", "LC_CTYPE", "LC_MESSAGES", "LC_TIME", "LC_MONETARY"), "C.UTF-8"),
+        "LC_COLLATE": "C",  # R then sorts text by code point, as Python does; in C.UTF-8 it would ask ICU
         "LANGUAGE": "en",
         "R_PROFILE_USER": os.devnull,
         "R_ENVIRON_USER": os.devnull,
@@ -195,6 +201,7 @@ def _environment(directory: Path) -> dict[str, str]:
 def _end(process: subprocess.Popen[bytes], sock: socket.socket, directory: Path, owner: int) -> None:
     sock.close()
     if os.getpid() != owner:  # a forked copy must leave its parent's process alone
+        process.returncode = 0  # nor may Popen report it as forgotten
         return
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)

@@ -35,7 +35,7 @@ def r_home() -> Path:
     named = os.environ.get("R_HOME")
     if named:
         if not (Path(named) / "library" / "base").is_dir():
-            raise RNotAvailableError(f"The environment variable R_HOME is {named!r}, which is not an R.", do="unset R_HOME")
+            raise RNotAvailableError(f"The variable R_HOME is {named!r}, which is not an R.", do="unset R_HOME")
         return Path(named)
     executable = find_r()
     if executable is None:

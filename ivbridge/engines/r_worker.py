@@ -6,6 +6,7 @@ one connection from its main thread and ends with it.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import json
 import locale
@@ -66,10 +67,10 @@ def _prepare(memory_bytes: int | None) -> None:
     """Locale, limits and signals; R reads them when it starts."""
     for name in _LOCALES:
         try:
-            locale.setlocale(locale.LC_ALL, name)
+            locale.setlocale(locale.LC_CTYPE, name)
         except locale.Error:
             continue
-        os.environ["LC_ALL"] = name
+        os.environ["LANG"] = os.environ["LC_CTYPE"] = name
         break
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if memory_bytes is not None:
@@ -93,7 +94,7 @@ def _start_r() -> Any:
     failures = (*IMPORT_FAILURES, importlib.import_module("_cffi_backend").FFI.error)
     try:
         embedded = importlib.import_module("rpy2.rinterface_lib.embedded")
-        callbacks = importlib.import_module("rpy2.rinterface_lib.callbacks")
+        callbacks: Any = importlib.import_module("rpy2.rinterface_lib.callbacks")
         rinterface = importlib.import_module("rpy2.rinterface")
         callbacks.consolewrite_print = _discard
         callbacks.consolewrite_warnerror = sys.stderr.write
@@ -115,7 +116,7 @@ def _stack_limit() -> int:
     return STACK_BYTES if soft == resource.RLIM_INFINITY else min(STACK_BYTES, soft * 7 // 8)
 
 
-class Unsendable(Exception):
+class UnsendableError(Exception):
     """R returned something that has no counterpart in Python."""
 
 
@@ -134,7 +135,7 @@ class Session:
         """Load the scripts, `provenance.R` always among them; the answer of the first that fails, or of the last."""
         answer: dict[str, Any] = {}
         for path in (str(scripts_dir() / "provenance.R"), *scripts):
-            answer = self._guard(lambda path=path: self.helpers["call_source"](self._strings([path]), self.public))
+            answer = self._guard(functools.partial(self.helpers["call_source"], self._strings([path]), self.public))
             if answer["failure"] is not None:
                 break
         return answer
@@ -153,7 +154,7 @@ class Session:
             outcome: dict[str, Any] = decode(call(), self.r)
         except self.failures as error:  # R left without an error condition, or memory ran out while values were built
             return _failure(type(error).__name__, str(error) or "R jumped to its top level")
-        except Unsendable as error:
+        except UnsendableError as error:
             return _failure("ivb_unsendable", str(error))
         failure = outcome["failure"]
         if failure is not None:
@@ -173,7 +174,7 @@ class Session:
                 return self.r.NULL
             case Vector(kind, values, dim):
                 made = self._vector(kind, values)
-                return made if dim is None else self.helpers["call_dim"](made, self._vector("integer", np.array(dim, np.int32)))
+                return made if dim is None else self.helpers["call_dim"](made, self.r.IntSexpVector(dim))
             case Text(codes, labels):
                 return self.helpers["call_subset"](self._strings(labels), self._vector("integer", codes))
             case Factor(codes, levels, ordered):
@@ -205,7 +206,7 @@ def _failure(kind: str, message: str, do: str = "") -> dict[str, Any]:
     return {"value": None, "failure": failure, "warnings": [], "messages": []}
 
 
-def decode(value: Any, r: Any) -> Any:
+def decode(value: Any, r: Any, path: str = "value") -> Any:
     """Copy an R value into Python.
 
     NULL becomes None; logical, integer and double become bool, int64 and float64 arrays (float64 with NaN if a
@@ -214,8 +215,9 @@ def decode(value: Any, r: Any) -> Any:
 
     Raises
     ------
-    Unsendable
-        For functions, environments, S4 objects and everything else; for lists named in part or twice.
+    UnsendableError
+        For functions, environments, S4 objects and everything else; for lists named in part or twice; for text that
+        is not valid in its encoding. `path` is how the message calls the value.
     """
     kind = r.RTYPES(value.typeof)
     if kind == r.RTYPES.NILSXP:
@@ -224,34 +226,36 @@ def decode(value: Any, r: Any) -> Any:
     if kind in (r.RTYPES.LGLSXP, r.RTYPES.INTSXP, r.RTYPES.REALSXP):
         if "levels" in attributes:
             return _factor_labels(value)
-        array = _array(value, kind, r)
-        return array.reshape(tuple(value.do_slot("dim")), order="F") if "dim" in attributes else array
+        return _array(value, tuple(value.do_slot("dim")) if "dim" in attributes else (len(value),), kind, r)
     if kind == r.RTYPES.STRSXP:
-        return [None if item is r.NA_Character else item for item in value]
+        try:
+            return [None if item is r.NA_Character else item for item in value]
+        except UnicodeDecodeError as error:
+            raise UnsendableError(f"{path} holds text that is not valid in its encoding: {error}") from None
     if kind == r.RTYPES.VECSXP:
-        items = [decode(item, r) for item in value]
-        return _named(items, list(value.do_slot("names"))) if "names" in attributes else items
-    raise Unsendable(f"the R function returned an object of type {kind.name}, which cannot be sent to Python")
+        if "names" not in attributes:
+            return [decode(item, r, f"{path}[[{i}]]") for i, item in enumerate(value, 1)]
+        names = list(value.do_slot("names"))
+        if len(set(names)) < len(names) or "" in names:
+            raise UnsendableError(f"{path} is a list whose names are empty or duplicated: {names}")
+        return {name: decode(item, r, f"{path}${name}") for name, item in zip(names, value, strict=True)}
+    raise UnsendableError(f"{path} is of R's type {kind.name}, which cannot be sent to Python")
 
 
-def _array(value: Any, kind: Any, r: Any) -> npt.NDArray[Any]:
-    dtype = np.float64 if kind == r.RTYPES.REALSXP else np.int32
-    # a copy: R frees the memory under a view
-    array = np.array(np.frombuffer(value.memoryview(), dtype=dtype)) if len(value) else np.empty(0, dtype)
-    if kind == r.RTYPES.REALSXP:
+def _array(value: Any, shape: tuple[int, ...], kind: Any, r: Any) -> npt.NDArray[Any]:
+    logical, double = kind == r.RTYPES.LGLSXP, kind == r.RTYPES.REALSXP
+    if not len(value):
+        return np.empty(shape, np.float64 if double else bool if logical else np.int64)
+    array = np.array(value.memoryview())  # a copy: R frees the memory under a view
+    if double:
         return array
     missing = array == NA_INTEGER
     if missing.any():
         return np.where(missing, np.nan, array.astype(np.float64))
-    return array.astype(bool if kind == r.RTYPES.LGLSXP else np.int64)
+    return array.astype(bool if logical else np.int64)
 
 
 def _factor_labels(value: Any) -> list[str | None]:
     levels = list(value.do_slot("levels"))
-    return [None if code == NA_INTEGER else levels[code - 1] for code in np.array(value.memoryview())]
-
-
-def _named(items: list[Any], names: list[str]) -> dict[str, Any]:
-    if len(set(names)) < len(names) or "" in names:
-        raise Unsendable(f"the R function returned a list whose names are empty or duplicated: {names}")
-    return dict(zip(names, items, strict=True))
+    codes = np.array(value.memoryview()) if len(value) else ()
+    return [None if code == NA_INTEGER else levels[code - 1] for code in codes]

@@ -33,7 +33,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from pandas.api.extensions import ExtensionDtype
 
 from ivbridge.engines.wire import NA_INTEGER, Factor, Frame, Items, Node, Text, Vector
 from ivbridge.errors import DataError
@@ -115,7 +114,7 @@ def encode_frame(data: pd.DataFrame) -> Frame:
     if duplicated:
         shown = ", ".join(map(repr, duplicated))
         raise DataError(f"Column names are duplicated: {shown}.", do="rename or drop the extra columns.")
-    columns = [_column(data.iloc[:, i], f"the column {name!r}") for i, name in enumerate(names)]
+    columns = [_column(series, f"the column {name!r}") for name, series in data.items()]
     return Frame(names, columns, len(data))
 
 
@@ -172,7 +171,7 @@ def _column(series: pd.Series[Any], name: str) -> Node:
     if isinstance(dtype, np.dtype):
         values = series.to_numpy()
         return _object(values, name) if dtype.kind == "O" else _numbers(values, None, name)
-    if isinstance(dtype, ExtensionDtype) and dtype.kind in "biuf" and not isinstance(dtype, pd.SparseDtype):
+    if dtype.kind in "biuf" and not isinstance(dtype, pd.SparseDtype):
         return _nullable(series, dtype.kind, name)
     if getattr(dtype, "type", None) is str:
         return _text(series, name)

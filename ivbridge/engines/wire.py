@@ -21,7 +21,19 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["FILE_BYTES", "NA_INTEGER", "Factor", "Frame", "Items", "Node", "Request", "Text", "Vector", "receive", "send"]
+__all__ = [
+    "FILE_BYTES",
+    "NA_INTEGER",
+    "Factor",
+    "Frame",
+    "Items",
+    "Node",
+    "Request",
+    "Text",
+    "Vector",
+    "receive",
+    "send",
+]
 
 #: Messages of at least this many bytes travel through a memory-mapped file.
 FILE_BYTES = 1 << 20
@@ -194,7 +206,7 @@ def _unnamed_file(directory: Path) -> int:
     if hasattr(os, "memfd_create"):
         return os.memfd_create("ivbridge", os.MFD_CLOEXEC)
     descriptor, name = tempfile.mkstemp(dir=directory)
-    os.unlink(name)
+    Path(name).unlink()
     return descriptor
 
 
