@@ -40,7 +40,8 @@ say <- function(...) cat(..., "\\n", sep = "\\t")
 say("home", R.home()); say("version", as.character(getRversion()))
 say("blas", tryCatch(extSoftVersion()[["BLAS"]], error = function(e) "unknown"))
 say("attached", sub("^package:", "", grep("^package:", search(), value = TRUE)))
-for (p in commandArgs(TRUE)) say("package", p, suppressWarnings(utils::packageDescription(p, fields = "Version")))
+version <- function(p) suppressWarnings(utils::packageDescription(p, fields = "Version"))
+for (p in commandArgs(TRUE)) say("package", p, version(p), system.file(package = p))
 """
 _QUIET_R = {"R_PROFILE_USER": os.devnull, "R_ENVIRON_USER": os.devnull}
 
@@ -50,13 +51,15 @@ class RFound:
     """An R installation as ``Rscript --vanilla`` describes it.
 
     ``packages`` maps the names of :data:`R_PACKAGES` (and any other asked for) to installed versions; a missing
-    package has no entry. ``debian`` is the version of Debian's r-base-core when R came from there, else empty.
+    package has no entry. ``folders`` are theirs. ``debian`` is the version of Debian's r-base-core when R came from
+    there, else empty.
     """
 
     executable: str
     home: str
     version: tuple[int, ...]
     packages: dict[str, str] = field(default_factory=dict)
+    folders: tuple[str, ...] = ()
     attached: tuple[str, ...] = ()
     blas: str = "unknown"
     debian: str = ""
@@ -124,6 +127,7 @@ def probe_r(executable: str, *, timeout: float = 60.0) -> RFound:
         home=one["home"],
         version=version_tuple(one["version"]),
         packages={row[1]: row[2] for row in rows if row[0] == "package" and row[2] != "NA"},
+        folders=tuple(row[3] for row in rows if row[0] == "package" and len(row) == 4),
         attached=next((tuple(row[1:]) for row in rows if row[0] == "attached"), ()),
         blas=one.get("blas", "unknown"),
         debian=_debian_version(executable),

@@ -20,6 +20,7 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ivbridge.errors import IvbridgeError
 from ivbridge.resources import scripts_dir
@@ -200,8 +201,9 @@ def checkout(root: Path, extra: tuple[str, ...] = ()) -> int:
     """
     root = root.resolve()
     stamp_file = root / ".venv" / "ivbridge-setup.json"
-    extras = sorted({"dev", "files", *extra} | _stamped_extras(stamp_file))
-    if _read(stamp_file) == _stamp(root, extras) and (root / ".venv/bin/python").exists():
+    extras = sorted({"dev", "files", *extra, *_stamped(stamp_file)[0].get("extras", ())})
+    stamp, watched = _stamped(stamp_file)
+    if stamp == _stamp(root, extras) and all(Path(one).exists() for one in (root / ".venv/bin/python", *watched)):
         return 0
     print(f"Setting up ivbridge in {root}:")
     try:
@@ -210,8 +212,9 @@ def checkout(root: Path, extra: tuple[str, ...] = ()) -> int:
         print(f"make setup: {error}", file=sys.stderr)
         return 1
     code = subprocess.run([str(root / ".venv/bin/python"), "-m", "ivbridge.doctor", "--brief"], check=False).returncode
-    if code == 0:
-        stamp_file.write_text(_stamp(root, extras))
+    found = _current_r()
+    if code == 0 and found is not None:
+        stamp_file.write_text(json.dumps([_stamp(root, extras), found.folders], indent=1))
     return code
 
 
@@ -250,24 +253,24 @@ def _python_steps(root: Path, extras: list[str]) -> None:
     _perform(Step(why, (*pip_install, "--no-build-isolation", "-e", target)))
 
 
-def _stamp(root: Path, extras: list[str]) -> str:
-    """Text that changes whenever the environment has to be looked at again."""
+def _stamp(root: Path, extras: list[str]) -> dict[str, object]:
+    """What differs whenever the environment has to be looked at again."""
     inputs = [root / "pyproject.toml", root / "constraints.txt", Path(__file__)]
     digest = hashlib.sha256(b"".join(p.read_bytes() for p in inputs)).hexdigest()
     executable = find_r()
     r = [executable, output_of(executable, "--version").partition("\n")[0]] if executable else []
-    return json.dumps({"root": str(root), "python": sys.version, "extras": extras, "r": r, "inputs": digest}, indent=1)
+    return {"root": str(root), "python": sys.version, "extras": extras, "r": r, "inputs": digest}
 
 
-def _read(path: Path) -> str:
-    return path.read_text() if path.is_file() else ""
-
-
-def _stamped_extras(path: Path) -> set[str]:
+def _stamped(file: Path) -> tuple[dict[str, Any], list[str]]:
+    """The stamp of the last setup that ended well, and the folders of the R packages that it found."""
+    if not file.is_file():
+        return {}, []
     try:
-        return set(json.loads(_read(path) or "{}").get("extras", ()))
-    except ValueError:
-        return set()
+        stamp, folders = json.loads(file.read_text())
+    except (ValueError, TypeError):  # cut short, or written by another version
+        return {}, []
+    return stamp, folders
 
 
 def main(arguments: list[str]) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import shutil
 import subprocess
@@ -186,11 +187,22 @@ def test_a_checkout_that_is_set_up_returns_at_once(
     python = tmp_path / ".venv" / "bin" / "python"
     python.parent.mkdir(parents=True)
     python.symlink_to(sys.executable)
+    aer = tmp_path / "AER"
+    aer.mkdir()
     stamp = tmp_path / ".venv" / "ivbridge-setup.json"
-    stamp.write_text(setup_r._stamp(tmp_path, ["dev", "files"]))
+    stamp.write_text(json.dumps([setup_r._stamp(tmp_path, ["dev", "files"]), [str(aer)]]))
     monkeypatch.setattr(setup_r, "_install", lambda root, extras: pytest.fail("nothing is to be installed"))
     assert setup_r.main(["--checkout", str(tmp_path)]) == 0
     assert capsys.readouterr().out == ""
+    aer.rmdir()
+    with pytest.raises(pytest.fail.Exception, match="nothing is to be installed"):
+        setup_r.main(["--checkout", str(tmp_path)])
+
+
+@pytest.mark.parametrize("damaged", ["", "{", "[1]", "null"])
+def test_a_damaged_stamp_counts_as_none(damaged: str, tmp_path: Path) -> None:
+    (tmp_path / "stamp").write_text(damaged)
+    assert setup_r._stamped(tmp_path / "stamp") == ({}, [])
 
 
 @pytest.mark.parametrize("change", ["pyproject.toml", "constraints.txt", "the R", "the folder", "an extra"])
