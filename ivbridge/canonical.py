@@ -13,7 +13,14 @@ from collections.abc import Iterator
 from ivbridge.errors import FormulaError
 from ivbridge.expr import Arg, Binary, Bool, Call, Name, Node, Number, Text, Unary, deparse, parse
 
-__all__ = ["ELEMENTWISE", "canonical_numeric", "canonical_variable", "columns_of", "variable_text"]
+__all__ = [
+    "ELEMENTWISE",
+    "canonical_numeric",
+    "canonical_response",
+    "canonical_variable",
+    "columns_of",
+    "variable_text",
+]
 
 ELEMENTWISE = ("log", "log2", "log10", "log1p", "exp", "sqrt", "abs")
 MAX_VARIABLE_CHARACTERS = 400
@@ -73,7 +80,13 @@ def canonical_numeric(node: Node) -> Node:
             return Call(function, (Arg(None, canonical_numeric(value)),))
         case Call(function) if function in ELEMENTWISE:
             raise FormulaError(f"{deparse(node)}: {function}() takes one argument.", do=f"write {function}(x).")
-    raise FormulaError(f"{deparse(node)!r} is not arithmetic on columns.", available=f"+ - * / ^ {' '.join(ELEMENTWISE)}")
+    raise FormulaError(f"{deparse(node)!r} is not arithmetic.", available=f"+ - * / ^ {' '.join(ELEMENTWISE)}")
+
+
+def canonical_response(node: Node) -> Node:
+    """Rewrite a dependent variable; bare arithmetic gets ``I()``, since R's Formula would read ``a + b`` as two."""
+    rewritten = canonical_numeric(node)
+    return Call("I", (Arg(None, rewritten),)) if isinstance(rewritten, Binary | Unary) else rewritten
 
 
 def columns_of(text: str) -> tuple[str, ...]:
@@ -134,6 +147,8 @@ def _integer(call: Call, node: Node, low: int, high: int) -> Number:
 
 def _vector(call: Call, node: Node) -> Call:
     values = [arg.value for arg in node.args] if isinstance(node, Call) and node.function == "c" else [node]
+    if call.function in ("bs", "ns") and not values:
+        raise FormulaError(f"{deparse(call)}: c() is empty.", do="leave the argument out.")
     for value in values:
         if not isinstance(value.operand if isinstance(value, Unary) else value, Number):
             raise FormulaError(f"{deparse(call)}: {deparse(value)!r} is not a number.", do="write c(1, 2).")
@@ -151,7 +166,8 @@ def _plain(call: Call, node: Node) -> Node:
 def _poly(call: Call) -> Node:
     got = _bind(call, "x", "degree", "raw")
     if len([arg for arg in call.args if arg.name is None]) > 2:
-        raise FormulaError(f"{deparse(call)}: R and Python read the third argument differently.", do="write raw = TRUE.")
+        what = f"{deparse(call)}: R and Python read the third argument differently."
+        raise FormulaError(what, do="write raw = TRUE.")
     degree = _integer(call, got.get("degree", Number(1.0)), 1, 20)
     raw = (Arg("raw", Bool(True)),) if _flag(call, got.get("raw"), False) else ()
     return Call("poly", (Arg(None, _plain(call, got["x"])), Arg(None, degree), *raw))
@@ -168,6 +184,8 @@ def _spline(call: Call) -> Node:
     names = ("x", "df", "knots", "degree", "intercept", "Boundary.knots")
     got = _bind(call, *(n for n in names if call.function == "bs" or n != "degree"), include_intercept="intercept")
     args = [Arg(None, _plain(call, got["x"]))]
+    if "df" in got and "knots" in got:
+        raise FormulaError(f"{deparse(call)} gives both df and knots; R would ignore df.", do="give one of them.")
     if "df" in got:
         args.append(Arg("df", _integer(call, got["df"], 1, 100)))
     if "degree" in got and got["degree"] != Number(3.0):
@@ -177,7 +195,10 @@ def _spline(call: Call) -> Node:
     if _flag(call, got.get("intercept"), False):
         args.append(Arg("intercept", Bool(True)))
     if "Boundary.knots" in got:
-        args.append(Arg("Boundary.knots", _vector(call, got["Boundary.knots"])))
+        ends = _vector(call, got["Boundary.knots"])
+        if len(ends.args) != 2:
+            raise FormulaError(f"{deparse(call)}: Boundary.knots must be two numbers.", do="write c(low, high).")
+        args.append(Arg("Boundary.knots", ends))
     return Call(call.function, tuple(args))
 
 

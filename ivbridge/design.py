@@ -6,7 +6,7 @@ thing that a cross-check does.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,14 +14,15 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ivbridge.canonical import columns_of
-from ivbridge.errors import DataError, DesignError, FormulaError
-from ivbridge.expr import parse
+from ivbridge.errors import DataError, FormulaError
+from ivbridge.expr import Name, parse, quote_name
 from ivbridge.formula import Term, parse_term
 from ivbridge.frame import fingerprint, normalise
-from ivbridge.modelmatrix import Coding, Columns, codings, drop_unused, model_matrix
-from ivbridge.rank import independent_columns, triangle
+from ivbridge.modelmatrix import Columns, codings, drop_unused, model_matrix
+from ivbridge.rank import Rank, decide_rank
+from ivbridge.rows import choose_rows
 from ivbridge.spec import IVSpec
-from ivbridge.variables import Factor, Numeric, Variable, evaluate, evaluate_numeric
+from ivbridge.variables import Factor, Variable, evaluate, evaluate_numeric
 
 __all__ = ["Design", "build"]
 
@@ -55,6 +56,8 @@ class Design:
         What a reader should know: rows left out and why, columns left out.
     sha256 : str
         Fingerprint of `frame`.
+    levels : mapping of str to tuple of str
+        Levels of every factor of the formula that the rows used have, the baseline first (R's ``.getXlevels``).
     """
 
     spec: IVSpec
@@ -70,16 +73,19 @@ class Design:
     aliased_instruments: tuple[str, ...]
     notes: tuple[str, ...]
     sha256: str
+    levels: Mapping[str, tuple[str, ...]]
 
     @property
     def endog_names(self) -> tuple[str, ...]:
-        """Columns of `x` that are not in `z`."""
-        return tuple(name for name in self.x_names if name not in self.z_names)
+        """Columns of `x` that are not among the instruments, by name, as AER decides it."""
+        known = {*self.z_names, *self.aliased_instruments}
+        return tuple(name for name in self.x_names if name not in known)
 
     @property
     def instrument_names(self) -> tuple[str, ...]:
-        """Columns of `z` that are not in `x`."""
-        return tuple(name for name in self.z_names if name not in self.x_names)
+        """Columns of `z` that are not among the regressors, by name, as AER decides it."""
+        known = {*self.x_names, *self.aliased}
+        return tuple(name for name in self.z_names if name not in known)
 
     def groups(self, column: str) -> NDArray[np.int64]:
         """Return codes 0 … G−1 of a cluster or time column on the rows used, in sorted order of its levels.
@@ -90,13 +96,12 @@ class Design:
             If the column is not part of the question, or is missing in a row that is used.
         """
         if column not in self.frame.columns:
-            raise DataError(f"The question does not use the column {column!r}.", available=", ".join(self.frame.columns))
+            known = ", ".join(self.frame.columns)
+            raise DataError(f"The question does not use the column {column!r}.", available=known)
         values = self.frame[column].iloc[self.rows]
         if count := int(values.isna().sum()):
-            raise DataError(
-                f"Column {column!r} groups or orders the rows, but is missing in {count} of the {len(values)} rows used.",
-                do="drop these rows first.",
-            )
+            what = f"Column {column!r} groups or orders the rows, but is missing in {count} of the {len(values)} used."
+            raise DataError(what, do="drop these rows first.")
         raw = values.cat.codes if isinstance(values.dtype, pd.CategoricalDtype) else values
         return np.unique(raw.to_numpy(), return_inverse=True)[1].astype(np.int64)
 
@@ -118,109 +123,120 @@ def build(spec: IVSpec, data: pd.DataFrame) -> Design:
     Raises
     ------
     DataError
-        If the columns cannot be used: missing, duplicated, infinite, of a type without a meaning here, …
+        If the columns cannot be used: missing, duplicated, infinite, of a type without a meaning here, a factor with
+        one level, …
     FormulaError
         If an exogenous term is coded differently among the regressors and among the instruments.
     DesignError
         If the model cannot be estimated: no rows, n ≤ k, or not enough independent instruments.
     """
     frame = _frame(spec, data)
-    terms_x, terms_z = ([parse_term(text) for text in texts] for texts in (spec.regressors, spec.all_instruments))
-    terms_x.sort(key=len)
-    terms_z.sort(key=len)
-    names = dict.fromkeys(name for term in (*terms_x, *terms_z) for name in term)
-    everything = {name: evaluate(name, frame) for name in names}
+    # terms of one degree keep their order, as in R: exogenous ones come first
+    parts = [sorted(map(parse_term, texts), key=len) for texts in (spec.regressors, spec.all_instruments)]
+    names = dict.fromkeys(name for part in parts for term in part for name in term)
+    variables = {name: evaluate(name, frame) for name in names}
     y = evaluate_numeric(parse(spec.dependent), frame)
     if spec.offset is not None:
         y = y - evaluate_numeric(parse(spec.offset), frame)
     weights = None if spec.weights is None else _weights(spec.weights, frame)
-    rows, notes = _rows(spec, frame, everything, y, weights)
-    used = {name: _use(name, variable.take(rows)) for name, variable in everything.items()}
-    y = y[rows]
-    if np.isinf(y).any():
-        raise DataError(f"{spec.dependent} is infinite in {int(np.isinf(y).sum())} rows.")
-    x, z = _matrices(spec, terms_x, terms_z, used, len(rows))
+    rows, notes = choose_rows(spec, frame, variables, y, weights)
+    used = {name: _use(name, variable.take(rows)) for name, variable in variables.items()}
+    y = np.array(y[rows])
+    _check_finite(spec.dependent if spec.offset is None else f"{spec.dependent} - ({spec.offset})", y)
+    x, z = _matrices(parts, used, intercept=spec.intercept, rows=len(rows))
     w = None if weights is None else weights[rows]
-    return _ranked(spec, frame, rows, y, x, z, w, notes)
+    rank = decide_rank(x, z, w)
+    return Design(
+        spec, frame, rows, y, _keep(x, rank.x), _chosen(x, rank.x), _keep(z, rank.z), _chosen(z, rank.z), w,
+        _left_out(x, rank.x), _left_out(z, rank.z), (*notes, *_aliased_notes(x, z, rank)), fingerprint(frame),
+        _levels(used),
+    )  # fmt: skip
 
 
 def _frame(spec: IVSpec, data: pd.DataFrame) -> pd.DataFrame:
-    texts = [name for text in (*spec.regressors, *spec.instruments) for name in parse_term(text)]
-    factors = {c for text in texts if "factor(" in text for c in columns_of(text)}
+    variables = [name for text in (*spec.regressors, *spec.instruments) for name in parse_term(text)]
+    factors = {c for text in variables if "factor(" in text for c in columns_of(text)}
     groups = set(() if spec.vcov is None else spec.vcov.columns)
-    plain = {c for text in (*texts, spec.dependent, spec.offset or "1") for c in columns_of(text)}
-    return normalise(data, spec.columns, factors=factors | groups, labels=groups - plain)
+    plain = {c for text in (*variables, spec.dependent, spec.offset or "1") for c in columns_of(text)}
+    if "contr.sum" in plain and any("contr.sum)" in text for text in variables):
+        raise DataError("A column called 'contr.sum' hides R's contrast of that name.", do="rename the column.")
+    return normalise(data, spec.columns, factors=factors | groups, labels=groups - plain - {spec.weights})
 
 
 def _weights(name: str, frame: pd.DataFrame) -> Vector:
-    weights = evaluate_numeric(parse(f"`{name}`"), frame)
+    weights = evaluate_numeric(parse(quote_name(name)), frame)
     if count := int((weights < 0).sum()):
         raise DataError(f"The weights {name!r} are negative in {count} rows.", do="use weights of zero or more.")
     return weights
 
 
-def _rows(
-    spec: IVSpec, frame: pd.DataFrame, variables: Mapping[str, Variable], y: Vector, weights: Vector | None
-) -> tuple[NDArray[np.int64], list[str]]:
-    drop = np.isnan(y)
-    for variable in variables.values():
-        drop = drop | variable.missing
-    if weights is not None:
-        drop = drop | np.isnan(weights) | (weights == 0)
-    rows = np.flatnonzero(~drop).astype(np.int64)
-    notes = [f"{int(drop.sum())} of {len(drop)} rows left out: missing values"] if drop.any() else []
-    if not len(rows):
-        raise DesignError(f"No row of the {len(frame)} is complete.")
-    return rows, notes
-
-
 def _use(name: str, variable: Variable) -> Variable:
     if isinstance(variable, Factor):
         return drop_unused(name, variable)
-    if count := int(np.isinf(variable.values).sum()):
-        raise DataError(f"{name} is infinite in {count} row{'s' * (count > 1)}.", do="check it for zeros.")
+    _check_finite(name, variable.values)
     return variable
 
 
+def _check_finite(name: str, values: NDArray[np.float64]) -> None:
+    if count := int(np.isinf(values).sum()):
+        raise DataError(
+            f"{name} is infinite for {count} value{'s' * (count > 1)} of the rows used.",
+            do="drop these rows, or change the transformation (the logarithm of 0 and a division by 0 are infinite).",
+        )
+
+
 def _matrices(
-    spec: IVSpec, terms_x: list[Term], terms_z: list[Term], used: Mapping[str, Variable], rows: int
+    parts: Sequence[Sequence[Term]], used: dict[str, Variable], *, intercept: bool, rows: int
 ) -> tuple[Columns, Columns]:
     factors = frozenset(name for name, variable in used.items() if isinstance(variable, Factor))
-    coding = [codings(terms, factors, intercept=spec.intercept) for terms in (terms_x, terms_z)]
-    seen: list[dict[Term, tuple[bool, ...]]] = []
-    for terms, rows_of in zip((terms_x, terms_z), coding, strict=True):
-        seen.append({t: tuple(d for n, d in zip(t, r, strict=True) if n in factors) for t, r in zip(terms, rows_of, strict=True)})
-    for term in seen[0].keys() & seen[1].keys():
-        if seen[0][term] != seen[1][term]:
+    coding = [codings(terms, factors, intercept=intercept) for terms in parts]
+    first, second = (
+        {t: [d for n, d in zip(t, row, strict=True) if n in factors] for t, row in zip(terms, code, strict=True)}
+        for terms, code in zip(parts, coding, strict=True)
+    )
+    for term in first:
+        if term in second and first[term] != second[term]:
             raise FormulaError(
-                f"The term {':'.join(term)} gets different dummies among the regressors and among the instruments.",
-                do="name the main effects in both parts.",
+                f"The exogenous term {':'.join(term)} gets one set of dummies among the regressors and another one "
+                "among the instruments, because a lower-order term stands in only one of the two parts.",
+                do=f"name the main effects of {':'.join(term)} in both parts, or in neither.",
             )
-    built = [
-        model_matrix(terms, used, intercept=spec.intercept, rows=rows, coding=code)
-        for terms, code in zip((terms_x, terms_z), coding, strict=True)
-    ]
-    return built[0], built[1]
+    x, z = (
+        model_matrix(terms, used, intercept=intercept, rows=rows, coding=code)
+        for terms, code in zip(parts, coding, strict=True)
+    )
+    for columns in (x, z):
+        if twice := sorted({name for name in columns.names if columns.names.count(name) > 1}):
+            raise DataError(f"Two columns of the model are called {twice[0]!r}.", do="rename a column of the data.")
+        if not np.isfinite(columns.values).all():
+            raise DataError("A product of columns is too large for a number.", do="rescale the columns.")
+    return x, z
 
 
-def _ranked(
-    spec: IVSpec, frame: pd.DataFrame, rows: NDArray[np.int64], y: Vector, x: Columns, z: Columns,
-    weights: Vector | None, notes: list[str],
-) -> Design:  # fmt: skip
-    root = 1.0 if weights is None else np.sqrt(weights)[:, None]
-    keep_x = independent_columns(triangle(x.values * root))
-    keep_z = independent_columns(triangle(z.values * root))
-    n, k = len(rows), len(keep_x)
-    if n <= k:
-        raise DesignError(f"The model has {k} coefficients but only {n} rows.")
-    if len(keep_z) < k:
-        raise DesignError(f"There are {k} regressors but only {len(keep_z)} independent instruments.")
-    return Design(
-        spec, frame, rows, y,
-        np.asfortranarray(x.values[:, keep_x]), tuple(x.names[j] for j in keep_x),
-        np.asfortranarray(z.values[:, keep_z]), tuple(z.names[j] for j in keep_z),
-        weights,
-        tuple(name for j, name in enumerate(x.names) if j not in keep_x),
-        tuple(name for j, name in enumerate(z.names) if j not in keep_z),
-        tuple(notes), fingerprint(frame),
-    )  # fmt: skip
+def _levels(used: Mapping[str, Variable]) -> dict[str, tuple[str, ...]]:
+    factors = {name: v.levels for name, v in used.items() if isinstance(v, Factor) and not v.logical}
+    trees = {name: parse(name) for name in factors}
+    # R calls a plain column by its bare name here, even where the name needs backticks elsewhere
+    return {tree.id if isinstance(tree, Name) else name: factors[name] for name, tree in trees.items()}
+
+
+def _keep(columns: Columns, kept: Sequence[int]) -> Matrix:
+    return columns.values if len(kept) == len(columns.names) else np.asfortranarray(columns.values[:, list(kept)])
+
+
+def _chosen(columns: Columns, kept: Sequence[int]) -> tuple[str, ...]:
+    return tuple(columns.names[j] for j in kept)
+
+
+def _left_out(columns: Columns, kept: Sequence[int]) -> tuple[str, ...]:
+    return tuple(name for j, name in enumerate(columns.names) if j not in set(kept))
+
+
+def _aliased_notes(x: Columns, z: Columns, rank: Rank) -> list[str]:
+    notes = []
+    shared = _left_out(x, rank.x)
+    if shared:
+        notes.append(f"regressors left out, since they depend linearly on earlier ones: {', '.join(shared)}")
+    if only := [name for name in _left_out(z, rank.z) if name not in shared]:
+        notes.append(f"instruments left out, since they depend linearly on earlier ones: {', '.join(only)}")
+    return notes

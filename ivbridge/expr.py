@@ -13,12 +13,21 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple, NoReturn
+from typing import NoReturn
 
 from ivbridge.errors import FormulaError
+from ivbridge.lexer import (
+    ARGUMENT_FUNCTIONS,
+    FUNCTIONS,
+    PYTHON_RESERVED,
+    R_RESERVED,
+    Token,
+    check_name,
+    refuse,
+    tokenize,
+)
 
 __all__ = [
-    "FUNCTIONS",
     "Arg",
     "Binary",
     "Bool",
@@ -29,32 +38,16 @@ __all__ = [
     "Parser",
     "Text",
     "Unary",
-    "check_name",
     "deparse",
     "format_number",
     "parse",
     "quote_name",
 ]
 
-MAX_CHARACTERS = 50_000
 MAX_NODES = 5_000
 MAX_CALL_NODES = 500
 MAX_DEPTH = 60
-
-#: every function that an expression may call
-FUNCTIONS = (
-    "log", "log2", "log10", "log1p", "exp", "sqrt", "abs", "I", "poly", "factor", "C", "relevel", "scale", "bs", "ns",
-    "offset",
-)  # fmt: skip
-#: calls that make sense only as an argument of one of the functions above
-ARGUMENT_FUNCTIONS = ("c", "contr.treatment", "contr.sum", "Treatment", "Sum")
 _NUMPY = re.compile(r"(?:np|numpy)\.(log|log2|log10|log1p|exp|sqrt|abs)")
-_R_RESERVED = frozenset(
-    "if else repeat while function for next break in TRUE FALSE NULL Inf NaN NA NA_integer_ NA_real_ NA_character_ "
-    "NA_complex_".split()
-)
-_PYTHON_RESERVED = frozenset(("True", "False", "None", "lambda"))
-
 
 @dataclass(frozen=True, slots=True)
 class Name:
@@ -120,88 +113,6 @@ class Call:
 Node = Name | Number | Text | Bool | Unary | Binary | Call
 
 
-class Token(NamedTuple):
-    """A piece of the text: its kind, what it says and where it starts."""
-
-    kind: str
-    text: str
-    start: int
-
-
-_TOKEN = re.compile(
-    r"""(?P<space>[ \t\r\n]+)
-      | (?P<number>(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?L?)
-      | (?P<name>(?:[^\W\d]|\.(?![0-9]))[\w.]*)
-      | (?P<quoted>`[^`]*`)
-      | (?P<string>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')
-      | (?P<op>\*\*|[-+*/^:(),=~|\[\]](?!(?<=:):|(?<==)=|(?<=\|)\|))""",
-    re.VERBOSE | re.DOTALL,
-)
-_FORBIDDEN = {
-    "{": "braces", "}": "braces", "$": "the operator $", "@": "the operator @", "%": "an operator %…%",
-    "<": "a comparison or assignment", ">": "a comparison", "=": "a comparison", "!": "the operator !",
-    "&": "the operator &", "|": "the operator ||", "?": "the operator ?", ";": "a second statement (;)",
-    "\\": "a backslash", "#": "a comment (#)", "`": "an unclosed backtick", '"': "an unclosed string",
-    "'": "an unclosed string", ":": "the operator ::",
-}  # fmt: skip
-_ALLOWED = (
-    "column names (others than R's in `backticks`), numbers, + - * / ^ : ( ), and the functions " + ", ".join(FUNCTIONS)
-)
-
-
-def _refuse(what: str, text: str, start: int) -> NoReturn:
-    near = text[max(0, start - 20) : start + 25]
-    raise FormulaError(f"{what} (character {start + 1}, near {near!r}).", available=_ALLOWED)
-
-
-def tokenize(text: str) -> list[Token]:
-    """Cut a text into tokens.
-
-    Raises
-    ------
-    FormulaError
-        If the text is too long or holds a character that the grammar does not know.
-    """
-    if not isinstance(text, str):
-        raise FormulaError(f"A formula is a text; found {type(text).__name__}.", do='write "y ~ x + w | w + z".')
-    if len(text) > MAX_CHARACTERS:
-        raise FormulaError(f"The formula has {len(text)} characters; the limit is {MAX_CHARACTERS}.")
-    tokens, position = [], 0
-    while position < len(text):
-        match = _TOKEN.match(text, position)
-        if match is None or match.lastgroup is None:
-            character = text[position]
-            _refuse(f"A formula may not use {_FORBIDDEN.get(character, repr(character))}", text, position)
-        kind, found = match.lastgroup, match.group()
-        if kind == "number" and (following := text[match.end() : match.end() + 1]) and re.match(r"[\w.]", following):
-            _refuse(f"{found + following!r} is neither a number nor a name", text, position)
-        if kind != "space":
-            tokens.append(Token(kind, "^" if found == "**" else found, position))
-        position = match.end()
-    tokens.append(Token("end", "", len(text)))
-    return tokens
-
-
-def check_name(name: object) -> str:
-    """Return a column name that a formula can carry safely.
-
-    Raises
-    ------
-    FormulaError
-        If the name is not a text, is empty or is ``.``, or holds a backtick, a backslash or a character that cannot
-        be printed (control characters, NUL, lone surrogates, invisible spaces).
-    """
-    if not isinstance(name, str):
-        raise FormulaError(f"Column names in a formula are texts; found {name!r}.", do="rename the column.")
-    bad = [c for c in name if c in "`\\" or not c.isprintable()]
-    if bad or not name.strip() or name in (".", "..."):
-        why = f"holds {bad[0]!r}" if bad else "has no meaning as a name in a formula"
-        raise FormulaError(f"The column name {name!r} cannot be used in a formula: it {why}.", do="rename the column.")
-    if len(name) > 250:
-        raise FormulaError(f"A column name has {len(name)} characters; the limit is 250.", do="rename the column.")
-    return name
-
-
 _PRECEDENCE = {"+": 10, "-": 10, "*": 20, "/": 20, ":": 30, "^": 50}
 _UNARY = 40
 
@@ -242,7 +153,7 @@ class Parser:
     def fail(self, what: str) -> NoReturn:
         """Raise a FormulaError that shows where the reading stopped."""
         found = repr(self.token.text) if self.token.text else "the end"
-        _refuse(f"Cannot read the formula: {what} {found}", self.text, self.token.start)
+        refuse(f"Cannot read the formula: {what} {found}", self.text, self.token.start)
 
     def whole(self) -> Node:
         """Read one expression that uses up all tokens."""
@@ -285,9 +196,9 @@ class Parser:
             return self._count(Text(_string(self.take())))
         if kind == "quoted":
             return self._count(Name(check_name(self.take().text[1:-1])))
-        if kind == "name":
-            return self._count(self._name())
-        self.fail("expected a name, a number or a call, found")
+        if kind != "name":
+            self.fail("expected a name, a number or a call, found")
+        return self._count(self._name())
 
     def _name(self) -> Node:
         token = self.take()
@@ -297,16 +208,16 @@ class Parser:
             return Bool(token.text.lower() == "true")
         if token.text == ".":
             raise FormulaError("The formula uses '.' for 'all other columns'.", do="name the columns.")
-        if token.text in _R_RESERVED | _PYTHON_RESERVED:
+        if token.text in R_RESERVED | PYTHON_RESERVED:
             what = f"{token.text!r} is a reserved word; a column of that name needs `backticks`"
-            _refuse(what, self.text, token.start)
+            refuse(what, self.text, token.start)
         return Name(check_name(token.text))
 
     def _call(self, token: Token) -> Node:
         numpy = _NUMPY.fullmatch(token.text)
         function = numpy.group(1) if numpy else token.text
         if function not in FUNCTIONS + ARGUMENT_FUNCTIONS:
-            _refuse(f"The function {token.text!r} is not allowed", self.text, token.start)
+            refuse(f"The function {token.text!r} is not allowed", self.text, token.start)
         before = self.nodes
         self.take("(")
         args = tuple(self._arguments(")"))
@@ -378,7 +289,7 @@ _SYNTACTIC = re.compile(r"(?:[^\W\d_]|\.(?![0-9]))[\w.]*")
 
 def quote_name(name: str) -> str:
     """Write a column name as R does: in backticks unless it is a syntactic R name."""
-    return name if _SYNTACTIC.fullmatch(name) and name not in _R_RESERVED else f"`{name}`"
+    return name if _SYNTACTIC.fullmatch(name) and name not in R_RESERVED else f"`{name}`"
 
 
 def format_number(value: float) -> str:

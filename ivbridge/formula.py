@@ -16,9 +16,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from ivbridge.canonical import canonical_numeric, variable_text
+from ivbridge.canonical import canonical_numeric, canonical_response, variable_text
 from ivbridge.errors import FormulaError
-from ivbridge.expr import Binary, Call, Node, Number, Parser, Token, Unary, deparse, parse, tokenize
+from ivbridge.expr import Binary, Call, Node, Number, Parser, Unary, deparse, parse
+from ivbridge.lexer import Token, tokenize
 
 __all__ = ["Roles", "Term", "order_terms", "parse_formula", "parse_term", "term_text"]
 
@@ -82,7 +83,7 @@ def parse_formula(text: str) -> Roles:
     if len(sides) != 2 or not sides[0] or not sides[1]:
         what = f"{_short(text)} is not a formula: it needs one '~' with something on both sides."
         raise FormulaError(what, available=_DIALECTS)
-    dependent = deparse(canonical_numeric(Parser(text, sides[0]).whole()))
+    dependent = deparse(canonical_response(Parser(text, sides[0]).whole()))
     outside, bracket = _bracket(text, sides[1])
     parts = _split(outside, "|")
     if bracket is not None:

@@ -34,7 +34,7 @@ Column = Any  # a pandas Series; the stubs make its parameter more trouble than 
 
 
 def normalise(
-    data: pd.DataFrame, columns: Iterable[str], *, factors: Collection[str] = (), labels: Collection[str] = ()
+    data: object, columns: Iterable[str], *, factors: Collection[str] = (), labels: Collection[str] = ()
 ) -> pd.DataFrame:
     """Select and convert columns.
 
@@ -64,16 +64,17 @@ def normalise(
     converted = {}
     for name in columns:
         column = _select(data, name)
-        if name in labels and column.dtype.kind in "mM":
-            column = column.astype(str).where(column.notna(), None)
+        if name in labels:
+            column = _dates_as_levels(column)
         converted[name] = _convert(name, column.reset_index(drop=True), name in factors)
     return pd.DataFrame(converted, index=pd.RangeIndex(len(data)))
 
 
 def _select(data: pd.DataFrame, name: str) -> Column:
-    positions = [j for j, label in enumerate(data.columns) if isinstance(label, str) and label == name]
+    found: list[Any] = list(data.columns)
+    positions = [j for j, label in enumerate(found) if isinstance(label, str) and label == name]
     if not positions:
-        labels = [str(label) for label in data.columns]
+        labels = [str(label) for label in found]
         close = difflib.get_close_matches(name, labels, n=1, cutoff=0.6)
         shown = ", ".join(labels[:30]) + (f" and {len(labels) - 30} more" if len(labels) > 30 else "")
         hint = f"write {close[0]!r} if that is what you mean." if close else ""
@@ -83,6 +84,22 @@ def _select(data: pd.DataFrame, name: str) -> Column:
     return data.iloc[:, positions[0]]
 
 
+def _dates_as_levels(column: Column) -> Column:
+    """Turn dates, times and periods into a categorical whose levels are texts in the order of time."""
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        categories = column.cat.categories
+        return column.cat.rename_categories([str(c) for c in categories]) if _is_date(categories) else column
+    if not _is_date(column):
+        return column
+    levels = sorted(column.dropna().unique())
+    return column.astype(pd.CategoricalDtype(levels)).cat.rename_categories([str(level) for level in levels])
+
+
+def _is_date(values: Any) -> bool:
+    kinds = ("datetime64", "datetime", "date", "timedelta64", "timedelta", "period", "time")
+    return pd.api.types.infer_dtype(values, skipna=True) in kinds
+
+
 def _convert(name: str, column: Column, factor: bool) -> Column:
     dtype = column.dtype
     if isinstance(dtype, pd.CategoricalDtype):
@@ -90,12 +107,15 @@ def _convert(name: str, column: Column, factor: bool) -> Column:
     if isinstance(dtype, pd.SparseDtype):
         column = column.sparse.to_dense()
     kind = pd.api.types.infer_dtype(column, skipna=True)
+    if kind == "unknown-array":
+        column = column.astype(object)
+        kind = pd.api.types.infer_dtype(column, skipna=True)
     if pd.api.types.is_bool_dtype(dtype) or kind == "boolean":
         nullable = column.astype("boolean")
         return nullable if nullable.isna().any() else nullable.astype(bool)
     if kind == "integer" or (kind == "mixed-integer-float" and pd.api.types.is_integer_dtype(dtype)):
         return _integer(name, column, factor)
-    if kind in ("floating", "mixed-integer-float") and dtype.kind not in "c" and dtype != np.longdouble:
+    if kind in ("floating", "mixed-integer-float") and dtype.kind != "c" and dtype != np.longdouble:
         return _finite(name, pd.Series(column.to_numpy(dtype=np.float64, na_value=np.nan)))
     if kind in ("string", "empty") and (kind == "string" or column.dtype == object or len(column) == 0):
         return _text(name, column)
@@ -145,7 +165,8 @@ def _categorical(name: str, column: Column) -> Column:
     if len(set(labels)) < len(labels):
         raise DataError(f"Two categories of {name!r} read the same in R.", do="rename the categories.")
     ordered = bool(column.cat.ordered)
-    return pd.Series(pd.Categorical.from_codes(column.cat.codes.to_numpy(), categories=labels, ordered=ordered))
+    codes = column.cat.codes.to_numpy()
+    return pd.Series(pd.Categorical.from_codes(codes, categories=pd.Index(labels, dtype=object), ordered=ordered))
 
 
 def level_text(name: str, level: object) -> str:

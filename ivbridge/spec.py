@@ -14,12 +14,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ivbridge.arrays import Array, assemble
-from ivbridge.canonical import canonical_numeric, columns_of
+from ivbridge.canonical import canonical_numeric, canonical_response, columns_of
 from ivbridge.errors import FormulaError
-from ivbridge.expr import check_name, deparse, parse, quote_name
+from ivbridge.expr import deparse, parse, quote_name
 from ivbridge.formula import Roles, order_terms, parse_formula, parse_term
+from ivbridge.lexer import check_name
 from ivbridge.translate import to_linearmodels, to_r, to_stata
-from ivbridge.vcov import Inference, T, Vcov, parse_inference, parse_vcov
+from ivbridge.vcov import Inference, T, Vcov
+from ivbridge.vcov_text import parse_inference, parse_vcov
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -74,7 +76,7 @@ class IVSpec:
 
     def __post_init__(self) -> None:
         groups = order_terms(*(map(parse_term, _texts(g)) for g in (self.exog, self.endog, self.instruments)))
-        dependent = deparse(canonical_numeric(parse(self.dependent)))
+        dependent = deparse(canonical_response(parse(self.dependent)))
         values = {
             "dependent": dependent,
             **dict(zip(("exog", "endog", "instruments"), groups, strict=True)),
@@ -204,9 +206,9 @@ def from_arrays(
         If lengths or pandas indexes differ, two columns have one name, or an array has more than two dimensions.
     """
     frame, names, intercept = assemble(dependent, (exog, endog, instruments), weights)
-    groups = [tuple(quote_name(check_name(name)) for name in names[role]) for role in ("exog", "endog", "instruments")]
+    terms = {role: tuple(quote_name(check_name(name)) for name in found) for role, found in names.items()}
     spec = IVSpec(
-        quote_name(check_name(names["dependent"][0])), *groups, intercept=intercept,
+        terms["dependent"][0], terms["exog"], terms["endog"], terms["instruments"], intercept,
         weights=names["weights"][0] if names["weights"] else None,
     )  # fmt: skip
     return spec, frame

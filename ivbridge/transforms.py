@@ -85,3 +85,94 @@ def poly(x: Vector, degree: int, *, raw: bool = False) -> Matrix:
     centred = x - x.mean()
     q, r = np.linalg.qr(np.vander(centred, degree + 1, increasing=True))
     return np.asarray((q * np.sign(np.diagonal(r)))[:, 1:])
+
+
+def bs(
+    x: Vector, *, df: int | None = None, knots: Vector | None = None, degree: int = 3, intercept: bool = False,
+    boundary: Vector | None = None,
+) -> Matrix:  # fmt: skip
+    """B-spline basis: R's ``splines::bs``.
+
+    Parameters
+    ----------
+    x : ndarray, shape (n,)
+        Missing values give missing rows.
+    df : int, optional
+        Number of columns; ``df - degree - intercept`` inner knots are put at quantiles (type 7) of the values present.
+    knots : ndarray, optional
+        Inner knots, instead of `df`; none of both is no inner knot.
+    degree : int, default 3
+    intercept : bool, default False
+        Keep the first column.
+    boundary : ndarray of two, optional
+        Default: the range of the values present. Beyond it the outer polynomials continue.
+
+    Returns
+    -------
+    ndarray, shape (n, number of inner knots + degree + intercept)
+
+    Raises
+    ------
+    DataError
+        If `df` is too small for the degree, or fewer than two distinct values are present.
+    """
+    inner, ends = _knots(x, df, knots, degree + intercept, boundary)
+    sequence = np.sort(np.concatenate([np.repeat(ends, degree + 1), inner]))
+    return _splines(sequence, degree, x)[:, 0 if intercept else 1 :]
+
+
+def ns(
+    x: Vector, *, df: int | None = None, knots: Vector | None = None, intercept: bool = False,
+    boundary: Vector | None = None,
+) -> Matrix:  # fmt: skip
+    """Natural cubic spline basis: R's ``splines::ns``; linear beyond the boundary knots.
+
+    Parameters
+    ----------
+    x, df, knots, intercept, boundary
+        As for :func:`bs`; ``df - 1 - intercept`` inner knots.
+
+    Returns
+    -------
+    ndarray, shape (n, number of inner knots + 1 + intercept)
+
+    Raises
+    ------
+    DataError
+        As for :func:`bs`.
+    """
+    inner, ends = _knots(x, df, knots, 1 + intercept, boundary)
+    sequence = np.sort(np.concatenate([np.repeat(ends, 4), inner]))
+    basis = _splines(sequence, 3, np.clip(x, *ends))
+    slopes = _splines(sequence, 3, ends, derivative=1)
+    for outside, end, slope in ((x < ends[0], ends[0], slopes[0]), (x > ends[1], ends[1], slopes[1])):
+        basis[outside] += (x[outside] - end)[:, None] * slope
+    bending = _splines(sequence, 3, ends, derivative=2)
+    first = 0 if intercept else 1
+    # columns whose second derivative vanishes at both ends: the orthogonal complement that Householder gives
+    complement = np.linalg.qr(bending[:, first:].T, mode="complete").Q[:, 2:]
+    return np.asarray(basis[:, first:] @ complement)
+
+
+def _knots(
+    x: Vector, df: int | None, knots: Vector | None, fixed: int, boundary: Vector | None
+) -> tuple[Vector, Vector]:
+    """Inner knots (sorted) and the two boundary knots."""
+    present = x[~np.isnan(x)]
+    if len(np.unique(present)) < 2:
+        raise DataError("A spline needs at least two distinct values.", do="leave the constant column out.")
+    ends = np.sort(boundary) if boundary is not None else np.array([present.min(), present.max()])
+    if knots is not None:
+        return np.sort(knots), ends
+    count = 0 if df is None else df - fixed
+    if count < 0:
+        raise DataError(f"A spline with df = {df} is too small.", do=f"use df = {fixed} or more.")
+    inside = present[(present >= ends[0]) & (present <= ends[1])]
+    return np.quantile(inside, np.linspace(0, 1, count + 2)[1:-1]), ends
+
+
+def _splines(sequence: Vector, degree: int, x: Vector, derivative: int = 0) -> Matrix:
+    from scipy.interpolate import BSpline
+
+    spline = BSpline(sequence, np.eye(len(sequence) - degree - 1), degree, extrapolate=True)
+    return np.asarray(spline(x, nu=derivative), dtype=np.float64)

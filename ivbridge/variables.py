@@ -29,8 +29,7 @@ class Numeric:
     @property
     def missing(self) -> NDArray[np.bool_]:
         """Rows in which a value is missing or undefined, shape (n,)."""
-        undefined = np.isnan(self.values)
-        return undefined if undefined.ndim == 1 else undefined.any(axis=1)
+        return np.asarray(np.isnan(self.values.reshape(len(self.values), -1)).any(axis=1))
 
     def take(self, rows: NDArray[np.int64] | slice) -> Numeric:
         """Keep some rows."""
@@ -151,17 +150,44 @@ def _operate(op: str, left: NDArray[np.float64], right: NDArray[np.float64]) -> 
 def _basis(node: Call, frame: pd.DataFrame) -> Numeric:
     options = {arg.name: arg.value for arg in node.args if arg.name is not None}
     values = evaluate_numeric(node.args[0].value, frame)
-    degree = node.args[1].value
-    assert isinstance(degree, Number)
-    matrix = transforms.poly(values, int(degree.value), raw="raw" in options)
+    if count := int(np.isinf(values).sum()):
+        raise DataError(f"{deparse(node)}: the values are infinite in {count} rows.", do="check them for zeros.")
+    intercept = "intercept" in options
+    df, degree = (_whole(options.get(name)) for name in ("df", "degree"))
+    knots, boundary = (_vector(options.get(name)) for name in ("knots", "Boundary.knots"))
+    if node.function == "poly":
+        matrix = transforms.poly(values, _whole(node.args[1].value) or 1, raw="raw" in options)
+    elif node.function == "bs":
+        matrix = transforms.bs(
+            values, df=df, knots=knots, degree=degree or 3, intercept=intercept, boundary=boundary
+        )  # fmt: skip
+    else:
+        matrix = transforms.ns(values, df=df, knots=knots, intercept=intercept, boundary=boundary)
     width = matrix.shape[1]
     return Numeric(matrix, tuple(str(j + 1) for j in range(width)) if width > 1 else ("",))
+
+
+def _whole(node: Node | None) -> int | None:
+    return int(node.value) if isinstance(node, Number) else None
+
+
+def _vector(node: Node | None) -> NDArray[np.float64] | None:
+    if not isinstance(node, Call):
+        return None
+    return np.array([_signed(arg.value) for arg in node.args])
+
+
+def _signed(node: Node) -> float:
+    if isinstance(node, Unary):
+        return -_signed(node.operand) if node.op == "-" else _signed(node.operand)
+    assert isinstance(node, Number)
+    return node.value
 
 
 # ------------------------------------------------------------------------------------------------------------ factors
 def _column_factor(column: pd.Series) -> Factor:
     if isinstance(column.dtype, pd.CategoricalDtype):
-        codes = column.cat.codes.to_numpy(dtype=np.int64)
+        codes = np.asarray(column.cat.codes, dtype=np.int64)
         return Factor(codes, tuple(column.cat.categories), "poly" if column.cat.ordered else "treatment")
     values = column.to_numpy(dtype=np.float64, na_value=np.nan)
     return Factor(np.where(np.isnan(values), -1, values).astype(np.int64), ("FALSE", "TRUE"), logical=True)
@@ -169,7 +195,7 @@ def _column_factor(column: pd.Series) -> Factor:
 
 def _factor(inner: Node, frame: pd.DataFrame) -> Factor:
     if isinstance(inner, Name) and frame[inner.id].dtype.kind not in "iuf":
-        return replace(_column_factor(frame[inner.id]), logical=False)
+        return _present_levels(replace(_column_factor(frame[inner.id]), logical=False))
     integers = isinstance(inner, Name) and frame[inner.id].dtype.kind in "iu"
     values = evaluate_numeric(inner, frame)
     present = ~np.isnan(values)
@@ -182,6 +208,13 @@ def _factor(inner: Node, frame: pd.DataFrame) -> Factor:
     return Factor(codes, levels)
 
 
+def _present_levels(factor: Factor) -> Factor:
+    used = np.isin(np.arange(len(factor.levels)), factor.codes)
+    place = np.append(np.cumsum(used) - 1, -1)
+    levels = tuple(level for level, there in zip(factor.levels, used, strict=True) if there)
+    return replace(factor, codes=place[factor.codes].astype(np.int64), levels=levels)
+
+
 def _relevel(text: str, factor: Variable, reference: str) -> Factor:
     assert isinstance(factor, Factor)
     if factor.coding == "poly":
@@ -190,5 +223,5 @@ def _relevel(text: str, factor: Variable, reference: str) -> Factor:
         raise DataError(f"{text}: there is no level {reference!r}.", available=", ".join(factor.levels[:30]))
     first = factor.levels.index(reference)
     order = [first, *(j for j in range(len(factor.levels)) if j != first)]
-    codes = np.append(np.argsort(order), -1)[factor.codes]
+    codes = np.append(np.argsort(order), -1)[factor.codes].astype(np.int64)
     return replace(factor, codes=codes, levels=tuple(factor.levels[j] for j in order), reference=reference)

@@ -1,0 +1,117 @@
+"""Cut the text of a formula into tokens, and refuse every character that the grammar does not know."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple, NoReturn
+
+from ivbridge.errors import FormulaError
+
+__all__ = [
+    "ARGUMENT_FUNCTIONS",
+    "FUNCTIONS",
+    "PYTHON_RESERVED",
+    "R_RESERVED",
+    "Token",
+    "check_name",
+    "refuse",
+    "tokenize",
+]
+
+MAX_CHARACTERS = 50_000
+#: every function that an expression may call
+FUNCTIONS = (
+    "log", "log2", "log10", "log1p", "exp", "sqrt", "abs", "I", "poly", "factor", "C", "relevel", "scale", "bs", "ns",
+    "offset",
+)  # fmt: skip
+#: calls that make sense only as an argument of one of the functions above
+ARGUMENT_FUNCTIONS = ("c", "contr.treatment", "contr.sum", "Treatment", "Sum")
+#: words that R does not take as a name
+R_RESERVED = frozenset((
+    "if", "else", "repeat", "while", "function", "for", "next", "break", "in", "TRUE", "FALSE", "NULL", "Inf", "NaN",
+    "NA", "NA_integer_", "NA_real_", "NA_character_", "NA_complex_",
+))  # fmt: skip
+PYTHON_RESERVED = frozenset(("True", "False", "None", "lambda"))
+
+
+class Token(NamedTuple):
+    """A piece of the text: its kind, what it says and where it starts."""
+
+    kind: str
+    text: str
+    start: int
+
+
+_TOKEN = re.compile(
+    r"""(?P<space>[ \t\r\n]+)
+      | (?P<number>(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?L?)
+      | (?P<name>(?:[^\W\d]|\.(?![0-9]))[\w.]*)
+      | (?P<quoted>`[^`]*`)
+      | (?P<string>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')
+      | (?P<op>\*\*|[-+*/^:(),=~|\[\]](?!(?<=:):|(?<==)=|(?<=\|)\|))""",
+    re.VERBOSE | re.DOTALL,
+)
+_FORBIDDEN = {
+    "{": "braces", "}": "braces", "$": "the operator $", "@": "the operator @", "%": "an operator %…%",
+    "<": "a comparison or assignment", ">": "a comparison", "=": "a comparison", "!": "the operator !",
+    "&": "the operator &", "|": "the operator ||", "?": "the operator ?", ";": "a second statement (;)",
+    "\\": "a backslash", "#": "a comment (#)", "`": "an unclosed backtick", '"': "an unclosed string",
+    "'": "an unclosed string", ":": "the operator ::",
+}  # fmt: skip
+_ALLOWED = (
+    "column names (others than R's in `backticks`), numbers, + - * / ^ : ( ), and the functions " + ", ".join(FUNCTIONS)
+)
+
+
+def refuse(what: str, text: str, start: int) -> NoReturn:
+    """Raise a FormulaError that shows where in the text the trouble is."""
+    near = text[max(0, start - 20) : start + 25]
+    raise FormulaError(f"{what} (character {start + 1}, near {near!r}).", available=_ALLOWED)
+
+
+def tokenize(text: str) -> list[Token]:
+    """Cut a text into tokens.
+
+    Raises
+    ------
+    FormulaError
+        If the text is too long or holds a character that the grammar does not know.
+    """
+    if not isinstance(text, str):
+        raise FormulaError(f"A formula is a text; found {type(text).__name__}.", do='write "y ~ x + w | w + z".')
+    if len(text) > MAX_CHARACTERS:
+        raise FormulaError(f"The formula has {len(text)} characters; the limit is {MAX_CHARACTERS}.")
+    tokens, position = [], 0
+    while position < len(text):
+        match = _TOKEN.match(text, position)
+        if match is None or match.lastgroup is None:
+            character = text[position]
+            refuse(f"A formula may not use {_FORBIDDEN.get(character, repr(character))}", text, position)
+        kind, found = match.lastgroup, match.group()
+        if kind == "number" and (following := text[match.end() : match.end() + 1]) and re.match(r"[\w.]", following):
+            refuse(f"{found + following!r} is neither a number nor a name", text, position)
+        if kind != "space":
+            tokens.append(Token(kind, "^" if found == "**" else found, position))
+        position = match.end()
+    tokens.append(Token("end", "", len(text)))
+    return tokens
+
+
+def check_name(name: object) -> str:
+    """Return a column name that a formula can carry safely.
+
+    Raises
+    ------
+    FormulaError
+        If the name is not a text, is empty or is ``.``, or holds a backtick, a backslash or a character that cannot
+        be printed (control characters, NUL, lone surrogates, invisible spaces).
+    """
+    if not isinstance(name, str):
+        raise FormulaError(f"Column names in a formula are texts; found {name!r}.", do="rename the column.")
+    bad = [c for c in name if c in "`\\" or not c.isprintable()]
+    if bad or not name.strip() or name in (".", "..."):
+        why = f"holds {bad[0]!r}" if bad else "has no meaning as a name in a formula"
+        raise FormulaError(f"The column name {name!r} cannot be used in a formula: it {why}.", do="rename the column.")
+    if len(name) > 250:
+        raise FormulaError(f"A column name has {len(name)} characters; the limit is 250.", do="rename the column.")
+    return name
