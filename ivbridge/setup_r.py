@@ -66,25 +66,28 @@ def plan(found: RFound | None, *, for_checkout: bool = False) -> tuple[Step, ...
         debian.append("make")
     if for_checkout and importlib.util.find_spec("ensurepip") is None and importlib.util.find_spec("pip") is None:
         debian.append(f"python3.{sys.version_info.minor}-venv")
-    steps = _debian_steps(found, tuple(debian)) if debian else ()
+    steps = _debian_steps(tuple(debian)) if debian else ()
     if found is not None and found.missing and not found.debian:
         mine = "this R did not come from Debian, so its packages are its owner's to install"
         steps = (*steps, dataclasses.replace(_cran_step(found), manual=mine if for_checkout else ""))
     return steps
 
 
-def _debian_steps(found: RFound | None, packages: tuple[str, ...]) -> tuple[Step, ...]:
+def _debian_steps(packages: tuple[str, ...]) -> tuple[Step, ...]:
     install = ("apt-get", "install", "-y", "--no-install-recommends", "--no-remove", *packages)
-    wants_r = any(name.startswith("r-") for name in packages)
-    what = "R and the R packages" if found is None and wants_r else "the missing packages"
+    brings_r = "r-base-core" in packages
+    what = "R and the R packages" if brings_r else "the missing packages"
     if shutil.which("apt-get") is None:
-        other = "This is not Debian or Ubuntu: install R >= 4.0 with your package manager (dnf install R-core; brew "
-        return (Step(f"{what} are missing", ("ivbridge", "setup-r"), manual=other + "install r; conda install r-aer)"),)
+        other = (
+            "install R >= 4.0 as your system does it (dnf install R-core; brew install r; conda install r-aer), then"
+        )
+        manual = f"this is not Debian or Ubuntu; {other} run the command again"
+        return (Step(f"Installing {what}", ("ivbridge", "setup-r", "--yes"), manual=manual),)
     sudo = () if os.geteuid() == 0 else ("sudo",) if sys.stdin.isatty() else ("sudo", "-n")
     if sudo and shutil.which("sudo") is None:
-        return (Step(f"{what} are missing", install, manual="this account is not root and has no sudo"),)
+        return (Step(f"Installing {what}", install, manual="this account is not root and has no sudo"),)
     prefix = (*sudo, "env", "DEBIAN_FRONTEND=noninteractive")
-    size = " (some 200 MB to download)" if found is None and wants_r else ""
+    size = " (some 200 MB to download)" if brings_r else ""
     return (
         Step("Refreshing Debian's package lists", (*prefix, "apt-get", "update"), optional=True),
         Step(f"Installing {what} with apt-get, without recommended extras{size}", (*prefix, *install)),
@@ -117,9 +120,9 @@ def _rpy2_steps(python: str, found: RFound) -> tuple[Step, ...]:
 
 def _perform(step: Step) -> None:
     """Say a step, run it, and show its output only if it fails."""
-    print(f"  {step.why}:\n      {' '.join(step.command)}", flush=True)
     if step.manual:
-        raise IvbridgeError(f"It cannot be done from here: {step.manual}.", do="run the command above yourself.")
+        raise IvbridgeError(f"{step.why} was left to you: {step.manual}.", do=" ".join(step.command))
+    print(f"  {step.why}:\n      {' '.join(step.command)}", flush=True)
     start = time.monotonic()
     with tempfile.TemporaryFile() as log:
         try:
@@ -203,7 +206,7 @@ def checkout(root: Path, extra: tuple[str, ...] = ()) -> int:
     stamp_file = root / ".venv" / "ivbridge-setup.json"
     extras = sorted({"dev", "files", *extra, *_stamped(stamp_file)[0].get("extras", ())})
     stamp, watched = _stamped(stamp_file)
-    if stamp == _stamp(root, extras) and all(Path(one).exists() for one in (root / ".venv/bin/python", *watched)):
+    if stamp == _stamp(root, extras) and all(one.exists() for one in [root / ".venv/bin/python", *map(Path, watched)]):
         return 0
     print(f"Setting up ivbridge in {root}:")
     try:

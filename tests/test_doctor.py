@@ -114,7 +114,7 @@ def test_no_r_at_all(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: py
     assert "The main job cannot run: R." in said
     found = row("R")
     assert (found.status, found.required) == ("missing", True)
-    assert found.mend == "ivbridge setup-r"  # without apt-get on PATH there is no one command
+    assert found.mend == "ivbridge setup-r --yes"  # without apt-get on PATH there is no one command
 
 
 def test_no_r_but_apt_get(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -175,7 +175,7 @@ def test_setup_r_with_nothing_to_do(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_step_that_is_not_ours_to_run_is_refused() -> None:
-    with pytest.raises(IvbridgeError, match="run the command above yourself"):
+    with pytest.raises(IvbridgeError, match=r"why was left to you: no\. Do this: false"):
         setup_r._perform(Step("why", ("false",), manual="no"))
 
 
