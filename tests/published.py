@@ -16,7 +16,7 @@ import pandas as pd
 
 import ivbridge
 from ivbridge.data import load
-from ivbridge.results import Estimate
+from ivbridge.records import Test
 
 ENGINES = ("r", "native")
 #: convention of the table → vcov asked of the engine
@@ -48,9 +48,7 @@ def printed_numbers(result: str) -> Iterator[Printed]:
                 yield Printed(result, convention, quantity, term, text, text)
     for item in entry.get("unreachable", []):
         why = f"{item['why']} See {item['reached_by']}."
-        yield Printed(
-            result, item["convention"], item["quantity"], item["term"], item["printed"], item["gives"], why
-        )
+        yield Printed(result, item["convention"], item["quantity"], item["term"], item["printed"], item["gives"], why)
 
 
 def rounds_to(value: float, text: str) -> bool:
@@ -82,9 +80,7 @@ def indicator(frame: pd.DataFrame, *, column: str, value: object, name: str) -> 
 
 def change(frame: pd.DataFrame, **options: Any) -> pd.DataFrame:
     """One row a unit: the change of each column (``"log x"``: of its logarithm) between two periods."""
-    first, last = (
-        frame[frame[options["period"]] == options[end]].set_index(options["unit"]) for end in ("from", "to")
-    )
+    first, last = (frame[frame[options["period"]] == options[end]].set_index(options["unit"]) for end in ("from", "to"))
     out = {}
     for name, text in options["columns"].items():
         log, _, column = text.rpartition(" ")
@@ -109,31 +105,34 @@ def prepared(result: str) -> pd.DataFrame:
 
 
 @cache
-def estimate(result: str, vcov: str, engine: str) -> Estimate:
-    """The answer of one engine."""
-    return ivbridge.fit(RESULTS[result]["formula"], data=prepared(result), vcov=vcov, engine=engine)
+def answers(result: str, vcov: str, engine: str) -> Mapping[tuple[str, str], float]:
+    """Every number of one engine's answer, by quantity and term; the matrices are let go."""
+    fit = ivbridge.fit(RESULTS[result]["formula"], data=prepared(result), vcov=vcov, engine=engine)
+    found = {("coefficient", term): value for term, value in fit.params.items()}
+    found |= {("std_error", term): value for term, value in fit.bse.items()}
+    found |= {("r2", ""): fit.r2, ("r2_adj", ""): fit.r2_adj, ("sigma", ""): fit.sigma}
+    for key, test in fit.tests.items():
+        if isinstance(test, Test):
+            quantity, _, term = key.partition(":")
+            found[quantity, term] = test.statistic
+    if ("sargan", "") in found:
+        found["basmann", ""] = basmann(found["sargan", ""], fit.n, len(fit.seen.z_names))
+    found["residual share", ""] = fit.df_resid / fit.n
+    return {(str(quantity), str(term)): float(value) for (quantity, term), value in found.items()}
+
+
+def basmann(sargan: float, n: int, instruments: int) -> float:
+    """Basmann's overidentification statistic S (n − l)/(n − S), from Sargan's S and the l instruments."""
+    return sargan * (n - instruments) / (n - sargan)
 
 
 def computed(number: Printed, engine: str) -> float:
     """What an engine gives for a printed number, under the convention of the print."""
-    fit = estimate(number.result, CONVENTIONS[number.convention], engine)
-    scale = math.sqrt(fit.df_resid / fit.n) if number.convention == "classical_n" else 1.0
-    if number.quantity == "coefficient":
-        return float(fit.params[number.term])
-    if number.quantity == "std_error":
-        return float(fit.bse[number.term]) * scale
-    if number.quantity in {"r2", "r2_adj", "sigma"}:
-        return float({"r2": fit.r2, "r2_adj": fit.r2_adj, "sigma": fit.sigma}[number.quantity])
-    if number.quantity == "basmann":
-        return basmann(fit)
-    key = f"{number.quantity}:{number.term}" if number.term else number.quantity
-    return float(fit.tests[key].statistic)  # type: ignore[union-attr]
-
-
-def basmann(fit: Estimate) -> float:
-    """Basmann's overidentification statistic S (n − l)/(n − S), from Sargan's S and the l instruments."""
-    sargan = float(fit.tests["sargan"].statistic)  # type: ignore[union-attr]
-    return sargan * (fit.n - len(fit.seen.z_names)) / (fit.n - sargan)
+    found = answers(number.result, CONVENTIONS[number.convention], engine)
+    value = found[number.quantity, number.term]
+    if number.convention == "classical_n" and number.quantity == "std_error":
+        return value * math.sqrt(found["residual share", ""])
+    return value
 
 
 def digits(reference: float, candidate: float) -> float:
