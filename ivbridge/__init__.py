@@ -1,0 +1,123 @@
+"""Does my Python number equal R's, and if not, why? Instrumental-variable estimates from both, and one verdict.
+
+>>> import ivbridge
+>>> data = ivbridge.load("kmenta").frame
+>>> ivbridge.fit("Q ~ P + D | D + F + A", data, vcov="classical").params.round(5)["P"]
+np.float64(-0.24356)
+
+Nothing is imported before it is used; in particular neither R nor rpy2 is needed for ``engine="native"``.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "ivbridge.api": ("fit",),
+    "ivbridge.agreement": ("Agreement", "Comparison"),
+    "ivbridge.compare": ("agree", "crosscheck"),
+    "ivbridge.data": ("Dataset", "datasets", "load", "read"),
+    "ivbridge.errors": (
+        "DataError",
+        "DesignError",
+        "DisagreementError",
+        "EngineError",
+        "FormulaError",
+        "IvbridgeError",
+        "MissingExtraError",
+        "RDiedError",
+        "RError",
+        "RNotAvailableError",
+        "RTimeoutError",
+        "UnsupportedError",
+    ),
+    "ivbridge.records": ("Coefficients", "FirstStage", "NotApplicable", "Provenance", "Test"),
+    "ivbridge.results": ("Estimate",),
+    "ivbridge.spec": ("IVSpec", "from_arrays"),
+    "ivbridge.vcov": (
+        "HC0",
+        "HC1",
+        "HC2",
+        "HC3",
+        "HC4",
+        "HC5",
+        "Andrews",
+        "Bootstrap",
+        "Classical",
+        "Clustered",
+        "DriscollKraay",
+        "HC4m",
+        "NeweyWest",
+        "PanelCorrected",
+        "T",
+        "Vcov",
+        "Z",
+    ),
+    "ivbridge.vcov_text": ("parse_vcov",),
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "HC0",
+    "HC1",
+    "HC2",
+    "HC3",
+    "HC4",
+    "HC5",
+    "Agreement",
+    "Andrews",
+    "Bootstrap",
+    "Classical",
+    "Clustered",
+    "Coefficients",
+    "Comparison",
+    "DataError",
+    "Dataset",
+    "DesignError",
+    "DisagreementError",
+    "DriscollKraay",
+    "EngineError",
+    "Estimate",
+    "FirstStage",
+    "FormulaError",
+    "HC4m",
+    "IVSpec",
+    "IvbridgeError",
+    "MissingExtraError",
+    "NeweyWest",
+    "NotApplicable",
+    "PanelCorrected",
+    "Provenance",
+    "RDiedError",
+    "RError",
+    "RNotAvailableError",
+    "RTimeoutError",
+    "T",
+    "Test",
+    "UnsupportedError",
+    "Vcov",
+    "Z",
+    "__version__",
+    "agree",
+    "crosscheck",
+    "datasets",
+    "fit",
+    "from_arrays",
+    "load",
+    "parse_vcov",
+    "read",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'ivbridge' has no attribute {name!r}")
+    value = globals()[name] = getattr(importlib.import_module(_HOME_OF[name]), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

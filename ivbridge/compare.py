@@ -1,0 +1,145 @@
+"""The cross-check: several engines, one question, one verdict."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pandas as pd
+
+from ivbridge.agreement import Agreement, Comparison
+from ivbridge.api import design_for
+from ivbridge.conventions import explain
+from ivbridge.engines import Unsupported
+from ivbridge.engines import engine as engine_named
+from ivbridge.engines.native import asked_vcov
+from ivbridge.errors import UnsupportedError
+from ivbridge.gaps import Gap, compare_numbers
+from ivbridge.handshake import handshake
+from ivbridge.records import NotApplicable
+from ivbridge.results import Estimate
+from ivbridge.rounding import allowed_gaps
+from ivbridge.spec import IVSpec
+from ivbridge.vcov import Inference, Vcov
+from ivbridge.vcov_text import parse_vcov
+
+__all__ = ["DEFAULT_VCOVS", "agree", "crosscheck"]
+
+#: Asked when the caller names none: every estimator that needs no column and no seed.
+DEFAULT_VCOVS = ("classical", "HC0", "HC1", "HC2", "HC3", "HC4")
+
+Progress = Callable[[int, int, str], None]
+
+
+def agree(reference: Estimate, candidate: Estimate) -> Comparison:
+    """Compare two estimates of the same question.
+
+    Parameters
+    ----------
+    reference, candidate : Estimate
+        For example one from ``engine="r"`` and one from ``engine="native"``.
+
+    Returns
+    -------
+    Comparison
+    """
+    checks = handshake(reference, candidate)
+    vcov = str(reference.spec.vcov)
+    skipped = _not_compared(reference, candidate)
+
+    def verdict(name: str, reason: str, gaps: tuple[Gap, ...] = ()) -> Comparison:
+        return Comparison(vcov, reference, candidate, checks, gaps, skipped, name, reason)
+
+    if failed := [check.name for check in checks if not check.ok]:
+        return verdict("not comparable", f"the engines did not see the same {', '.join(failed)}")
+    gaps = compare_numbers(
+        reference, candidate, allowed_gaps(reference.seen, asked_vcov(reference.spec), reference.spec.inference)
+    )
+    if not gaps:
+        return verdict("not comparable", "nothing was compared")
+    worst = min(gaps, key=lambda gap: gap.digits)
+    if all(gap.absolute == 0 for gap in gaps):
+        return verdict("identical", f"all {len(gaps)} numbers have the same bits", gaps)
+    if all(gap.ok for gap in gaps):
+        return verdict(
+            "rounding",
+            f"all {len(gaps)} numbers agree to {worst.digits:.1f} digits or more; rounding explains every gap",
+            gaps,
+        )
+    if named := explain(reference, candidate, gaps):
+        return verdict("convention", named, gaps)
+    failing = [gap for gap in gaps if not gap.ok]
+    furthest = min(failing, key=lambda gap: gap.digits)
+    return verdict(
+        "substantive",
+        f"{len(failing)} of {len(gaps)} numbers differ by more than rounding explains, "
+        f"{furthest.label} most ({furthest.digits:.1f} digits)",
+        gaps,
+    )
+
+
+def _not_compared(reference: Estimate, candidate: Estimate) -> dict[str, str]:
+    both = {**candidate.tests, **reference.tests}
+    return {test.name: test.reason for test in both.values() if isinstance(test, NotApplicable)}
+
+
+def crosscheck(
+    spec_or_formula: IVSpec | str,
+    data: pd.DataFrame,
+    vcovs: Sequence[str | Vcov] = DEFAULT_VCOVS,
+    engines: Sequence[str] = ("r", "native"),
+    weights: str | np.ndarray | pd.Series | None = None,
+    inference: str | Inference | None = None,
+    progress: Progress | None = None,
+) -> Agreement:
+    """Let several engines answer one question and compare everything they say.
+
+    Parameters
+    ----------
+    spec_or_formula : IVSpec or str
+        As for :func:`ivbridge.fit`.
+    data : DataFrame, n rows
+    vcovs : sequence of str or Vcov, default classical and HC0 to HC4
+    engines : sequence of str, default ("r", "native")
+        The first one is the reference.
+    weights, inference
+        As for :func:`ivbridge.fit`.
+    progress : callable (done, total, what), optional
+        Called before each fit and once at the end.
+
+    Returns
+    -------
+    Agreement
+
+    Raises
+    ------
+    UnsupportedError
+        If fewer than two engines, no vcov, or an unknown one is named.
+    RNotAvailableError
+        If an engine is R and R cannot be used here.
+    """
+    if len(engines) < 2 or not vcovs:
+        raise UnsupportedError(
+            f"crosscheck() got {len(engines)} engine(s) and {len(vcovs)} vcov(s).",
+            do="name two engines and one vcov at least.",
+        )
+    design = design_for(spec_or_formula, data, vcovs, weights, inference)
+    members = [engine_named(name) for name in engines]
+    total, done = len(vcovs) * len(members), 0
+    comparisons = []
+    for vcov in map(parse_vcov, vcovs):
+        asked = dataclasses.replace(design, spec=dataclasses.replace(design.spec, vcov=vcov))
+        answers = []
+        for member in members:
+            if progress:
+                progress(done, total, f"{member.name}, {vcov}")
+            supported = member.supports(asked.spec)
+            if isinstance(supported, Unsupported):
+                raise UnsupportedError(f"{member.name} cannot answer with {vcov}: {supported.reason}")
+            answers.append(member.fit(asked))
+            done += 1
+        comparisons += [agree(answers[0], candidate) for candidate in answers[1:]]
+    if progress:
+        progress(total, total, "done")
+    return Agreement(dataclasses.replace(design.spec, vcov=None), tuple(comparisons))

@@ -1,0 +1,186 @@
+"""The tests and first stages of ``summary.ivreg(diagnostics = TRUE)``, classical and robust, built from matrices.
+
+Definitions are AER's: the weak-instruments F compares the first stage with and without the excluded instruments; the
+Wu–Hausman F adds the first-stage fitted values to the structural regression; Sargan is n R² of the residuals on all
+instruments. A robust vcov turns the two F tests into Wald tests with that estimator applied to the auxiliary
+least-squares fit; Sargan stays classical. (Wu 1973; Hausman 1978; Sargan 1958.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from ivbridge.linear import Linear, independent, least_squares
+from ivbridge.records import Coefficients, FirstStage, FloatArray, NotApplicable, Numbers, Seen, Test
+from ivbridge.sandwich import covariance, joint_rank
+from ivbridge.vcov import Bootstrap, Inference, T, Vcov
+
+__all__ = ["coefficient_table", "first_stages", "numbers", "tests", "untestable", "wald_test"]
+
+RESAMPLED = "a bootstrap vcov would resample every auxiliary regression again; ask with another vcov"
+NO_ENDOG = "the model has no endogenous regressor"
+NO_SLOPES = "the model has no regressor besides the intercept"
+
+
+def coefficient_table(
+    names: tuple[str, ...], coef: FloatArray, cov: FloatArray, df_resid: int, inference: Inference
+) -> Coefficients:
+    """Statistics, two-sided p-values and 95 % limits as ``coeftest`` and ``coefci`` give them.
+
+    Parameters
+    ----------
+    names, coef, cov : (k,), (k,), (k, k)
+    df_resid : int
+        Degrees of freedom of t when the inference does not name its own.
+    """
+    df = _df(inference, df_resid)
+    se = np.sqrt(np.diag(cov))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        statistic = coef / se
+    half = stats.t.isf(0.025, df) * se
+    return Coefficients(names, coef, se, statistic, 2 * stats.t.sf(np.abs(statistic), df), coef - half, coef + half)
+
+
+def _df(inference: Inference, df_resid: int) -> float:
+    if not isinstance(inference, T):
+        return float("inf")
+    return float(df_resid if inference.df is None else inference.df)
+
+
+def wald_test(seen: Seen, model: Linear, cov: FloatArray, vcov: Vcov, inference: Inference) -> Test | NotApplicable:
+    """Joint test of all coefficients but the intercept; F with n−k degrees of freedom, χ² under z."""
+    slopes = [j for j, name in enumerate(model.names) if name != "(Intercept)"]
+    if not slopes:
+        return NotApplicable("Wald test", NO_SLOPES)
+    if reason := untestable(len(slopes), vcov, seen):
+        return NotApplicable("Wald test", reason)
+    chi2 = _quadratic(model.coef[slopes], cov[np.ix_(slopes, slopes)])
+    if isinstance(inference, T):
+        return _f_test("Wald test", chi2 / len(slopes), len(slopes), model.df_resid)
+    df1 = len(slopes)
+    return Test("Wald test", chi2, float(stats.chi2.sf(chi2, df1)), df1, float("inf"), "chi2")
+
+
+def _quadratic(value: FloatArray, cov: FloatArray) -> float:
+    return float(value @ np.linalg.solve(cov, value))
+
+
+def _f_test(name: str, statistic: float, df1: int, df2: int) -> Test:
+    return Test(name, statistic, float(stats.f.sf(statistic, df1, df2)), df1, df2, "F")
+
+
+@dataclass(frozen=True)
+class _Auxiliary:
+    """What the auxiliary regressions have in common."""
+
+    seen: Seen
+    vcov: Vcov
+
+    def added(self, name: str, y: FloatArray, base: FloatArray, extra: FloatArray) -> Test | NotApplicable:
+        """F test of the columns ``extra`` added to ``base`` in the least-squares regression of y."""
+        x = np.hstack([base, extra])
+        kept = independent(x, self.seen.weights)
+        base_rank = sum(j < base.shape[1] for j in kept)
+        full = least_squares(y, x[:, kept], tuple(f"x{j}" for j in kept), self.seen.weights)
+        df1 = full.k - base_rank
+        if reason := untestable(df1, self.vcov, self.seen):
+            return NotApplicable(name, reason)
+        # with the classical vcov this Wald form equals AER's (RSS₀ − RSS₁)/df₁ over s², without its cancellation
+        cov = covariance(full, self.vcov, self.seen.groups)
+        statistic = _quadratic(full.coef[base_rank:], cov[base_rank:, base_rank:]) / df1
+        return _f_test(name, statistic, df1, full.df_resid)
+
+
+def untestable(df1: float, vcov: Vcov, seen: Seen) -> str:
+    """Why so many restrictions cannot be tested jointly under this vcov; empty where they can."""
+    rank = joint_rank(vcov, seen.groups)
+    if rank is None or df1 <= rank:
+        return ""
+    return f"{df1:g} restrictions, but {vcov} has rank {rank} at most (one less than its groups)"
+
+
+def tests(seen: Seen, model: Linear, vcov: Vcov) -> dict[str, Test | NotApplicable]:
+    """Weak instruments (one a regressor), Wu–Hausman and Sargan, by key.
+
+    Parameters
+    ----------
+    seen : Seen
+        With its matrices.
+    model : Linear
+        The two-stage fit.
+    vcov : Vcov
+    """
+    endog = [seen.x_names.index(name) for name in seen.endog_names]
+    if not endog:
+        named = {"weak_instruments": "Weak instruments", "wu_hausman": "Wu-Hausman", "sargan": "Sargan"}
+        return {key: NotApplicable(name, NO_ENDOG) for key, name in named.items()}
+    found: dict[str, Test | NotApplicable] = {}
+    auxiliary = None if isinstance(vcov, Bootstrap) else _Auxiliary(seen, vcov)
+    excluded = [name in seen.instrument_names for name in seen.z_names]
+    base, extra = seen.z[:, ~np.array(excluded)], seen.z[:, np.array(excluded)]
+    for j in endog:
+        name = seen.x_names[j]
+        title = f"Weak instruments ({name})" if len(endog) > 1 else "Weak instruments"
+        key = f"weak_instruments:{name}"
+        x = seen.x[:, j]
+        found[key] = auxiliary.added(title, x, base, extra) if auxiliary else NotApplicable(title, RESAMPLED)
+    found["wu_hausman"] = (
+        auxiliary.added("Wu-Hausman", seen.y, seen.x, model.projected[:, endog])
+        if auxiliary
+        else NotApplicable("Wu-Hausman", RESAMPLED)
+    )
+    found["sargan"] = _sargan(seen, model)
+    return found
+
+
+def _sargan(seen: Seen, model: Linear) -> Test | NotApplicable:
+    df = len(seen.instrument_names) - len(seen.endog_names)
+    if df <= 0:
+        return NotApplicable("Sargan", "the model is exactly identified, no restriction is left to test")
+    w = np.ones(model.n) if model.weights is None else model.weights
+    e = model.residuals
+    q = np.linalg.qr(seen.z * np.sqrt(w)[:, None])[0]
+    mean_part = float(w @ e) ** 2 / float(w.sum())
+    explained = float(np.sum((q.T @ (np.sqrt(w) * e)) ** 2)) - mean_part
+    statistic = model.n * explained / (float(w @ e**2) - mean_part)
+    return Test("Sargan", statistic, float(stats.chi2.sf(statistic, df)), df, float("inf"), "chi2")
+
+
+def first_stages(
+    seen: Seen, vcov: Vcov, inference: Inference, weak: Mapping[str, Test | NotApplicable]
+) -> tuple[FirstStage, ...]:
+    """One full least-squares result for each endogenous regressor; none under a bootstrap vcov."""
+    if isinstance(vcov, Bootstrap):
+        return ()
+    stages = []
+    for name in seen.endog_names:
+        x = seen.x[:, seen.x_names.index(name)]
+        fit = least_squares(x, seen.z, seen.z_names, seen.weights)
+        cov = covariance(fit, vcov, seen.groups)
+        table = coefficient_table(fit.names, fit.coef, cov, fit.df_resid, inference)
+        r2, r2_adj = fit.r2(intercept="(Intercept)" in seen.z_names)
+        test = weak[f"weak_instruments:{name}"]
+        stages.append(FirstStage(name, table, cov, fit.n, fit.df_resid, r2, r2_adj, fit.sigma, test))
+    return tuple(stages)
+
+
+def numbers(seen: Seen, model: Linear, cov: FloatArray, vcov: Vcov, inference: Inference) -> Numbers:
+    """Everything that follows from the fit and its covariance matrix."""
+    found = tests(seen, model, vcov)
+    r2, r2_adj = model.r2(intercept="(Intercept)" in seen.x_names)
+    return Numbers(
+        coefs=coefficient_table(model.names, model.coef, cov, model.df_resid, inference),
+        cov=cov,
+        residuals=model.residuals,
+        fitted=model.fitted,
+        df_resid=model.df_resid,
+        sigma=model.sigma,
+        r2=r2,
+        r2_adj=r2_adj,
+        tests={**found, "wald": wald_test(seen, model, cov, vcov, inference)},
+        first_stages=first_stages(seen, vcov, inference, found),
+    )

@@ -1,0 +1,89 @@
+"""Engines: each one answers a :class:`~ivbridge.design.Design` with an :class:`~ivbridge.results.Estimate`.
+
+:data:`ENGINES` names where each engine lives; nothing is imported before it is asked for. A new engine is one module
+with one class and one line here, and the tests enrol it by themselves.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Protocol
+
+from ivbridge.errors import UnsupportedError
+
+if TYPE_CHECKING:  # the R process imports this package and must not load pandas
+    from ivbridge.design import Design
+    from ivbridge.results import Estimate
+    from ivbridge.spec import IVSpec
+
+__all__ = ["ENGINES", "Available", "IVEngine", "Supported", "Unavailable", "Unsupported", "engine"]
+
+
+@dataclass(frozen=True, slots=True)
+class Available:
+    """The engine can be used here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unavailable:
+    """The engine cannot be used here: why, and the command that mends it."""
+
+    cause: str
+    do: str
+
+
+@dataclass(frozen=True, slots=True)
+class Supported:
+    """The engine can answer this question."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unsupported:
+    """The engine cannot answer this question, and why."""
+
+    reason: str
+
+
+class IVEngine(Protocol):
+    """What an engine has to offer."""
+
+    name: ClassVar[str]
+
+    def available(self) -> Available | Unavailable:
+        """Whether the engine can run on this machine."""
+        ...
+
+    def supports(self, spec: IVSpec) -> Supported | Unsupported:
+        """Whether the engine can answer this question."""
+        ...
+
+    def versions(self) -> Mapping[str, str]:
+        """Versions of everything that the numbers depend on."""
+        ...
+
+    def fit(self, design: Design) -> Estimate:
+        """Answer the question."""
+        ...
+
+
+ENGINES: dict[str, str] = {
+    "native": "ivbridge.engines.native:NativeEngine",
+    "r": "ivbridge.engines.r:REngine",
+}
+
+
+def engine(name: str) -> IVEngine:
+    """The engine of that name.
+
+    Raises
+    ------
+    UnsupportedError
+        If no engine has that name.
+    """
+    if name not in ENGINES:
+        raise UnsupportedError(f"There is no engine {name!r}.", available=", ".join(sorted(ENGINES)))
+    module, _, attribute = ENGINES[name].partition(":")
+    found: IVEngine = getattr(importlib.import_module(module), attribute)()
+    return found

@@ -1,0 +1,304 @@
+"""The R engine: AER::ivreg with sandwich and lmtest, in a worker process."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, ClassVar
+from weakref import WeakKeyDictionary
+
+import numpy as np
+
+from ivbridge.design import Design
+from ivbridge.diagnostics import NO_ENDOG, NO_SLOPES, RESAMPLED, untestable
+from ivbridge.engines import Available, Supported, Unavailable, Unsupported
+from ivbridge.engines.native import asked_vcov, seen_of
+from ivbridge.engines.process import RReply, RWorker, default_worker
+from ivbridge.errors import DesignError, RError, RNotAvailableError
+from ivbridge.records import Coefficients, FirstStage, FloatArray, IntArray, NotApplicable, Provenance, Seen, Test
+from ivbridge.resources import scripts_dir
+from ivbridge.results import Estimate
+from ivbridge.spec import IVSpec
+from ivbridge.vcov import Bootstrap, Inference, Vcov, Z
+
+__all__ = ["REngine"]
+
+PACKAGES = ("AER", "sandwich", "lmtest", "car", "Formula")
+_HC_KEYWORDS = ("HC0", "HC1", "HC2", "HC3", "HC4", "HC4m", "HC5")
+
+
+@dataclass(frozen=True, eq=False)
+class _Loaded:
+    """What R keeps for one question, and what it said of it."""
+
+    key: str
+    value: Mapping[str, Any]
+    warnings: tuple[str, ...]
+
+
+_loaded: WeakKeyDictionary[RWorker, _Loaded] = WeakKeyDictionary()
+_provenance: WeakKeyDictionary[RWorker, Mapping[str, Any]] = WeakKeyDictionary()
+
+
+class REngine:
+    """``AER::ivreg`` (``summary.ivreg``, ``sandwich``, ``lmtest``) in a process of its own."""
+
+    name: ClassVar[str] = "r"
+
+    def available(self) -> Available | Unavailable:
+        """Whether R, its packages and rpy2 work together here; starts the worker."""
+        try:
+            self._facts(default_worker())
+        except RNotAvailableError as error:
+            return Unavailable(error.message, error.do)
+        return Available()
+
+    def supports(self, spec: IVSpec) -> Supported | Unsupported:
+        """Every question that an :class:`IVSpec` can ask."""
+        return Supported()
+
+    def versions(self) -> Mapping[str, str]:
+        """R and the packages that the numbers depend on."""
+        versions: Mapping[str, str] = self._facts(default_worker())["versions"]
+        return versions
+
+    def fit(self, design: Design) -> Estimate:
+        """Answer the question.
+
+        Raises
+        ------
+        RNotAvailableError
+            If R, a package or rpy2 is missing.
+        RError, RTimeoutError, RDiedError
+            If R fails while it works.
+        """
+        vcov = asked_vcov(design.spec)
+        groups = seen_of(design).groups
+        worker = default_worker()
+        loaded = _load(worker, design)
+        inferred = _infer(worker, loaded.key, vcov, design.spec.inference)
+        if inferred is None:  # the worker was replaced or now holds another question
+            _loaded.pop(worker, None)
+            loaded = _load(worker, design)
+            inferred = _infer(worker, loaded.key, vcov, design.spec.inference)
+        if inferred is None:
+            raise RError("R lost the fitted model between two calls.", do="run the command again.")
+        facts = self._facts(worker)
+        provenance = Provenance(
+            engine=self.name,
+            versions=facts["versions"],
+            platform=facts["platform"],
+            blas=facts["blas"],
+            threads="1",
+            script_sha256=hashlib.sha256((scripts_dir() / "ivreg.R").read_bytes()).hexdigest(),
+            recorded_on=datetime.now(UTC).isoformat(timespec="seconds"),
+            calls=_calls(design.spec, vcov),
+        )
+        warnings = (*loaded.warnings, *inferred.warnings)
+        return _estimate(
+            design, _seen(design, loaded.value, groups), loaded.value, inferred.value, provenance, warnings
+        )
+
+    def _facts(self, worker: RWorker) -> Mapping[str, Any]:
+        if worker not in _provenance:
+            _provenance[worker] = _facts(worker.call("ivb_provenance", packages=list(PACKAGES)).value)
+        return _provenance[worker]
+
+
+def _facts(value: Mapping[str, Any]) -> dict[str, Any]:
+    packages = {name: found[0] for name, found in value["packages"].items()}
+    return {
+        "versions": {"R": value["r"][0], **packages},
+        "platform": f"{value['platform'][0]} ({value['system'][0]})",
+        "blas": value["blas"][0] or value["lapack"][0] or "unknown",
+    }
+
+
+def _load(worker: RWorker, design: Design) -> _Loaded:
+    """Send the data unless R already holds this question; R builds its own matrices from frame and formula."""
+    formula = design.spec.to_r()
+    key = hashlib.sha256("\0".join((design.sha256, formula, design.spec.weights or "")).encode()).hexdigest()
+    known = _loaded.get(worker)
+    if known is None or known.key != key:
+        reply = worker.call("ivb_load", key=key, formula=formula, data=design.frame, weights=design.spec.weights)
+        known = _loaded[worker] = _Loaded(key, reply.value, reply.warnings)
+    return known
+
+
+def _infer(worker: RWorker, key: str, vcov: Vcov, inference: Inference) -> RReply | None:
+    """Everything that depends on the vcov; None when R no longer holds the question."""
+    df = math.inf if isinstance(inference, Z) else inference.df
+    try:
+        return worker.call("ivb_infer", key=key, vcov=r_vcov(vcov), df=df)
+    except RError as error:
+        if "ivb_stale" in error.classes:
+            return None
+        if "ivb_prewhitening" in error.classes:
+            raise DesignError(error.message, do="ask with prewhite=0.") from error
+        raise
+
+
+def r_vcov(vcov: Vcov) -> dict[str, Any]:
+    """The estimator as the named list that ``ivb_infer`` takes."""
+    fields = {field.name: getattr(vcov, field.name) for field in dataclasses.fields(vcov)}
+    if vcov.keyword in _HC_KEYWORDS:
+        return {"kind": "HC", "type": vcov.keyword}
+    plain = {name: list(value) if isinstance(value, tuple) else value for name, value in fields.items()}
+    return {"kind": vcov.keyword, **{name: value for name, value in plain.items() if value is not None}}
+
+
+def _table(value: Mapping[str, Any]) -> Coefficients:
+    names = ("estimate", "std_error", "statistic", "p_value", "conf_low", "conf_high")
+    return Coefficients(tuple(value["terms"]), *(np.asarray(value[name], dtype=float) for name in names))
+
+
+def _scalar(value: Any) -> float:
+    return float(np.asarray(value, dtype=float).ravel()[0])
+
+
+def _seen(design: Design, loaded: Mapping[str, Any], groups: Mapping[str, IntArray]) -> Seen:
+    """R's side of the handshake; cluster codes are the design's, since sandwich only needs their partition."""
+    weights = loaded["weights"]
+    return Seen(
+        rows=np.asarray(loaded["rows"], dtype=np.int64) - 1,
+        x_names=tuple(loaded["x_names"]),
+        z_names=tuple(loaded["z_names"]),
+        aliased=tuple(loaded["aliased"] or ()),
+        aliased_instruments=tuple(loaded["aliased_instruments"] or ()),
+        levels={name: tuple(levels) for name, levels in (loaded["levels"] or {}).items()},
+        y=np.asarray(loaded["y"], dtype=float),
+        x=np.asarray(loaded["x"], dtype=float),
+        z=np.asarray(loaded["z"], dtype=float),
+        weights=None if weights is None else np.asarray(weights, dtype=float),
+        groups=groups,
+    )
+
+
+def _estimate(
+    design: Design, seen: Seen, loaded: Mapping[str, Any], inferred: Mapping[str, Any], provenance: Provenance,
+    warnings: tuple[str, ...],
+) -> Estimate:  # fmt: skip
+    n = len(seen.rows)
+    vcov = asked_vcov(design.spec)
+    tests = _tests(seen, inferred, vcov)
+    stages = tuple(
+        _first_stage(name, value, n, tests[f"weak_instruments:{name}"])
+        for name, value in (inferred["first_stages"] or {}).items()
+    )
+    return Estimate(
+        spec=design.spec,
+        engine=REngine.name,
+        coefs=_table(inferred["coefs"]),
+        cov=np.atleast_2d(np.asarray(inferred["cov"], dtype=float)),
+        residuals=np.asarray(loaded["residuals"], dtype=float),
+        fitted=np.asarray(loaded["fitted"], dtype=float),
+        n=n,
+        df_resid=int(_scalar(loaded["df_resid"])),
+        sigma=_scalar(loaded["sigma"]),
+        r2=_scalar(inferred["r2"]),
+        r2_adj=_scalar(inferred["r2_adj"]),
+        tests=tests,
+        first_stages=stages,
+        seen=seen,
+        data_sha256=design.sha256,
+        provenance=provenance,
+        notes=design.notes,
+        warnings=warnings,
+    )
+
+
+def _tests(seen: Seen, inferred: Mapping[str, Any], vcov: Vcov) -> dict[str, Test | NotApplicable]:
+    """AER's diagnostics matrix (rows: weak instruments, Wu–Hausman, Sargan; columns df1, df2, statistic, p)."""
+    endog = [name for name in seen.x_names if name not in seen.z_names]
+    names = [f"Weak instruments ({name})" if len(endog) > 1 else "Weak instruments" for name in endog]
+    keys = [f"weak_instruments:{name}" for name in endog] or ["weak_instruments"]
+    titles = [*(names or ["Weak instruments"]), "Wu-Hausman", "Sargan"]
+    found: dict[str, Test | NotApplicable] = {}
+    matrix = inferred["diagnostics"]
+    for i, (key, title) in enumerate(zip([*keys, "wu_hausman", "sargan"], titles, strict=True)):
+        if not endog:
+            found[key] = NotApplicable(title, NO_ENDOG)
+        elif isinstance(vcov, Bootstrap) and key != "sargan":
+            found[key] = NotApplicable(title, RESAMPLED)
+        else:
+            found[key] = _diagnostic(title, np.asarray(matrix, dtype=float)[i])
+    found["wald"] = _wald(inferred["wald"])
+    for key, test in found.items():
+        if isinstance(test, Test) and key != "sargan" and (reason := untestable(test.df1, vcov, seen)):
+            found[key] = NotApplicable(test.name, reason)
+    return found
+
+
+def _diagnostic(title: str, row: FloatArray) -> Test | NotApplicable:
+    df1, df2, statistic, p_value = (float(cell) for cell in row)
+    if title != "Sargan":
+        return Test(title, statistic, p_value, df1, df2, "F")
+    if df1 <= 0:
+        return NotApplicable(title, "the model is exactly identified, no restriction is left to test")
+    return Test(title, statistic, p_value, df1, math.inf, "chi2")
+
+
+def _wald(value: Any) -> Test | NotApplicable:
+    if value is None:
+        return NotApplicable("Wald test", NO_SLOPES)
+    statistic, p_value, df1, *df2 = (float(cell) for cell in np.asarray(value, dtype=float))
+    if df2:
+        return Test("Wald test", statistic, p_value, df1, df2[0], "F")
+    return Test("Wald test", statistic, p_value, df1, math.inf, "chi2")
+
+
+def _first_stage(name: str, value: Mapping[str, Any], n: int, weak: Test | NotApplicable) -> FirstStage:
+    return FirstStage(
+        endog=name,
+        coefs=_table(value["coefs"]),
+        cov=np.atleast_2d(np.asarray(value["cov"], dtype=float)),
+        n=n,
+        df_resid=int(_scalar(value["df_resid"])),
+        r2=_scalar(value["r2"]),
+        r2_adj=_scalar(value["r2_adj"]),
+        sigma=_scalar(value["sigma"]),
+        weak=weak,
+    )
+
+
+def _calls(spec: IVSpec, vcov: Vcov) -> tuple[str, ...]:
+    """R that gives the same numbers by hand."""
+    weights = f", weights = {spec.weights}" if spec.weights else ""
+    df = "Inf" if isinstance(spec.inference, Z) else None if spec.inference.df is None else f"{spec.inference.df:g}"
+    on_x = r_call(vcov).replace("fit", "x", 1)
+    return (
+        "library(AER)",
+        f"fit <- ivreg({spec.to_r()}, data = data{weights})",
+        f"coeftest(fit, vcov. = {r_call(vcov)}{'' if df is None else f', df = {df}'})",
+        f"summary(fit, vcov. = function(x) {on_x}{', df = Inf' if df == 'Inf' else ''}, diagnostics = TRUE)",
+    )
+
+
+def r_call(vcov: Vcov) -> str:
+    """The R call on ``fit`` that gives this covariance."""
+    heads = {"classical": "vcov", "cluster": "vcovCL", "nw": "NeweyWest", "andrews": "kernHAC", "dk": "vcovPL",
+             "pc": "vcovPC", "bootstrap": "vcovBS"}  # fmt: skip
+    if vcov.keyword in _HC_KEYWORDS:
+        return f'vcovHC(fit, type = "{vcov.keyword}")'
+    arguments = []
+    for key, value in r_vcov(vcov).items():
+        if key in ("kind", "seed"):
+            continue
+        if key in vcov.column_fields:
+            columns = value if isinstance(value, list) else [value]
+            text = "~ " + " + ".join(f"`{column}`" if not column.isidentifier() else column for column in columns)
+            key = "cluster" if key == "by" else "order.by" if key == "order_by" else key
+        else:
+            text = (
+                f'"{value}"'
+                if isinstance(value, str)
+                else str(value).upper()
+                if isinstance(value, bool)
+                else f"{value:g}"
+            )
+        arguments.append(f"{key} = {text}")
+    return f"{heads[vcov.keyword]}({', '.join(['fit', *arguments])})"

@@ -1,0 +1,124 @@
+"""Every error that ivbridge raises, in one tree.
+
+    IvbridgeError
+    ├── FormulaError          the text is not a formula, or uses something that is not allowed
+    ├── DataError             the data cannot answer the question (missing column, infinite value, …)
+    ├── DesignError           the model cannot be estimated (under-identified, n ≤ k, …)
+    ├── UnsupportedError      this engine, reader or translation does not offer what was asked
+    ├── MissingExtraError     an optional Python package is not installed
+    ├── EngineError           an engine failed while it worked
+    │   ├── RError            R raised: class, message and call are kept
+    │   ├── RTimeoutError     R took longer than its limit and was stopped
+    │   └── RDiedError        the R process ended (crash, quit(), memory limit)
+    ├── RNotAvailableError    R, an R package or rpy2 is missing or incompatible
+    └── DisagreementError     `Agreement.assert_ok()`: two engines do not agree (also an AssertionError)
+
+Each message says what was asked, what was found, what is available and what to do, as far as each applies.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "DataError",
+    "DesignError",
+    "DisagreementError",
+    "EngineError",
+    "FormulaError",
+    "IvbridgeError",
+    "MissingExtraError",
+    "RDiedError",
+    "RError",
+    "RNotAvailableError",
+    "RTimeoutError",
+    "UnsupportedError",
+]
+
+
+class IvbridgeError(Exception):
+    """Base of every error raised on purpose by ivbridge.
+
+    Parameters
+    ----------
+    message : str
+        What happened: what was asked and what was found.
+    available : str, optional
+        What could have been asked instead.
+    do : str, optional
+        What the reader can do about it; a command where there is one.
+    """
+
+    def __init__(self, message: str, *, available: str = "", do: str = "") -> None:
+        parts = [message.rstrip()]
+        if available:
+            parts.append(f"Available: {available}.")
+        if do:
+            parts.append(f"Do this: {do}")
+        super().__init__(" ".join(parts))
+        self.message, self.available, self.do = message, available, do
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild, (type(self), self.args, self.__dict__.copy())
+
+
+def _rebuild(kind: type[IvbridgeError], args: tuple[object, ...], state: dict[str, object]) -> IvbridgeError:
+    """Unpickle without calling ``__init__`` again, which would format the message twice."""
+    error = kind.__new__(kind)
+    error.args = args
+    error.__dict__.update(state)
+    return error
+
+
+class FormulaError(IvbridgeError, ValueError):
+    """The text is not a formula, or it uses something outside the allow-list."""
+
+
+class DataError(IvbridgeError, ValueError):
+    """The data cannot answer the question."""
+
+
+class DesignError(IvbridgeError, ValueError):
+    """The model cannot be estimated from these rows and columns."""
+
+
+class UnsupportedError(IvbridgeError):
+    """An engine, reader or translation does not offer what was asked."""
+
+
+class MissingExtraError(IvbridgeError, ImportError):
+    """An optional Python package is missing; the message holds the install command."""
+
+
+class EngineError(IvbridgeError):
+    """An engine failed while it worked."""
+
+
+class RError(EngineError):
+    """R raised a condition.
+
+    Attributes
+    ----------
+    classes : tuple of str
+        The R condition's class vector.
+    call : str
+        The R call that raised, deparsed; empty where R gives none.
+    """
+
+    def __init__(self, message: str, *, classes: tuple[str, ...] = (), call: str = "", do: str = "") -> None:
+        super().__init__(message, do=do)
+        self.classes, self.call = classes, call
+
+
+class RTimeoutError(EngineError):
+    """R took longer than its limit and was stopped."""
+
+
+class RDiedError(EngineError):
+    """The R process ended before it answered."""
+
+
+class RNotAvailableError(IvbridgeError):
+    """R, an R package or rpy2 is missing or incompatible."""
+
+
+class DisagreementError(IvbridgeError, AssertionError):
+    """Two engines do not agree."""

@@ -1,0 +1,222 @@
+"""What is compared, number by number, and how far apart two numbers are.
+
+The unit is the log relative error: digits = −log10(|candidate − reference| / scale), at most 17 (McCullough 1998, The
+American Statistician 52(4)). The scale is |reference|, except where zero is an ordinary value: an entry of a
+covariance matrix is measured against the two standard deviations, a residual against sigma, a fitted value against the
+largest one. A p-value is an exponential, p = exp(log p), so below 1/e its scale is p·|log p|: its digits are those of log p.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from ivbridge.records import Coefficients, FirstStage, FloatArray, NotApplicable, Test
+
+__all__ = ["Answer", "Gap", "Key", "compare_numbers", "flatten", "scales", "spread"]
+
+MAX_DIGITS = 17.0
+
+#: Quantity and term, for example ``("std.error", "educ")``.
+Key = tuple[str, str]
+
+
+class Answer(Protocol):
+    """What is compared: the fields that Numbers and Estimate share."""
+
+    @property
+    def coefs(self) -> Coefficients: ...
+    @property
+    def cov(self) -> FloatArray: ...
+    @property
+    def residuals(self) -> FloatArray: ...
+    @property
+    def fitted(self) -> FloatArray: ...
+    @property
+    def df_resid(self) -> int: ...
+    @property
+    def sigma(self) -> float: ...
+    @property
+    def r2(self) -> float: ...
+    @property
+    def r2_adj(self) -> float: ...
+    @property
+    def tests(self) -> Mapping[str, Test | NotApplicable]: ...
+    @property
+    def first_stages(self) -> tuple[FirstStage, ...]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """One compared number.
+
+    Attributes
+    ----------
+    quantity, term : str
+    reference, candidate : float
+        For residuals and fitted values the pair of the row that is furthest apart.
+    absolute, relative : float
+        |candidate − reference|, and that over the scale.
+    digits : float
+        −log10(relative), between 0 and 17.
+    in_se : float
+        The gap in standard errors of the coefficient; NaN where it is no coefficient.
+    bound : float
+        The largest relative gap that rounding explains.
+    ok : bool
+        relative ≤ bound.
+    """
+
+    quantity: str
+    term: str
+    reference: float
+    candidate: float
+    absolute: float
+    relative: float
+    digits: float
+    in_se: float
+    bound: float
+    ok: bool
+
+    @property
+    def label(self) -> str:
+        """``std.error of educ``."""
+        return f"{self.quantity} of {self.term}" if self.term else self.quantity
+
+    def describe(self, reference: str, candidate: str) -> str:
+        """One line with both values, the gap and the bound."""
+        return (
+            f"{self.label}: {reference} {self.reference:.17g}, {candidate} {self.candidate:.17g}; "
+            f"{self.digits:.1f} digits, rounding explains {_digits(self.bound):.1f}"
+        )
+
+
+def flatten(answer: Answer) -> dict[Key, float | FloatArray]:
+    """Every compared number by quantity and term; residuals and fitted values stay arrays of shape (n,)."""
+    found: dict[Key, float | FloatArray] = dict(_table("", answer.coefs, answer.cov))
+    found[("resid", "")], found[("fitted", "")] = answer.residuals, answer.fitted
+    scalars = {"sigma": answer.sigma, "r.squared": answer.r2, "adj.r.squared": answer.r2_adj}
+    found |= {(name, ""): value for name, value in {**scalars, "df.residual": float(answer.df_resid)}.items()}
+    for key, test in answer.tests.items():
+        found |= {(part, key): value for part, value in _test(test).items()}
+    for stage in answer.first_stages:
+        found |= _table(f"{stage.endog} ~ ", stage.coefs, stage.cov)
+        found |= {
+            ("first stage sigma", stage.endog): stage.sigma,
+            ("first stage r.squared", stage.endog): stage.r2,
+            ("first stage adj.r.squared", stage.endog): stage.r2_adj,
+            ("first stage df.residual", stage.endog): float(stage.df_resid),
+        }
+    return found
+
+
+def _test(test: Test | NotApplicable) -> dict[str, float]:
+    if isinstance(test, NotApplicable):
+        return {}
+    values = {"statistic": test.statistic, "p.value": test.p_value, "df1": test.df1, "df2": test.df2}
+    return {f"test {name}": value for name, value in values.items() if math.isfinite(value) or name != "df2"}
+
+
+def _table(prefix: str, coefs: Coefficients, cov: FloatArray) -> dict[Key, float]:
+    stage = "first stage " if prefix else ""
+    columns = {
+        "estimate": coefs.estimate, "std.error": coefs.std_error, "statistic": coefs.statistic,
+        "p.value": coefs.p_value, "conf.low": coefs.conf_low, "conf.high": coefs.conf_high,
+    }  # fmt: skip
+    found = {
+        (stage + name, prefix + term): float(value)
+        for name, values in columns.items()
+        for term, value in zip(coefs.terms, values, strict=True)
+    }
+    for i, first in enumerate(coefs.terms):
+        for j, second in enumerate(coefs.terms[: i + 1]):
+            found[(stage + "cov", f"{prefix}{second}, {first}")] = float(cov[i, j])
+    return found
+
+
+def scales(answer: Answer) -> dict[Key, float]:
+    """The scale of every number whose scale is not its own size."""
+    found: dict[Key, float] = {("resid", ""): answer.sigma, ("fitted", ""): float(np.abs(answer.fitted).max())}
+    tables = [("", "", answer.coefs, answer.cov)]
+    tables += [("first stage ", f"{stage.endog} ~ ", stage.coefs, stage.cov) for stage in answer.first_stages]
+    for stage, prefix, coefs, cov in tables:
+        size = np.sqrt(np.abs(np.diag(cov)))
+        for i, first in enumerate(coefs.terms):
+            for j, second in enumerate(coefs.terms[: i + 1]):
+                found[(stage + "cov", f"{prefix}{second}, {first}")] = float(size[i] * size[j])
+    for key, value in flatten(answer).items():
+        if key[0].endswith("p.value") and 0 < (p := float(value)) < 1:
+            found[key] = p * max(1.0, -math.log(p))
+    return found
+
+
+def spread(base: Mapping[Key, float | FloatArray], other: Mapping[Key, float | FloatArray]) -> dict[Key, float]:
+    """Largest absolute difference of every number that both have; NaN counts as no difference."""
+    return {
+        key: float(np.nan_to_num(np.abs(np.asarray(other[key]) - np.asarray(value))).max(initial=0.0))
+        for key, value in base.items()
+        if key in other
+    }
+
+
+def compare_numbers(reference: Answer, candidate: Answer, allowed: Mapping[Key, float]) -> tuple[Gap, ...]:
+    """Compare everything that two answers hold.
+
+    Parameters
+    ----------
+    reference, candidate : Answer
+    allowed : mapping
+        The largest absolute gap that rounding explains, by key.
+
+    Returns
+    -------
+    tuple of Gap
+        A number that only one side has, or that is NaN on one side, becomes a failed gap with zero digits. A standard
+        error and what follows from it may be NaN on both sides when the variance, which is compared too, is negative.
+    """
+    a, b, sizes = flatten(reference), flatten(candidate), scales(reference)
+    errors = {term: error for (quantity, term), error in a.items() if quantity.endswith("std.error")}
+    gaps = []
+    for key in dict.fromkeys([*a, *b]):
+        first, second = _pair(a.get(key, math.nan), b.get(key, math.nan))
+        if math.isnan(first) and math.isnan(second) and key in a and key in b:
+            continue
+        absolute = abs(second - first)
+        scale = sizes.get(key, abs(first)) or 1.0
+        bound, relative = allowed.get(key, 0.0) / scale, absolute / scale
+        ok = bool(relative <= bound) if not math.isnan(relative) else False
+        error = errors.get(key[1], math.nan) if key[0].endswith("estimate") else math.nan
+        digits = 0.0 if math.isnan(relative) else _digits(relative)
+        gaps.append(
+            Gap(
+                *key,
+                first,
+                second,
+                absolute,
+                relative,
+                digits,
+                float(absolute / error) if error else math.nan,
+                bound,
+                ok,
+            )
+        )
+    return tuple(gaps)
+
+
+def _pair(first: float | FloatArray, second: float | FloatArray) -> tuple[float, float]:
+    """Two numbers; of two arrays the pair that is furthest apart."""
+    one, two = np.atleast_1d(np.asarray(first, dtype=float)), np.atleast_1d(np.asarray(second, dtype=float))
+    if one.shape != two.shape:
+        return math.nan, math.nan
+    furthest = int(np.argmax(np.where(np.isnan(one - two), np.inf, np.abs(one - two))))
+    return float(one[furthest]), float(two[furthest])
+
+
+def _digits(relative: float) -> float:
+    if relative == 0:
+        return MAX_DIGITS
+    return float(min(max(-math.log10(relative), 0.0), MAX_DIGITS))

@@ -1,0 +1,108 @@
+"""How large a gap can rounding explain? Answered by perturbation, not by a constant.
+
+A backward-stable algorithm returns the exact answer for data whose columns are off by a small multiple of the machine
+precision u = 2⁻⁵³ in norm; summing n products in floating point adds an error that grows like √n·u (Higham & Mary 2019,
+SIAM J. Sci. Comput. 41(5)). What such an error does to a standard error, a p-value or a Wu–Hausman F depends on the
+data: on collinearity, on the strength of the instruments, on cancellation between clusters. So the whole answer is
+computed again from data, and from normal equations (linearmodels solves those), perturbed at that level (Monte Carlo
+arithmetic: Parker 1997; Vignes 1993), and the spread of every number over the repetitions measures how many of its
+digits the arithmetic leaves. Two correct programs differ by a modest multiple of that spread.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+
+from ivbridge.diagnostics import numbers
+from ivbridge.gaps import Key, flatten, scales, spread
+from ivbridge.linear import Linear, two_stage
+from ivbridge.records import FloatArray, Numbers, Seen
+from ivbridge.sandwich import covariance
+from ivbridge.vcov import Inference, Vcov
+
+__all__ = ["allowed_gaps"]
+
+UNIT = 2.0**-53
+#: Repetitions: the largest of six normal deviations is below 0.4 standard deviations with probability 0.311⁶ < 10⁻³.
+REPETITIONS = 6
+#: Multiple of the largest deviation: even in that unlucky case it allows 0.4 × 10 = 4 standard deviations.
+SAFETY = 10.0
+#: A last-bits allowance for every number: the handful of operations after the linear algebra, and library functions.
+LAST_BITS = 16 * UNIT
+
+
+def allowed_gaps(seen: Seen, vcov: Vcov, inference: Inference) -> dict[Key, float]:
+    """The largest absolute gap that rounding explains, for every compared number.
+
+    Parameters
+    ----------
+    seen : Seen
+        With its matrices.
+    vcov, inference
+        The question's.
+
+    Returns
+    -------
+    dict
+        Keys as in :func:`ivbridge.gaps.flatten`.
+    """
+    random = np.random.default_rng(20261121)  # any fixed seed: the verdict must not change from run to run
+    answer = _answer(seen, vcov, inference, None)
+    base, sizes = flatten(answer), scales(answer)
+    widest = dict.fromkeys(base, 0.0)
+    for _ in range(REPETITIONS):
+        other = flatten(_answer(_perturbed(seen, random), vcov, inference, random))
+        for key, size in spread(base, other).items():
+            widest[key] = max(widest[key], size)
+    # the entries of one covariance matrix share one relative spread: an entry may hide it by a lucky cancellation
+    for quantity, prefix in {(key[0], key[1].partition(" ~ ")[0]) for key in base if key[0].endswith("cov")}:
+        entries = [
+            key for key in base if key[0] == quantity and (quantity == "cov" or key[1].startswith(prefix + " ~ "))
+        ]
+        relative = max(widest[key] / (sizes[key] or 1.0) for key in entries)
+        widest |= {key: relative * sizes[key] for key in entries}
+    return {key: SAFETY * widest[key] + _floor(key, value) for key, value in base.items()}
+
+
+def _floor(key: Key, value: float | FloatArray) -> float:
+    size = float(np.nanmax(np.abs(value), initial=0.0))
+    if key[0] in ("df.residual", "test df1", "test df2", "first stage df.residual"):
+        return 0.0
+    if key[0].endswith("p.value") and 0 < size < 1:
+        # p = exp(log p): a last-bit error of log p is a relative error |log p| times as large
+        return LAST_BITS * size * (1 - math.log(size))
+    return LAST_BITS * size
+
+
+def _noise(shape: tuple[int, ...], random: np.random.Generator, level: float) -> FloatArray:
+    return np.asarray(1 + level * random.standard_normal(shape))
+
+
+def _perturbed(seen: Seen, random: np.random.Generator) -> Seen:
+    """Every entry of y, X and Z off by √n·u; a column that stands in X and in Z is changed once."""
+    level = math.sqrt(len(seen.y)) * UNIT
+    x = seen.x * _noise(seen.x.shape, random, level)
+    z = seen.z * _noise(seen.z.shape, random, level)
+    for j, name in enumerate(seen.z_names):
+        if name in seen.x_names:
+            z[:, j] = x[:, seen.x_names.index(name)]
+    return dataclasses.replace(seen, y=seen.y * _noise(seen.y.shape, random, level), x=x, z=z)
+
+
+def _answer(seen: Seen, vcov: Vcov, inference: Inference, random: np.random.Generator | None) -> Numbers:
+    model = two_stage(seen.y, seen.x, seen.z if seen.endog_names else None, seen.x_names, seen.weights)
+    if random is not None:
+        model = dataclasses.replace(model, coef=_normal_equations(model, random))
+    cov = covariance(model, vcov, seen.groups, seen.z)
+    return numbers(seen, model, cov, vcov, inference)
+
+
+def _normal_equations(model: Linear, random: np.random.Generator) -> FloatArray:
+    """Coefficients from a cross-product matrix whose entries carry rounding errors of their own."""
+    weighted = model.projected if model.weights is None else model.projected * model.weights[:, None]
+    gram, moments = weighted.T @ model.x, weighted.T @ model.y
+    gram = gram * _noise(gram.shape, random, UNIT)
+    return np.asarray(np.linalg.solve(gram, moments * _noise(moments.shape, random, UNIT)))

@@ -1,0 +1,215 @@
+"""Covariance matrices of a fitted regression: bread · meat · bread, by the conventions of R's sandwich package.
+
+:func:`covariance` serves the IV fit and the auxiliary least-squares fits of its diagnostics alike. Sources: White
+(1980), MacKinnon & White (1985), Cribari-Neto (2004), Cribari-Neto & da Silva (2011), Cribari-Neto, Souza &
+Vasconcellos (2007) for HC0–HC5; Cameron, Gelbach & Miller (2011), Thompson (2011) and Ma (2014) for clusters; Zeileis,
+Köll & Graham (2020) for sandwich's own conventions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from itertools import combinations
+
+import numpy as np
+
+from ivbridge import hac
+from ivbridge.errors import DataError, UnsupportedError
+from ivbridge.linear import Linear, independent
+from ivbridge.records import FloatArray, IntArray
+from ivbridge.rrandom import RRandom
+from ivbridge.vcov import (
+    HC0,
+    HC1,
+    HC2,
+    HC3,
+    HC4,
+    HC5,
+    Andrews,
+    Bootstrap,
+    Classical,
+    Clustered,
+    DriscollKraay,
+    HC4m,
+    NeweyWest,
+    PanelCorrected,
+    Vcov,
+)
+
+__all__ = ["Groups", "check_groups", "covariance", "joint_rank"]
+
+#: Codes 0, 1, … of every column that a vcov needs, each of shape (n,), in sorted order of the column's values.
+Groups = Mapping[str, IntArray]
+
+
+def covariance(model: Linear, vcov: Vcov, groups: Groups, instruments: FloatArray | None = None) -> FloatArray:
+    """The covariance matrix of a fitted regression.
+
+    Parameters
+    ----------
+    model : Linear
+    vcov : Vcov
+    groups : mapping of column name to (n,) codes
+        One entry for each of ``vcov.columns``.
+    instruments : (n, l) array, optional
+        Only the bootstrap of an IV fit needs them.
+
+    Returns
+    -------
+    (k, k) array
+
+    Raises
+    ------
+    UnsupportedError
+        If the estimator is not known here.
+    DesignError
+        If prewhitening fails.
+    """
+    if isinstance(vcov, Classical):
+        return model.sigma**2 * model.bread
+    if isinstance(vcov, Bootstrap):
+        return _bootstrap(model, vcov, groups, instruments)
+    return np.asarray(model.bread @ _meat(model, vcov, groups) @ model.bread)
+
+
+def check_groups(vcov: Vcov, groups: Groups) -> None:
+    """Refuse groupings that cannot carry the estimator; both engines ask this first, so both say the same.
+
+    Raises
+    ------
+    DataError
+        A single cluster or period, a repeated (unit, period), or a panel that ``vcovPC`` would get wrong.
+    """
+    by = vcov.by if isinstance(vcov, Clustered) else (vcov.cluster,) if isinstance(vcov, Bootstrap) else ()
+    for name in by:
+        if name is not None and groups[name].max() < 1:
+            raise DataError(
+                f"{vcov}: the column {name!r} holds a single cluster in the rows used; at least two are needed.",
+                do="cluster by another column, or use HC1.",
+            )
+    if isinstance(vcov, DriscollKraay | PanelCorrected):
+        hac.check_panel(vcov, groups[vcov.cluster], groups[vcov.order_by])
+
+
+def joint_rank(vcov: Vcov, groups: Groups) -> int | None:
+    """The largest rank that the covariance can have; None where only k limits it.
+
+    Scores sum to zero over all rows, so sums over G groups span G − 1 directions at most.
+    """
+    if isinstance(vcov, Clustered) and len(vcov.by) == 1:
+        return int(groups[vcov.by[0]].max())
+    if isinstance(vcov, DriscollKraay) and vcov.aggregate:
+        return int(groups[vcov.order_by].max())
+    return None
+
+
+def _meat(model: Linear, vcov: Vcov, groups: Groups) -> FloatArray:
+    if type(vcov) in _OMEGA:
+        scaled = model.projected * np.sqrt(_OMEGA[type(vcov)](model))[:, None]
+        return np.asarray(scaled.T @ scaled)
+    if isinstance(vcov, Clustered):
+        return _clustered(model, vcov, [groups[name] for name in vcov.by])
+    if isinstance(vcov, NeweyWest):
+        return hac.newey_west(model, vcov, groups[vcov.order_by] if vcov.order_by else None)
+    if isinstance(vcov, Andrews):
+        return hac.andrews(model, vcov, groups[vcov.order_by] if vcov.order_by else None)
+    if isinstance(vcov, DriscollKraay):
+        return hac.driscoll_kraay(model, vcov, groups[vcov.cluster], groups[vcov.order_by])
+    if isinstance(vcov, PanelCorrected):
+        return hac.beck_katz(model, groups[vcov.cluster])
+    raise UnsupportedError(f"The native engine has no covariance estimator {vcov}.")
+
+
+def _discounted(model: Linear, exponent: FloatArray | float) -> FloatArray:
+    return np.asarray(model.working**2 / (1 - model.hat) ** exponent)
+
+
+def _relative_leverage(model: Linear) -> FloatArray:
+    """n·h/p with sandwich's p, the rounded sum of the leverages."""
+    return np.asarray(model.n * model.hat / np.round(model.hat.sum()))
+
+
+def _hc5(model: Linear) -> FloatArray:
+    leverage = _relative_leverage(model)
+    return _discounted(model, np.minimum(leverage, max(4.0, 0.7 * leverage.max())) / 2)
+
+
+_OMEGA: dict[type[Vcov], Callable[[Linear], FloatArray]] = {
+    HC0: lambda m: m.working**2,
+    HC1: lambda m: m.working**2 * (m.n / (m.n - m.k)),
+    HC2: lambda m: _discounted(m, 1.0),
+    HC3: lambda m: _discounted(m, 2.0),
+    HC4: lambda m: _discounted(m, np.minimum(4.0, _relative_leverage(m))),
+    HC4m: lambda m: _discounted(
+        m, np.minimum(1.0, _relative_leverage(m)) + np.minimum(1.5, _relative_leverage(m))
+    ),
+    HC5: _hc5,
+}  # fmt: skip
+
+
+def _clustered(model: Linear, vcov: Clustered, by: list[IntArray]) -> FloatArray:
+    """Inclusion–exclusion over all intersections of the cluster dimensions."""
+    n, k = model.n, model.k
+    # R's default type looks at the class of the fit: HC1 for lm, HC0 for everything else
+    kind = vcov.type or ("HC0" if model.is_iv else "HC1")
+    total = np.zeros((k, k))
+    for size in range(1, len(by) + 1):
+        for members in combinations(by, size):
+            single = vcov.multi0 and size == len(by) > 1
+            codes = np.arange(n) if single else _intersect(members)
+            count = int(codes.max()) + 1
+            if single:
+                factor = (n - k) / (n - 1) if kind == "HC1" else 1.0
+            else:
+                factor = count / (count - 1) if vcov.cadjust else 1.0
+            sums = np.zeros((count, k))
+            np.add.at(sums, codes, model.scores)
+            total += (-1) ** (size + 1) * factor * (sums.T @ sums)
+    return (n - 1) / (n - k) * total if kind == "HC1" else total
+
+
+def _intersect(members: tuple[IntArray, ...]) -> IntArray:
+    return np.asarray(np.unique(np.column_stack(members), axis=0, return_inverse=True)[1], dtype=np.int64).ravel()
+
+
+def _bootstrap(model: Linear, vcov: Bootstrap, groups: Groups, instruments: FloatArray | None) -> FloatArray:
+    """``vcovBS``: covariance of refits on resampled rows or clusters, with the draws that R makes from this seed."""
+    codes = groups[vcov.cluster] if vcov.cluster else np.arange(model.n)
+    count = int(codes.max()) + 1
+    random = RRandom(vcov.seed)
+    draws = np.empty((vcov.R, model.k))
+    for b in range(vcov.R):
+        copies = np.bincount(random.indices(count, count), minlength=count)[codes]
+        draws[b] = _refit(model, instruments, copies)
+    return _pairwise_covariance(draws)
+
+
+def _refit(model: Linear, instruments: FloatArray | None, copies: IntArray) -> FloatArray:
+    """Coefficients when row i counts ``copies[i]`` times; NaN where the sample leaves a coefficient undetermined."""
+    rows = np.flatnonzero(copies)
+    weights = copies[rows] * (1.0 if model.weights is None else model.weights[rows])
+    root = np.sqrt(weights)[:, None]
+    x = model.x[rows] * root
+    z = x if instruments is None or not model.is_iv else instruments[rows] * root
+    basis = np.linalg.qr(z[:, independent(z)])[0]
+    projected = basis @ (basis.T @ x)
+    kept = independent(projected)
+    q, r = np.linalg.qr(projected[:, kept])
+    coef = np.full(model.k, np.nan)
+    coef[kept] = np.linalg.solve(r, q.T @ (model.y[rows] * root[:, 0]))
+    return coef
+
+
+def _pairwise_covariance(draws: FloatArray) -> FloatArray:
+    """Columnwise covariance with R's ``use = "pairwise.complete.obs"``."""
+    present = ~np.isnan(draws)
+    if present.all():
+        return np.atleast_2d(np.cov(draws, rowvar=False))
+    k = draws.shape[1]
+    out = np.full((k, k), np.nan)
+    for i in range(k):
+        for j in range(i + 1):
+            both = present[:, i] & present[:, j]
+            if both.sum() > 1:
+                out[i, j] = out[j, i] = np.cov(draws[both][:, [i, j]], rowvar=False)[0, 1]
+    return out

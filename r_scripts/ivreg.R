@@ -1,0 +1,288 @@
+# One IV question, answered by AER::ivreg, sandwich and lmtest.
+#
+# ivbridge's R engine sources this file and calls the functions whose names start with "ivb_"; it also runs alone:
+#
+#   Rscript ivreg.R --data cigarettes.csv --formula "log(packs) ~ log(rprice) | tdiff" --vcov HC1 [--df Inf]
+#   Rscript ivreg.R --data d.csv --formula "y ~ x + w | w + z" --vcov cluster --by state,year --type HC1 [--weights w]
+#
+# Options after --vcov are the arguments of the estimator: by, type, cadjust, multi0 (cluster); lag, prewhite, adjust,
+# order_by (nw); kernel, bw, prewhite, adjust, order_by (andrews); cluster, order_by, lag, aggregate, adjust (dk);
+# cluster, order_by (pc); R, seed, cluster (bootstrap).
+
+suppressPackageStartupMessages({
+  library(AER)
+  library(sandwich)
+  library(lmtest)
+  library(splines)
+})
+
+# ---- formulas: parsed, checked against a list of functions, never evaluated as code -------------------------------
+
+ivb_functions <- c("~", "|", "+", "-", ":", "*", "/", "^", "(", "I", "log", "log2", "log10", "log1p", "exp", "sqrt",
+                   "abs", "poly", "factor", "C", "relevel", "scale", "bs", "ns", "offset", "c")
+ivb_constants <- c("TRUE", "FALSE", "contr.treatment", "contr.sum")
+
+ivb_check_language <- function(node, columns) {
+  if (is.call(node)) {
+    head <- node[[1L]]
+    if (!is.name(head) || !(as.character(head) %in% ivb_functions)) {
+      stop("the formula uses ", deparse(head)[1L], ", which is not allowed. Available: ",
+           paste(ivb_functions, collapse = " "), call. = FALSE)
+    }
+    for (argument in as.list(node)[-1L]) ivb_check_language(argument, columns)
+  } else if (is.name(node)) {
+    if (!(as.character(node) %in% c(columns, ivb_constants))) {
+      stop("the formula uses the column ", sQuote(as.character(node), FALSE), ", which the data does not have. ",
+           "Available: ", paste(columns, collapse = ", "), call. = FALSE)
+    }
+  } else if (!(is.numeric(node) || is.logical(node) || is.character(node))) {
+    stop("the formula holds a ", class(node)[1L], ", which is not allowed", call. = FALSE)
+  }
+  invisible(TRUE)
+}
+
+ivb_formula <- function(text, columns) {
+  language <- str2lang(text)
+  if (!is.call(language) || !identical(language[[1L]], as.name("~")) || length(language) != 3L) {
+    stop("not a formula with a left-hand side: ", text, call. = FALSE)
+  }
+  ivb_check_language(language, columns)
+  allowed <- mget(ivb_functions, inherits = TRUE, ifnotfound = list(NULL), mode = "function")
+  allowed <- Filter(Negate(is.null), allowed)
+  constants <- list(contr.treatment = stats::contr.treatment, contr.sum = stats::contr.sum)
+  environment <- list2env(c(allowed, constants), parent = baseenv())
+  as.formula(language, env = environment)
+}
+
+# ---- the fit -----------------------------------------------------------------------------------------------------
+
+ivb_state <- new.env(parent = emptyenv())
+
+# AER::hatvalues.ivreg forms an n x n matrix, and vcovHC() asks for hat values whatever the type. Above this many rows
+# the same numbers, x_i' (Xh'Xh)^-1 xh_i, are computed row by row.
+ivb_hat_limit <- 3000L
+
+hatvalues.ivb_ivreg <- function(model, ...) {
+  x <- model.matrix(model, component = "regressors")
+  projected <- model.matrix(model, component = "projected")
+  rowSums((x %*% chol2inv(qr.R(qr(projected)))) * projected)
+}
+registerS3method("hatvalues", "ivb_ivreg", hatvalues.ivb_ivreg, envir = asNamespace("stats"))
+
+ivb_independent <- function(matrix, weights) {
+  scaled <- if (is.null(weights)) matrix else matrix * sqrt(weights)
+  decomposition <- qr(scaled, tol = 1e-7)
+  sort(decomposition$pivot[seq_len(decomposition$rank)])
+}
+
+# The same model on given matrices: for aliased columns, for offsets (AER 1.2 leaves the offset out of its residuals)
+# and for resampling rows without losing a factor level.
+ivb_fit_matrices <- function(y, x, z, weights) {
+  columns <- union(colnames(x), colnames(z))
+  alias <- stats::setNames(paste0("v", seq_along(columns)), columns)  # syntactic names, one per column of X and Z
+  frame <- as.data.frame(cbind(x, z[, setdiff(colnames(z), colnames(x)), drop = FALSE]))
+  names(frame) <- alias[columns]
+  part <- function(m) {
+    slopes <- alias[setdiff(colnames(m), "(Intercept)")]
+    paste(c(if ("(Intercept)" %in% colnames(m)) "1" else "0", slopes), collapse = " + ")
+  }
+  frame$y <- y
+  frame$w <- weights
+  formula <- as.formula(paste("y ~", part(x), "|", part(z)), env = list2env(list(frame = frame), parent = globalenv()))
+  # the call holds the formula itself and symbols of its environment, so that update() can evaluate it again
+  call <- if (is.null(weights)) bquote(ivreg(.(formula), data = frame)) else bquote(ivreg(.(formula), data = frame, weights = w))
+  fit <- eval(call, environment(formula))
+  named <- names(fit$coefficients)
+  names(fit$coefficients) <- ifelse(named == "(Intercept)", named, names(alias)[match(named, alias)])
+  dimnames(fit$cov.unscaled) <- rep(list(names(which(!is.na(fit$coefficients)))), 2L)
+  fit
+}
+
+#' Fit and keep under `key`. Returns what R saw (rows, matrices) and the parts of the fit that no vcov changes.
+ivb_load <- function(key, formula, data, weights = NULL) {
+  if (anyDuplicated(names(data))) stop("duplicate column names", call. = FALSE)
+  language <- ivb_formula(formula, names(data))
+  frame <- data
+  use <- rep(TRUE, nrow(data))
+  if (!is.null(weights)) {
+    frame$.ivb_weights <- data[[weights]]
+    use <- is.na(frame$.ivb_weights) | frame$.ivb_weights != 0
+  }
+  frame$.ivb_use <- use
+  # one call with literal symbols: ivreg() evaluates weights and subset inside the data
+  fit <- if (is.null(weights)) {
+    ivreg(language, data = frame, subset = .ivb_use, na.action = na.omit)
+  } else {
+    ivreg(language, data = frame, subset = .ivb_use, weights = .ivb_weights, na.action = na.omit)
+  }
+  model <- model.frame(fit)
+  y <- model.response(model)
+  x <- model.matrix(fit, component = "regressors")
+  z <- model.matrix(fit, component = "instruments")
+  w <- weights(fit)
+  shift <- model.offset(model)
+  keep_x <- ivb_independent(x, w)
+  keep_z <- ivb_independent(z, w)
+  full <- list(x = colnames(x), z = colnames(z))
+  strip <- function(m, keep) {
+    m <- m[, keep, drop = FALSE]
+    attributes(m) <- list(dim = dim(m), dimnames = list(NULL, colnames(m)))
+    m
+  }
+  x <- strip(x, keep_x)
+  z <- strip(z, keep_z)
+  y <- as.vector(y) - if (is.null(shift)) 0 else as.vector(shift)
+  reduced <- length(keep_x) < length(full$x) || length(keep_z) < length(full$z)
+  if (reduced || !is.null(shift)) fit <- ivb_fit_matrices(y, x, z, w)
+  if (anyNA(coef(fit))) {
+    stop("the projected regressors are linearly dependent: ", paste(names(which(is.na(coef(fit)))), collapse = ", "),
+         call. = FALSE)
+  }
+  if (nobs(fit) > ivb_hat_limit) class(fit) <- c("ivb_ivreg", class(fit))
+  rows <- as.integer(rownames(model))
+  ivb_state$key <- key
+  ivb_state$fit <- fit
+  ivb_state$y <- y
+  ivb_state$x <- x
+  ivb_state$z <- z
+  ivb_state$w <- w
+  ivb_state$data <- data[rows, , drop = FALSE]
+  list(rows = rows, y = y, x = unname(x), x_names = colnames(x), z = unname(z), z_names = colnames(z),
+       aliased = setdiff(full$x, colnames(x)), aliased_instruments = setdiff(full$z, colnames(z)),
+       levels = lapply(stats::.getXlevels(terms(model), model), as.character), weights = if (!is.null(w)) as.vector(w),
+       residuals = as.vector(residuals(fit)), fitted = as.vector(y - residuals(fit)), sigma = fit$sigma,
+       df_resid = df.residual(fit))
+}
+
+ivb_stop <- function(class, ...) {
+  stop(structure(class = c(class, "error", "condition"), list(message = paste0(...), call = NULL)))
+}
+
+# ---- covariance --------------------------------------------------------------------------------------------------
+
+# A function(x) that works on the ivreg fit and on the lm fits of the diagnostics; NULL means each one's own vcov().
+ivb_vcov_function <- function(v) {
+  column <- function(name) if (is.null(name)) NULL else ivb_state$data[[name]]
+  switch(v$kind,
+    classical = NULL,
+    HC = function(x) vcovHC(x, type = v$type),
+    cluster = {
+      groups <- ivb_state$data[v$by]
+      groups[] <- lapply(groups, function(g) as.integer(factor(g)))
+      function(x) vcovCL(x, cluster = groups, type = v$type, cadjust = v$cadjust, multi0 = v$multi0)
+    },
+    nw = function(x) ivb_prewhitened(v$prewhite, NeweyWest(
+      x, lag = v$lag, prewhite = v$prewhite, adjust = v$adjust, order.by = column(v$order_by)
+    )),
+    andrews = {
+      width <- if (is.null(v$bw)) bwAndrews else v$bw
+      function(x) ivb_prewhitened(v$prewhite, kernHAC(
+        x, kernel = v$kernel, bw = width, prewhite = v$prewhite, adjust = v$adjust, order.by = column(v$order_by)
+      ))
+    },
+    dk = function(x) vcovPL(x, cluster = column(v$cluster), order.by = column(v$order_by), lag = v$lag,
+                            aggregate = v$aggregate, adjust = v$adjust),
+    pc = function(x) vcovPC(x, cluster = column(v$cluster), order.by = column(v$order_by)),
+    bootstrap = function(x) {
+      matrices <- ivb_fit_matrices(ivb_state$y, ivb_state$x, ivb_state$z, ivb_state$w)
+      set.seed(v$seed, kind = "Mersenne-Twister", normal.kind = "Inversion", sample.kind = "Rejection")
+      vcovBS(matrices, R = v$R, cluster = column(v$cluster))
+    },
+    stop("unknown vcov kind ", v$kind, call. = FALSE)
+  )
+}
+
+# ar() gives up on collinear scores with a warning and no model, and what follows fails in one of several ways.
+ivb_prewhitened <- function(order, covariance) {
+  singular <- FALSE
+  tryCatch(
+    withCallingHandlers(covariance, warning = function(w) {
+      if (grepl("singularities in the computation", conditionMessage(w), fixed = TRUE)) singular <<- TRUE
+    }),
+    error = function(e) {
+      if (!singular) stop(e)
+      ivb_stop("ivb_prewhitening", "VAR(", order, ") prewhitening fails: the estimating functions are too collinear.")
+    }
+  )
+}
+
+ivb_table <- function(fit, vc, df) {
+  test <- coeftest(fit, vcov. = vc, df = df)
+  interval <- coefci(fit, vcov. = vc, df = df)
+  list(terms = rownames(test), estimate = test[, 1L], std_error = test[, 2L], statistic = test[, 3L],
+       p_value = test[, 4L], conf_low = interval[, 1L], conf_high = interval[, 2L])
+}
+
+#' Everything that depends on the vcov: table, joint test, diagnostics, first stages. df: NULL (n - k), Inf or a number.
+ivb_infer <- function(key, vcov, df = NULL) {
+  if (!identical(ivb_state$key, key)) ivb_stop("ivb_stale", "R holds another question")
+  fit <- ivb_state$fit
+  f <- ivb_vcov_function(vcov)
+  vc <- if (is.null(f)) vcov(fit) else f(fit)
+  resid_df <- df.residual(fit)
+  endog <- setdiff(colnames(ivb_state$x), colnames(ivb_state$z))
+  # AER would bootstrap every auxiliary regression again: the joint test uses the matrix, and of the diagnostics only
+  # Sargan, which no vcov changes, is meant
+  resampled <- identical(vcov$kind, "bootstrap")
+  slopes <- setdiff(names(coef(fit)), "(Intercept)")
+  summarised <- if (length(slopes)) {
+    summary(fit, vcov. = if (resampled) vc else f, df = if (identical(df, Inf)) Inf else NULL,
+            diagnostics = length(endog) > 0L)
+  }
+  list(cov = unname(vc), coefs = ivb_table(fit, vc, if (is.null(df)) resid_df else df),
+       r2 = if (is.null(summarised)) 0 else summarised$r.squared,
+       r2_adj = if (is.null(summarised)) 0 else summarised$adj.r.squared,
+       wald = summarised$waldtest,
+       diagnostics = unname(summarised$diagnostics),
+       first_stages = if (!resampled) lapply(stats::setNames(endog, endog), ivb_first_stage, f = f, df = df))
+}
+
+ivb_first_stage <- function(endog, f, df) {
+  z <- ivb_state$z
+  response <- ivb_state$x[, endog]
+  has_intercept <- "(Intercept)" %in% colnames(z)
+  slopes <- z[, setdiff(colnames(z), "(Intercept)"), drop = FALSE]
+  formula <- if (has_intercept) response ~ slopes else response ~ 0 + slopes
+  w <- ivb_state$w
+  fit <- if (is.null(w)) lm(formula) else lm(formula, weights = w)
+  # renamed before the vcov is taken: automatic bandwidths look for a column called "(Intercept)"
+  names(fit$coefficients) <- c(if (has_intercept) "(Intercept)", colnames(slopes))
+  vc <- if (is.null(f)) vcov(fit) else f(fit)
+  described <- summary(fit)
+  table <- ivb_table(fit, vc, if (is.null(df)) df.residual(fit) else df)
+  table$terms <- names(fit$coefficients)
+  list(coefs = table, cov = unname(vc), df_resid = df.residual(fit), r2 = described$r.squared,
+       r2_adj = described$adj.r.squared, sigma = described$sigma)
+}
+
+# ---- on its own --------------------------------------------------------------------------------------------------
+
+ivb_main <- function(arguments) {
+  if (length(arguments) %% 2L || !length(arguments)) {
+    stop("usage: Rscript ivreg.R --data FILE.csv --formula FORMULA --vcov KIND [--NAME VALUE ...]", call. = FALSE)
+  }
+  keys <- sub("^--", "", arguments[c(TRUE, FALSE)])
+  options <- stats::setNames(as.list(arguments[c(FALSE, TRUE)]), keys)
+  data <- utils::read.csv(options$data, check.names = FALSE)
+  loaded <- ivb_load("main", options$formula, data, options$weights)
+  own <- c("data", "formula", "weights", "df", "vcov")
+  v <- lapply(options[setdiff(keys, own)], function(text) utils::type.convert(text, as.is = TRUE))
+  if (!is.null(v$by)) v$by <- strsplit(v$by, ",", fixed = TRUE)[[1L]]
+  kind <- if (is.null(options$vcov)) "classical" else options$vcov
+  v <- c(if (startsWith(kind, "HC")) list(kind = "HC", type = kind) else list(kind = kind), v)
+  defaults <- list(cluster = list(cadjust = TRUE, multi0 = FALSE), nw = list(prewhite = 1, adjust = FALSE),
+                   andrews = list(kernel = "Quadratic Spectral", prewhite = 1, adjust = TRUE),
+                   dk = list(lag = "NW1987", aggregate = TRUE, adjust = TRUE), bootstrap = list(R = 250, seed = 1))
+  for (name in names(defaults[[kind]])) if (is.null(v[[name]])) v[[name]] <- defaults[[kind]][[name]]
+  answer <- ivb_infer("main", v, if (is.null(options$df)) NULL else as.numeric(options$df))
+  cat(options$formula, "\nvcov ", kind, ", n = ", length(loaded$rows), "\n\n", sep = "")
+  columns <- answer$coefs
+  print(structure(do.call(cbind, columns[-1L]), dimnames = list(columns$terms, names(columns)[-1L])), digits = 15L)
+  if (!is.null(answer$diagnostics)) {
+    tests <- c(paste("Weak instruments:", names(answer$first_stages)), "Wu-Hausman", "Sargan")
+    print(structure(answer$diagnostics, dimnames = list(tests, c("df1", "df2", "statistic", "p-value"))), digits = 15L)
+  }
+  invisible(answer)
+}
+
+if (sys.nframe() == 0L && length(commandArgs(trailingOnly = TRUE))) ivb_main(commandArgs(trailingOnly = TRUE))
