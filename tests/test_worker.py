@@ -326,7 +326,7 @@ def test_nothing_stays_in_shared_memory(r: RWorker) -> None:
     before = open_files()
     big = np.arange(500_000.0)
     assert np.array_equal(r.call("ivb_echo", x=big).value, big)
-    assert open_files() == before
+    assert until(lambda: open_files() == before)
     with pytest.raises(RDiedError):
         r.call("ivb_quit_after", x=big)
     assert not list(Path("/dev/shm").glob("*ivbridge*"))

@@ -10,7 +10,7 @@ ivb_tempdir <- function() tempdir()
 ivb_exists <- function(name) exists(name)
 
 ivb_describe <- function(x) {
-  list(type = typeof(x), class = class(x), na = is.na(x), nan = is.numeric(x) & is.nan(x), levels = levels(x))
+  list(type = typeof(x), class = class(x), na = is.na(x), nan = if (is.atomic(x)) is.nan(x), levels = levels(x))
 }
 ivb_describe_frame <- function(x) {
   list(
@@ -18,7 +18,10 @@ ivb_describe_frame <- function(x) {
     types = vapply(x, typeof, ""), classes = lapply(x, class)
   )
 }
-ivb_double_bits <- function(x) vapply(x, function(one) paste(rev(as.character(numToBits(one))), collapse = ""), "")
+ivb_width_and_last <- function(x) c(length(x), x[[length(x)]])
+ivb_double_bits <- function(x) {
+  vapply(x, function(one) paste(as.character(writeBin(one, raw(), endian = "big")), collapse = ""), "")
+}
 
 ivb_stop <- function(text) stop(text)
 ivb_stop_deep <- function(data) inner(data)

@@ -60,7 +60,6 @@ def main(text: str) -> None:
         except EOFError:
             os._exit(0)
         send(sock, session.answer(request), directory)
-        del request
 
 
 def _prepare(memory_bytes: int | None) -> None:
@@ -95,6 +94,8 @@ def _start_r() -> Any:
     try:
         embedded = importlib.import_module("rpy2.rinterface_lib.embedded")
         callbacks: Any = importlib.import_module("rpy2.rinterface_lib.callbacks")
+        # rpy2 looks for this helper at every read of a vector; without it, it takes NumPy, in both of its modes
+        sys.modules["rpy2.rinterface_lib._bufferprotocol"] = None  # type: ignore[assignment]
         rinterface = importlib.import_module("rpy2.rinterface")
         callbacks.consolewrite_print = _discard
         callbacks.consolewrite_warnerror = sys.stderr.write
@@ -126,6 +127,7 @@ class Session:
     def __init__(self, rinterface: Any) -> None:
         self.r = rinterface
         self.base = rinterface.baseenv
+        self.vector = self.base["vector"]
         self.failures = (importlib.import_module("rpy2.rinterface_lib.embedded").RRuntimeError, MemoryError)
         self.helpers = self.base["new.env"](parent=rinterface.globalenv)
         self.public = self.base["new.env"](parent=rinterface.globalenv)
@@ -145,6 +147,7 @@ class Session:
 
         def call() -> Any:
             arguments = self._build(Items(list(request.arguments.values()), list(request.arguments)))
+            request.arguments.clear()  # R has its copy; give the mapped file back before the work begins
             return self.helpers["call_function"](self.public, self._strings([request.function]), arguments)
 
         return self._guard(call)
@@ -189,13 +192,13 @@ class Session:
 
     def _vector(self, kind: str, values: npt.NDArray[Any]) -> Any:
         # allocated by R code: when memory is short that is an R error, where the C function would jump out of Python
-        made = self.base["vector"](kind, float(values.size))
+        made = self.vector(kind, float(values.size))
         if values.size:
             np.frombuffer(made.memoryview(), dtype=values.dtype)[:] = values
         return made
 
     def _list(self, nodes: list[Node]) -> Any:
-        made = self.base["vector"]("list", float(len(nodes)))
+        made = self.vector("list", float(len(nodes)))
         for position, node in enumerate(nodes):
             made[position] = self._build(node)
         return made

@@ -83,7 +83,7 @@ def encode(value: object, name: str = "the value") -> Node:
             return _scalars([value], name)
         case Mapping():
             return _mapping(value, name)
-        case Sequence():
+        case Sequence() if not isinstance(value, bytes | bytearray | memoryview):
             if all(item is None or isinstance(item, str | bool | numbers.Number | np.generic) for item in value):
                 return _scalars(list(value), name)
             return Items([encode(item, f"{name}[{i}]") for i, item in enumerate(value)], None)
@@ -179,20 +179,12 @@ def _column(series: pd.Series[Any], name: str) -> Node:
 
 
 def _nullable(series: pd.Series[Any], kind: str, name: str) -> Node:
-    missing = series.isna().to_numpy()
     if kind == "f":
-        values = series.to_numpy(dtype=np.float64, na_value=np.nan)
-        if missing.any():
-            values = np.where(missing & ~_has_nan(series), NA_REAL, values)
-        return Vector("double", np.ascontiguousarray(values))
+        return Vector("double", np.ascontiguousarray(series.to_numpy(dtype=np.float64, na_value=NA_REAL)))
+    missing = series.isna().to_numpy()
     filled = series.fillna(False if kind == "b" else 0)
     target = "bool" if kind == "b" else str(series.dtype).split("[")[0].lower()
     return _numbers(filled.to_numpy(dtype=target), missing if missing.any() else None, name)
-
-
-def _has_nan(series: pd.Series[Any]) -> npt.NDArray[np.bool_]:
-    """Where a nullable float column holds NaN as a value, not as a missing one."""
-    return np.array([isinstance(item, float) and item != item for item in series], dtype=bool)
 
 
 def _numbers(values: npt.NDArray[Any], missing: npt.NDArray[np.bool_] | None, name: str) -> Node:
