@@ -45,7 +45,8 @@ lint: setup
 
 docs: setup
 	@$(PYTHON) -B -m ivbridge.setup_r --checkout . --extra docs
-	@$(BIN)/python -m mkdocs build --strict
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
+	@echo "The site is in site/index.html"
 
 clean:
 	rm -rf $(VENV) build dist site .mypy_cache .pytest_cache .ruff_cache .hypothesis
