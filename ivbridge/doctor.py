@@ -168,8 +168,7 @@ def _rpy2_rows(found: rfind.RFound) -> Iterator[Check]:
     wanted = rfind.rpy2_requirement(found.version)
     mend = f"RPY2_CFFI_MODE=ABI {_pip_install('--no-cache-dir', *wanted)}"
     have = _installed("rpy2-rinterface") or _installed("rpy2")
-    needed = wanted[0].removeprefix("rpy2-rinterface").replace("==", "<= " if found.version < (4, 5) else "== ")
-    needed = f"{needed.replace('>=', '>= ')} for this R"
+    needed = "<= 3.6.5 with R before 4.5" if found.version < (4, 5) else ">= 3.6"
     if not have:
         yield Check("rpy2-rinterface", "missing", "not installed", needed, mend, True)
     elif not rfind.rpy2_fits(have, found.version):
