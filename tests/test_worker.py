@@ -43,10 +43,9 @@ def until(condition: Callable[[], bool], seconds: float = 15.0) -> bool:
 
 def running(pid: int) -> bool:
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
         return False
-    return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
 
 
 def started(*words: str) -> bool:
@@ -296,6 +295,8 @@ def test_hostile_surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.chdir(tmp_path)
     for name, value in {"LC_ALL": "C", "LANG": "xx", "LANGUAGE": "de", "R_DEFAULT_PACKAGES": "NULL"}.items():
         monkeypatch.setenv(name, value)
+    monkeypatch.setenv("PYTHONWARNINGS", "error")
+    monkeypatch.setenv("PYTHONINSPECT", "1")
     with RWorker(scripts=[FAULTS]) as worker:
         assert worker.call("ivb_echo", x="Zürich ≤ 数").value == ["Zürich ≤ 数"]
         words = ["b", "A", "ä", "_", "a", "Z", "1", "数"]
@@ -391,6 +392,14 @@ def test_nothing_starts_before_the_first_call(tmp_path: Path, monkeypatch: pytes
     assert worker.call("ivb_getwd").value[0].startswith(str(tmp_path))
     worker.close()
     assert not list(tmp_path.iterdir())
+
+
+def test_the_r_process_stays_small(r: RWorker) -> None:
+    r.call("ivb_pid")
+    mapped = Path(f"/proc/{r.pid}/maps").read_text()
+    assert "libR.so" in mapped
+    assert "pandas" not in mapped
+    assert "scipy" not in mapped
 
 
 def test_close_twice_and_use_again(r: RWorker) -> None:

@@ -38,6 +38,7 @@ sys.path += [one for one in sys.argv[3:] if one not in sys.path]
 from ivbridge.engines.r_worker import main
 main(sys.argv[2])
 """
+_UNWANTED = {"LC_ALL", "R_DEFAULT_PACKAGES", "PYTHONWARNINGS", "PYTHONINSPECT"}
 _THREADS = ("OMP", "OPENBLAS", "MKL", "BLIS", "GOTO")
 #: A process that closed its connection is about to end; this long is waited for its exit code.
 _EXIT_SECONDS = 5.0
@@ -181,7 +182,7 @@ def _popen(config: str, descriptor: int, directory: Path) -> subprocess.Popen[by
 
 
 def _environment(directory: Path) -> dict[str, str]:
-    kept = {key: value for key, value in os.environ.items() if key not in {"LC_ALL", "R_DEFAULT_PACKAGES"}}
+    kept = {key: value for key, value in os.environ.items() if key not in _UNWANTED}
     temporary = str(directory / "tmp")
     return {
         **kept,

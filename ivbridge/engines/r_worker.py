@@ -48,17 +48,20 @@ def main(text: str) -> None:
     watch.start()
     _prepare(config["memory_bytes"])
     try:
+        _serve(sock, config["scripts"], directory)
+    except (EOFError, ConnectionError):
+        watch.join()  # it sees the hang-up too, and cleans up before it ends this process
+
+
+def _serve(sock: socket.socket, scripts: list[str], directory: Path) -> None:
+    try:
         session = Session(_start_r())
     except RNotAvailableError as error:
         send(sock, _failure("ivb_missing", error.message, do=error.do), directory)
-        os._exit(1)
-    answer = session.source(config["scripts"])
-    send(sock, answer, directory)
+        return
+    send(sock, session.source(scripts), directory)
     while True:
-        try:
-            request: Request = receive(sock, copy=False)
-        except EOFError:
-            os._exit(0)
+        request: Request = receive(sock, copy=False)
         send(sock, session.answer(request), directory)
 
 
