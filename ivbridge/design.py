@@ -14,11 +14,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ivbridge.canonical import columns_of
+from ivbridge.coding import codings
 from ivbridge.errors import DataError, FormulaError
 from ivbridge.expr import Name, parse, quote_name
 from ivbridge.formula import Term, parse_term
 from ivbridge.frame import fingerprint, normalise
-from ivbridge.modelmatrix import Columns, codings, drop_unused, model_matrix
+from ivbridge.modelmatrix import Columns, drop_unused, model_matrix
 from ivbridge.rank import Rank, decide_rank
 from ivbridge.rows import choose_rows
 from ivbridge.spec import IVSpec

@@ -23,6 +23,7 @@ from ivbridge.lexer import (
     R_RESERVED,
     Token,
     check_name,
+    is_syntactic,
     refuse,
     tokenize,
 )
@@ -284,12 +285,10 @@ def _string(token: Token) -> str:
 
 
 # --------------------------------------------------------------------------------------------------------- deparse
-_SYNTACTIC = re.compile(r"(?:[^\W\d_]|\.(?![0-9]))[\w.]*")
-
 
 def quote_name(name: str) -> str:
     """Write a column name as R does: in backticks unless it is a syntactic R name."""
-    return name if _SYNTACTIC.fullmatch(name) and name not in R_RESERVED else f"`{name}`"
+    return name if is_syntactic(name) else f"`{name}`"
 
 
 def format_number(value: float) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from typing import NamedTuple, NoReturn
 
 from ivbridge.errors import FormulaError
@@ -14,6 +15,7 @@ __all__ = [
     "R_RESERVED",
     "Token",
     "check_name",
+    "is_syntactic",
     "refuse",
     "tokenize",
 ]
@@ -87,14 +89,41 @@ def tokenize(text: str) -> list[Token]:
         if match is None or match.lastgroup is None:
             character = text[position]
             refuse(f"A formula may not use {_FORBIDDEN.get(character, repr(character))}", text, position)
-        kind, found = match.lastgroup, match.group()
-        if kind == "number" and (following := text[match.end() : match.end() + 1]) and re.match(r"[\w.]", following):
-            refuse(f"{found + following!r} is neither a number nor a name", text, position)
+        kind, end = match.lastgroup, match.end()
+        while kind == "name" and (_continues(text[end : end + 1])):
+            end += 1
+        found = text[position:end]
+        if kind == "number" and _continues(text[end : end + 1]):
+            refuse(f"{found + text[end]!r} is neither a number nor a name", text, position)
         if kind != "space":
             tokens.append(Token(kind, "^" if found == "**" else found, position))
-        position = match.end()
+        position = end
     tokens.append(Token("end", "", len(text)))
     return tokens
+
+
+def _continues(character: str) -> bool:
+    """Letters, digits, dots, underscores and the marks that many scripts write vowels with (empty text: no)."""
+    return bool(character) and (
+        character.isalnum() or character in "._" or unicodedata.category(character).startswith("M")
+    )
+
+
+def is_syntactic(name: str) -> bool:
+    """Say whether R takes a name without backticks (in a UTF-8 locale)."""
+    first, second = name[:1], name[1:2]
+    starts = _is_letter(first) and not (first.isascii() and first.isdigit())
+    if not (starts or (first == "." and not (second.isascii() and second.isdigit()))):
+        return False
+    return name not in R_RESERVED and all(_is_letter(c) or c in "._" for c in name)
+
+
+def _is_letter(character: str) -> bool:
+    """R's idea of a letter or digit, which the C library takes from Unicode's derived property Alphabetic."""
+    category = unicodedata.category(character) if character else "--"
+    if category == "Mn":
+        return unicodedata.combining(character) in (0, *range(10, 37))
+    return category.startswith("L") or category in ("Nd", "Nl", "Mc")
 
 
 def check_name(name: object) -> str:

@@ -1,9 +1,4 @@
-"""Terms to columns, by the rules of R's ``model.matrix``.
-
-A factor in a term is coded by contrasts if the term without it is contained in an earlier term of the model (the empty
-term counts as there), and by one dummy a level otherwise: the entries 1 and 2 of R's ``factors`` table. Without an
-intercept the first factor of the first term that has one gets a dummy a level.
-"""
+"""Terms to columns, by the rules of R's ``model.matrix``; :mod:`ivbridge.coding` has the rule for factors."""
 
 from __future__ import annotations
 
@@ -13,15 +8,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from ivbridge.coding import Coding
 from ivbridge.errors import DataError
 from ivbridge.formula import Term
 from ivbridge.variables import Factor, Numeric, Variable
 
-__all__ = ["Coding", "Columns", "codings", "drop_unused", "model_matrix"]
+__all__ = ["Columns", "drop_unused", "model_matrix"]
 
 Matrix = NDArray[np.float64]
-#: for every term, for every variable in it: True = one dummy a level, False = contrasts (numbers: no meaning)
-Coding = tuple[tuple[bool, ...], ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,39 +25,6 @@ class Columns:
     values: Matrix
     names: tuple[str, ...]
     terms: tuple[int, ...]
-
-
-def codings(terms: Sequence[Term], factors: frozenset[str], *, intercept: bool) -> Coding:
-    """Decide which factors get full dummies.
-
-    Parameters
-    ----------
-    terms : sequence of Term
-        Sorted by degree; variables within a term in the order of the formula.
-    factors : frozenset of str
-        The variables that are factors or booleans.
-    intercept : bool
-
-    Returns
-    -------
-    tuple of tuples of bool
-        Same shape as `terms`.
-    """
-    rows: list[list[bool]] = []
-    for position, term in enumerate(terms):
-        row = []
-        for name in term:
-            rest = set(term) - {name}
-            contained = not rest or any(rest <= set(earlier) for earlier in terms[:position])
-            row.append(not contained)
-        rows.append(row)
-    if not intercept:
-        for row, term in zip(rows, terms, strict=True):
-            first = next((j for j, name in enumerate(term) if name in factors), None)
-            if first is not None:
-                row[first] = True
-                break
-    return tuple(map(tuple, rows))
 
 
 def drop_unused(name: str, factor: Factor) -> Factor:
@@ -108,7 +69,7 @@ def model_matrix(
     rows : int
         Number of rows.
     coding : Coding
-        From :func:`codings`.
+        From :func:`ivbridge.coding.codings`.
 
     Returns
     -------

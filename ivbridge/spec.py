@@ -19,7 +19,8 @@ from ivbridge.errors import FormulaError
 from ivbridge.expr import deparse, parse, quote_name
 from ivbridge.formula import Roles, order_terms, parse_formula, parse_term
 from ivbridge.lexer import check_name
-from ivbridge.translate import to_linearmodels, to_r, to_stata
+from ivbridge.stata import to_stata
+from ivbridge.translate import Levels, to_linearmodels, to_r
 from ivbridge.vcov import Inference, T, Vcov
 from ivbridge.vcov_text import parse_inference, parse_vcov
 
@@ -152,13 +153,15 @@ class IVSpec:
         """Write the question as R's two-part formula, exogenous regressors first in both parts."""
         return to_r(self.roles)
 
-    def to_linearmodels(self) -> str:
+    def to_linearmodels(self, levels: Levels | None = None) -> str:
         """Write the question as a formula of linearmodels (see :func:`ivbridge.translate.to_linearmodels`)."""
-        return to_linearmodels(self.roles)
+        return to_linearmodels(self.roles, levels)
 
     def to_stata(self) -> str:
-        """Write the question as lines of a Stata do-file (see :func:`ivbridge.translate.to_stata`)."""
-        return to_stata(self.roles, weights=self.weights)
+        """Write the question as lines of a Stata do-file (see :func:`ivbridge.stata.to_stata`)."""
+        return to_stata(
+            self.roles, columns=self.columns, weights=self.weights, vcov=self.vcov, inference=self.inference
+        )
 
     def with_vcov(self, vcov: str | Vcov | None, inference: str | Inference | None = None) -> IVSpec:
         """Return the same question with another covariance estimator and, if given, another inference."""

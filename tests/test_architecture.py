@@ -27,6 +27,8 @@ LAYERS = [
     "expr",
     "canonical",
     "formula",
+    "coding",
+    "stata",
     "translate",
     "arrays",
     "spec",
