@@ -398,8 +398,8 @@ def test_the_r_process_stays_small(r: RWorker) -> None:
     r.call("ivb_pid")
     mapped = Path(f"/proc/{r.pid}/maps").read_text()
     assert "libR.so" in mapped
-    assert "pandas" not in mapped
-    assert "scipy" not in mapped
+    assert "/pandas/" not in mapped
+    assert "/scipy/" not in mapped
 
 
 def test_close_twice_and_use_again(r: RWorker) -> None:
