@@ -183,10 +183,11 @@ def _rpy2_rows(found: rfind.RFound) -> Iterator[Check]:
 def _try_import(home: str) -> tuple[bool, str]:
     """Import rpy2 in a process of its own: whether it worked, and its mode or the last line that it said."""
     quiet = {"R_PROFILE_USER": os.devnull, "R_ENVIRON_USER": os.devnull, "R_HOME": home}
+    env = {**os.environ, **quiet, **rfind.library_path(home)}
     try:
         done = subprocess.run(
             [sys.executable, "-c", _IMPORT], capture_output=True, text=True, errors="replace", timeout=120,
-            check=False, env={**os.environ, **quiet}, stdin=subprocess.DEVNULL,
+            check=False, env=env, stdin=subprocess.DEVNULL,
         )  # fmt: skip
     except subprocess.TimeoutExpired:
         return False, "import did not end within 120 s"
@@ -206,7 +207,7 @@ def _worker_row() -> Check:
         with RWorker(timeout=120.0) as worker:
             said = worker.call("ivb_provenance").value
     except IvbridgeError as error:
-        return Check(name, "incompatible", error.message, needed, error.do or "ivbridge setup-r --yes", True)
+        return Check(name, "incompatible", error.message, needed, error.do or "Rscript --vanilla -e 'library(AER)'", True)
     if bool(said["clash"][0]):
         mend = "Rscript -e 'remove.packages(\"ivreg\")'"
         return Check(name, "incompatible", "AER and ivreg are both loaded", needed, mend, True)

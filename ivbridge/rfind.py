@@ -22,6 +22,7 @@ __all__ = [
     "R_PACKAGES",
     "RFound",
     "find_r",
+    "library_path",
     "output_of",
     "probe_r",
     "rpy2_fits",
@@ -84,6 +85,16 @@ def rpy2_requirement(r_version: tuple[int, ...]) -> tuple[str, ...]:
 def rpy2_fits(rpy2: str, r_version: tuple[int, ...]) -> bool:
     """Whether rpy2-rinterface of this version can be imported with this version of R."""
     return r_version >= (4, 5) or version_tuple(rpy2) <= (3, 6, 5)
+
+
+def library_path(home: str) -> dict[str, str]:
+    """Environment in which R's own shared libraries are found.
+
+    The ``R`` command sets this before it starts R; a process that embeds R has to do it itself. Without it an R whose
+    libraries the system's loader does not know (CRAN's, or built from source) cannot load its packages.
+    """
+    already = os.environ.get("LD_LIBRARY_PATH")
+    return {"LD_LIBRARY_PATH": os.pathsep.join([str(Path(home) / "lib"), *([already] if already else [])])}
 
 
 def find_r() -> str | None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from ivbridge import rfind, setup_r
+from ivbridge.engines.process import RWorker
 from ivbridge.errors import IvbridgeError
 from ivbridge.rfind import RFound
 from ivbridge.setup_r import Step
@@ -134,6 +135,18 @@ def test_versions_compare_as_r_compares_them() -> None:
     assert rfind.version_tuple("1.2-10") > rfind.version_tuple("1.2-9")
     assert without(DEBIAN_R, "car").missing == ("car",)
     assert RFound("R", "/R", (4, 2, 2), {**rfind.R_PACKAGES, "AER": "1.2-8"}).missing == ("AER",)
+
+
+def test_a_process_that_embeds_r_finds_rs_own_libraries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The R command sets this path; without it an R outside the system's folders cannot load its packages."""
+    monkeypatch.delenv("LD_LIBRARY_PATH", raising=False)
+    assert rfind.library_path("/opt/R") == {"LD_LIBRARY_PATH": "/opt/R/lib"}
+    monkeypatch.setenv("LD_LIBRARY_PATH", "/mine")
+    assert rfind.library_path("/opt/R") == {"LD_LIBRARY_PATH": "/opt/R/lib:/mine"}
+    with RWorker() as worker:
+        home = worker.call("ivb_provenance").value["home"][0]
+        environment = Path(f"/proc/{worker.pid}/environ").read_text().split("\0")
+    assert f"LD_LIBRARY_PATH={home}/lib:/mine" in environment
 
 
 def test_setup_r_explains_and_installs_nothing(path: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

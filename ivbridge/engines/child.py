@@ -20,8 +20,10 @@ from pathlib import Path
 from typing import IO, Any
 
 import ivbridge
+from ivbridge.engines.r_gate import r_home
 from ivbridge.engines.wire import receive, send
 from ivbridge.errors import RDiedError, RNotAvailableError, RTimeoutError
+from ivbridge.rfind import library_path
 
 __all__ = ["Child"]
 
@@ -55,9 +57,15 @@ class Child:
         Paths of the R scripts to load.
     memory_bytes : int or None
         Limit of the address space, or None.
+
+    Raises
+    ------
+    RNotAvailableError
+        No R was found, or ``R_HOME`` is not an R.
     """
 
     def __init__(self, scripts: Sequence[str], memory_bytes: int | None) -> None:
+        environment = library_path(str(r_home()))
         self.owner = os.getpid()
         self.directory = Path(tempfile.mkdtemp(prefix="ivbridge-r-"))
         for name in ("tmp", "work"):
@@ -71,7 +79,7 @@ class Child:
             "memory_bytes": memory_bytes,
         }
         with theirs:
-            self.process = _popen(json.dumps(config), theirs.fileno(), self.directory)
+            self.process = _popen(json.dumps(config), theirs.fileno(), self.directory, environment)
         self._tail = _Tail(self.process)
         self._end = weakref.finalize(self, _end, self.process, self._socket, self.directory, self.owner)
 
@@ -164,7 +172,7 @@ class _Tail:
         return " / ".join(lines[-_TAIL_LINES:])
 
 
-def _popen(config: str, descriptor: int, directory: Path) -> subprocess.Popen[bytes]:
+def _popen(config: str, descriptor: int, directory: Path, extra: dict[str, str]) -> subprocess.Popen[bytes]:
     if not sys.executable:
         raise RNotAvailableError("This Python does not know its own executable, which runs the R process.")
     package = str(Path(ivbridge.__file__).resolve().parent)
@@ -175,7 +183,7 @@ def _popen(config: str, descriptor: int, directory: Path) -> subprocess.Popen[by
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         cwd=directory / "work",
-        env=_environment(directory),
+        env={**_environment(directory), **extra},
         pass_fds=(descriptor,),
         start_new_session=True,
     )
