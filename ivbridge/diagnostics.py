@@ -14,15 +14,16 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from ivbridge.linear import Linear, independent, least_squares
+from ivbridge.linear import Linear, independent, least_squares, two_stage
 from ivbridge.records import Coefficients, FirstStage, FloatArray, NotApplicable, Numbers, Seen, Test
 from ivbridge.sandwich import covariance, joint_rank
 from ivbridge.vcov import Bootstrap, Inference, T, Vcov
 
-__all__ = ["coefficient_table", "first_stages", "numbers", "tests", "untestable", "wald_test"]
+__all__ = ["SINGULAR", "coefficient_table", "first_stages", "inapplicable", "numbers", "singular", "tests", "wald_test"]
 
 RESAMPLED = "a bootstrap vcov would resample every auxiliary regression again; ask with another vcov"
 NO_ENDOG = "the model has no endogenous regressor"
+SINGULAR = "the vcov of the tested coefficients is singular"
 NO_SLOPES = "the model has no regressor besides the intercept"
 
 
@@ -38,8 +39,9 @@ def coefficient_table(
         Degrees of freedom of t when the inference does not name its own.
     """
     df = _df(inference, df_resid)
-    se = np.sqrt(np.diag(cov))
+    # several cluster dimensions can give a negative variance; its standard error is NaN, as in R
     with np.errstate(divide="ignore", invalid="ignore"):
+        se = np.sqrt(np.diag(cov))
         statistic = coef / se
     half = stats.t.isf(0.025, df) * se
     return Coefficients(names, coef, se, statistic, 2 * stats.t.sf(np.abs(statistic), df), coef - half, coef + half)
@@ -58,11 +60,26 @@ def wald_test(seen: Seen, model: Linear, cov: FloatArray, vcov: Vcov, inference:
         return NotApplicable("Wald test", NO_SLOPES)
     if reason := untestable(len(slopes), vcov, seen):
         return NotApplicable("Wald test", reason)
+    if singular(cov[np.ix_(slopes, slopes)]):
+        return NotApplicable("Wald test", SINGULAR)
     chi2 = _quadratic(model.coef[slopes], cov[np.ix_(slopes, slopes)])
     if isinstance(inference, T):
         return _f_test("Wald test", chi2 / len(slopes), len(slopes), model.df_resid)
     df1 = len(slopes)
     return Test("Wald test", chi2, float(stats.chi2.sf(chi2, df1)), df1, float("inf"), "chi2")
+
+
+def singular(cov: FloatArray) -> bool:
+    """Whether a covariance block is too close to singular for a joint test.
+
+    The smallest eigenvalue of the block, scaled to a unit diagonal, is then below 1e-12 of the largest: where exact
+    arithmetic gives zero, rounding leaves 1e-13 or less, and the test statistic would have no digit right.
+    """
+    scale = np.sqrt(np.abs(np.diag(cov)))
+    if not (scale > 0).all():
+        return True
+    eigenvalues = np.abs(np.linalg.eigvalsh(cov / np.outer(scale, scale)))
+    return bool(eigenvalues.min() < 1e-12 * eigenvalues.max())
 
 
 def _quadratic(value: FloatArray, cov: FloatArray) -> float:
@@ -91,7 +108,10 @@ class _Auxiliary:
             return NotApplicable(name, reason)
         # with the classical vcov this Wald form equals AER's (RSS₀ − RSS₁)/df₁ over s², without its cancellation
         cov = covariance(full, self.vcov, self.seen.groups)
-        statistic = _quadratic(full.coef[base_rank:], cov[base_rank:, base_rank:]) / df1
+        block = cov[base_rank:, base_rank:]
+        if singular(block):
+            return NotApplicable(name, SINGULAR)
+        statistic = _quadratic(full.coef[base_rank:], block) / df1
         return _f_test(name, statistic, df1, full.df_resid)
 
 
@@ -166,6 +186,16 @@ def first_stages(
         test = weak[f"weak_instruments:{name}"]
         stages.append(FirstStage(name, table, cov, fit.n, fit.df_resid, r2, r2_adj, fit.sigma, test))
     return tuple(stages)
+
+
+def inapplicable(seen: Seen, vcov: Vcov) -> dict[str, NotApplicable]:
+    """The tests that this model and vcov cannot have, by key; every engine leaves these out, with this reason."""
+    model = two_stage(seen.y, seen.x, seen.z, seen.x_names, seen.weights)
+    found = tests(seen, model, vcov)
+    slopes = [name for name in seen.x_names if name != "(Intercept)"]
+    if reason := untestable(len(slopes), vcov, seen) if slopes else NO_SLOPES:
+        found["wald"] = NotApplicable("Wald test", reason)
+    return {key: test for key, test in found.items() if isinstance(test, NotApplicable)}
 
 
 def numbers(seen: Seen, model: Linear, cov: FloatArray, vcov: Vcov, inference: Inference) -> Numbers:

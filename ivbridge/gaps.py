@@ -3,7 +3,8 @@
 The unit is the log relative error: digits = −log10(|candidate − reference| / scale), at most 17 (McCullough 1998, The
 American Statistician 52(4)). The scale is |reference|, except where zero is an ordinary value: an entry of a
 covariance matrix is measured against the two standard deviations, a residual against sigma, a fitted value against the
-largest one. A p-value is an exponential, p = exp(log p), so below 1/e its scale is p·|log p|: its digits are those of log p.
+largest one. A p-value is an exponential, p = exp(log p), so below 1/e its scale is p·|log p|: its digits are
+those of log p.
 """
 
 from __future__ import annotations

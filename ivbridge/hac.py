@@ -63,15 +63,16 @@ def _prewhiten(u: FloatArray, order: int) -> tuple[FloatArray, FloatArray]:
     lengths = np.std(u, axis=0, ddof=1)
     scaled = u / np.where(lengths == 0, 1.0, lengths)
     past = np.hstack([scaled[order - j - 1 : n - j - 1] for j in range(order)])
-    # R solves the normal equations and gives up when they are singular to its qr tolerance
-    if len(independent(past.T @ past)) < past.shape[1]:
+    # normal equations, as R's ar.ols solves and refuses them: a steadier method would hide how few digits they leave
+    gram = past.T @ past
+    if len(independent(gram)) < len(gram):
         raise DesignError(
             f"VAR({order}) prewhitening fails: the estimating functions are too collinear.", do="ask with prewhite=0."
         )
-    past = np.hstack([u[order - j - 1 : n - j - 1] for j in range(order)])
-    steps = np.linalg.lstsq(past, u[order:], rcond=None)[0]
-    total = steps.reshape(order, k, k).sum(axis=0).T
-    return u[order:] - past @ steps, np.linalg.inv(np.eye(k) - total)
+    steps = np.linalg.solve(gram, past.T @ scaled[order:])
+    residuals = (scaled[order:] - past @ steps) * lengths
+    total = steps.reshape(order, k, k).sum(axis=0).T * np.outer(lengths, 1 / np.where(lengths == 0, 1.0, lengths))
+    return residuals, np.linalg.inv(np.eye(k) - total)
 
 
 def _hac(
@@ -90,12 +91,16 @@ def _in_time(model: Linear, order: IntArray | None) -> FloatArray:
     return model.scores if order is None else model.scores[np.argsort(order, kind="stable")]
 
 
-def _selection(model: Linear) -> FloatArray:
-    """Which scores guide the automatic bandwidth: all but the constant's."""
+def _selection(model: Linear, u: FloatArray) -> FloatArray:
+    """Which scores guide the automatic bandwidth: all but the constant's.
+
+    Without a column of that name (AER's auxiliary fits) sandwich looks for scores equal to the residuals; it has put
+    the scores u in time order by then, but not the residuals, so with an ``order.by`` it finds none.
+    """
     if "(Intercept)" in model.names:
         chosen = np.array([name != "(Intercept)" for name in model.names], dtype=float)
     else:
-        chosen = (np.sum((model.scores - model.working[:, None]) ** 2, axis=0) >= 1e-16).astype(float)
+        chosen = (np.sum((u - model.working[:, None]) ** 2, axis=0) >= 1e-16).astype(float)
     return chosen if chosen.any() and len(chosen) > 1 else np.ones(len(chosen))
 
 
@@ -111,7 +116,7 @@ def _bandwidth_newey_west(model: Linear, u: FloatArray, prewhite: int) -> float:
     n = len(u)
     depth = int(np.floor((3 if prewhite else 4) * (n / 100) ** (2 / 9)))
     whitened = _prewhiten(u, prewhite)[0] if prewhite else u
-    h = whitened @ _selection(model)
+    h = whitened @ _selection(model, u)
     sigma = np.array([h[: len(h) - j] @ h[j:] for j in range(depth + 1)]) / len(h)
     s0 = sigma[0] + 2 * sigma[1:].sum()
     s1 = 2 * (np.arange(1, depth + 1) * sigma[1:]).sum()
@@ -138,7 +143,7 @@ def _bandwidth_andrews(model: Linear, u: FloatArray, vcov: Andrews) -> float:
     rho = (centred * now).sum(axis=0) / (centred**2).sum(axis=0)
     errors = (now - now.mean(axis=0)) - centred * rho
     s4 = np.mean(errors**2, axis=0) ** 2
-    w = _selection(model)
+    w = _selection(model, u)
     denominator = np.sum(w * s4 / (1 - rho) ** 4)
     alpha2 = np.sum(w * 4 * rho**2 * s4 / (1 - rho) ** 8) / denominator
     alpha1 = np.sum(w * 4 * rho**2 * s4 / ((1 - rho) ** 6 * (1 + rho) ** 2)) / denominator

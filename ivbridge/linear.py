@@ -34,6 +34,8 @@ class Linear:
         Their projection on the instruments; the same object as ``x`` for least squares.
     weights : (n,) array or None
     coef : (k,) array
+    instruments : (n, l) array or None
+        None for least squares. R's class is ``ivreg`` with and ``lm`` without, which some of its defaults look at.
     """
 
     names: tuple[str, ...]
@@ -42,11 +44,7 @@ class Linear:
     projected: FloatArray
     weights: FloatArray | None
     coef: FloatArray
-
-    @property
-    def is_iv(self) -> bool:
-        """Whether instruments were used: R's class ``ivreg`` against ``lm``, which some of its defaults look at."""
-        return self.projected is not self.x
+    instruments: FloatArray | None = None
 
     @property
     def n(self) -> int:
@@ -108,12 +106,14 @@ class Linear:
     def hat(self) -> FloatArray:
         """Leverages, (n,).
 
-        For IV AER's definition xᵢ'(P'P)⁻¹pᵢ, which leaves weights out; for least squares R's ``hatvalues.lm``.
+        For IV AER's definition xᵢ'(P'P)⁻¹qᵢ, q the projection of x on the instruments without weights (P itself has
+        them); for least squares R's ``hatvalues.lm``.
         """
-        if self.is_iv:
-            root = self.root if self.weights is None else np.linalg.qr(self.projected, mode="r")
-            inverse = linalg.solve_triangular(root, np.eye(self.k))
-            return np.asarray(np.sum((self.x @ inverse) * (self.projected @ inverse), axis=1))
+        if self.instruments is not None:
+            basis = np.linalg.qr(self.instruments)[0]
+            inverse = linalg.solve_triangular(np.linalg.qr(self.projected, mode="r"), np.eye(self.k))
+            plain = basis @ (basis.T @ self.x)
+            return np.asarray(np.sum((self.x @ inverse) * (plain @ inverse), axis=1))
         scaled = _scaled(self.x, self.weights)
         return np.asarray(np.sum(linalg.solve_triangular(self.root, scaled.T, trans="T") ** 2, axis=0))
 
@@ -145,17 +145,17 @@ def independent(matrix: FloatArray, weights: FloatArray | None = None) -> list[i
 
 def least_squares(y: FloatArray, x: FloatArray, names: tuple[str, ...], weights: FloatArray | None) -> Linear:
     """Weighted least squares of y (n,) on linearly independent columns x (n, k), by QR."""
-    return two_stage(y, x, None, names, weights)
+    return Linear(names, y, x, x, weights, _solve(y, x, weights))
 
 
 def two_stage(
-    y: FloatArray, x: FloatArray, z: FloatArray | None, names: tuple[str, ...], weights: FloatArray | None
+    y: FloatArray, x: FloatArray, z: FloatArray, names: tuple[str, ...], weights: FloatArray | None
 ) -> Linear:
-    """Weighted two-stage least squares of y (n,) on x (n, k) with instruments z (n, l), by QR; without z, one stage."""
-    projected = x
-    if z is not None:
-        q, r = np.linalg.qr(_scaled(z, weights))
-        projected = z @ linalg.solve_triangular(r, q.T @ _scaled(x, weights))
-    q, r = np.linalg.qr(_scaled(projected, weights))
-    coef = linalg.solve_triangular(r, q.T @ _scaled(y, weights))
-    return Linear(names, y, x, projected, weights, coef)
+    """Weighted two-stage least squares of y (n,) on x (n, k) with instruments z (n, l), by QR."""
+    projected = z @ _solve(x, z, weights)
+    return Linear(names, y, x, projected, weights, _solve(y, projected, weights), z)
+
+
+def _solve(y: FloatArray, x: FloatArray, weights: FloatArray | None) -> FloatArray:
+    q, r = np.linalg.qr(_scaled(x, weights))
+    return np.asarray(linalg.solve_triangular(r, q.T @ _scaled(y, weights)))

@@ -13,15 +13,17 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
 
 import numpy as np
+from scipy import stats
 
 from ivbridge.diagnostics import numbers
 from ivbridge.gaps import Key, flatten, scales, spread
 from ivbridge.linear import Linear, two_stage
 from ivbridge.records import FloatArray, Numbers, Seen
 from ivbridge.sandwich import covariance
-from ivbridge.vcov import Inference, Vcov
+from ivbridge.vcov import Inference, Vcov, Z
 
 __all__ = ["allowed_gaps"]
 
@@ -51,24 +53,49 @@ def allowed_gaps(seen: Seen, vcov: Vcov, inference: Inference) -> dict[Key, floa
     """
     random = np.random.default_rng(20261121)  # any fixed seed: the verdict must not change from run to run
     answer = _answer(seen, vcov, inference, None)
-    base, sizes = flatten(answer), scales(answer)
+    base = flatten(answer)
     widest = dict.fromkeys(base, 0.0)
     for _ in range(REPETITIONS):
         other = flatten(_answer(_perturbed(seen, random), vcov, inference, random))
         for key, size in spread(base, other).items():
             widest[key] = max(widest[key], size)
-    # the entries of one covariance matrix share one relative spread: an entry may hide it by a lucky cancellation
-    for quantity, prefix in {(key[0], key[1].partition(" ~ ")[0]) for key in base if key[0].endswith("cov")}:
-        entries = [
-            key for key in base if key[0] == quantity and (quantity == "cov" or key[1].startswith(prefix + " ~ "))
-        ]
-        relative = max(widest[key] / (sizes[key] or 1.0) for key in entries)
-        widest |= {key: relative * sizes[key] for key in entries}
-    return {key: SAFETY * widest[key] + _floor(key, value) for key, value in base.items()}
+    pooled = _pooled(answer, widest, inference)
+    return {key: SAFETY * max(widest[key], pooled.get(key, 0.0)) + _floor(key, value) for key, value in base.items()}
+
+
+def _pooled(answer: Numbers, widest: Mapping[Key, float], inference: Inference) -> dict[Key, float]:
+    """Spread of the coefficient tables from what their terms share.
+
+    A model has thousands of numbers, and six repetitions leave some of them nearly unmoved by luck. So each table takes
+    its largest relative spread of a covariance and its largest spread of a coefficient in standard errors, and
+    propagates these two to first order.
+    """
+    df = math.inf if isinstance(inference, Z) else inference.df
+    tables = [("", "", answer.coefs, answer.df_resid)]
+    tables += [("first stage ", f"{s.endog} ~ ", s.coefs, s.df_resid) for s in answer.first_stages]
+    found: dict[Key, float] = {}
+    sizes = scales(answer)
+    for stage, prefix, coefs, df_resid in tables:
+        entries = [key for key in sizes if key[0] == stage + "cov" and key[1].startswith(prefix)]
+        cov = max((widest[key] / sizes[key] for key in entries if sizes[key] > 0), default=0.0)
+        moved = np.array([widest[(f"{stage}estimate", prefix + term)] for term in coefs.terms])
+        with np.errstate(divide="ignore", invalid="ignore"):
+            eta = float(np.nanmax(np.where(coefs.std_error > 0, moved / coefs.std_error, 0.0), initial=0.0))
+        se, t = np.nan_to_num(coefs.std_error), np.nan_to_num(np.abs(coefs.statistic), posinf=0.0)
+        half, change = np.nan_to_num((coefs.conf_high - coefs.estimate) * cov / 2), eta + t * cov / 2
+        columns = {
+            "estimate": eta * se, "std.error": se * cov / 2, "statistic": change,
+            "p.value": 2 * stats.t.pdf(t, df or df_resid) * change, "conf.low": eta * se + half,
+            "conf.high": eta * se + half,
+        }  # fmt: skip
+        for quantity, values in columns.items():
+            found |= {(stage + quantity, prefix + term): float(v) for term, v in zip(coefs.terms, values, strict=True)}
+        found |= {key: cov * sizes[key] for key in entries}
+    return found
 
 
 def _floor(key: Key, value: float | FloatArray) -> float:
-    size = float(np.nanmax(np.abs(value), initial=0.0))
+    size = float(np.max(np.nan_to_num(np.abs(value)), initial=0.0))
     if key[0] in ("df.residual", "test df1", "test df2", "first stage df.residual"):
         return 0.0
     if key[0].endswith("p.value") and 0 < size < 1:
@@ -93,10 +120,10 @@ def _perturbed(seen: Seen, random: np.random.Generator) -> Seen:
 
 
 def _answer(seen: Seen, vcov: Vcov, inference: Inference, random: np.random.Generator | None) -> Numbers:
-    model = two_stage(seen.y, seen.x, seen.z if seen.endog_names else None, seen.x_names, seen.weights)
+    model = two_stage(seen.y, seen.x, seen.z, seen.x_names, seen.weights)
     if random is not None:
         model = dataclasses.replace(model, coef=_normal_equations(model, random))
-    cov = covariance(model, vcov, seen.groups, seen.z)
+    cov = covariance(model, vcov, seen.groups)
     return numbers(seen, model, cov, vcov, inference)
 
 

@@ -42,7 +42,7 @@ __all__ = ["Groups", "check_groups", "covariance", "joint_rank"]
 Groups = Mapping[str, IntArray]
 
 
-def covariance(model: Linear, vcov: Vcov, groups: Groups, instruments: FloatArray | None = None) -> FloatArray:
+def covariance(model: Linear, vcov: Vcov, groups: Groups) -> FloatArray:
     """The covariance matrix of a fitted regression.
 
     Parameters
@@ -51,8 +51,6 @@ def covariance(model: Linear, vcov: Vcov, groups: Groups, instruments: FloatArra
     vcov : Vcov
     groups : mapping of column name to (n,) codes
         One entry for each of ``vcov.columns``.
-    instruments : (n, l) array, optional
-        Only the bootstrap of an IV fit needs them.
 
     Returns
     -------
@@ -68,7 +66,7 @@ def covariance(model: Linear, vcov: Vcov, groups: Groups, instruments: FloatArra
     if isinstance(vcov, Classical):
         return model.sigma**2 * model.bread
     if isinstance(vcov, Bootstrap):
-        return _bootstrap(model, vcov, groups, instruments)
+        return _bootstrap(model, vcov, groups)
     return np.asarray(model.bread @ _meat(model, vcov, groups) @ model.bread)
 
 
@@ -151,7 +149,7 @@ def _clustered(model: Linear, vcov: Clustered, by: list[IntArray]) -> FloatArray
     """Inclusion–exclusion over all intersections of the cluster dimensions."""
     n, k = model.n, model.k
     # R's default type looks at the class of the fit: HC1 for lm, HC0 for everything else
-    kind = vcov.type or ("HC0" if model.is_iv else "HC1")
+    kind = vcov.type or ("HC1" if model.instruments is None else "HC0")
     total = np.zeros((k, k))
     for size in range(1, len(by) + 1):
         for members in combinations(by, size):
@@ -172,7 +170,7 @@ def _intersect(members: tuple[IntArray, ...]) -> IntArray:
     return np.asarray(np.unique(np.column_stack(members), axis=0, return_inverse=True)[1], dtype=np.int64).ravel()
 
 
-def _bootstrap(model: Linear, vcov: Bootstrap, groups: Groups, instruments: FloatArray | None) -> FloatArray:
+def _bootstrap(model: Linear, vcov: Bootstrap, groups: Groups) -> FloatArray:
     """``vcovBS``: covariance of refits on resampled rows or clusters, with the draws that R makes from this seed."""
     codes = groups[vcov.cluster] if vcov.cluster else np.arange(model.n)
     count = int(codes.max()) + 1
@@ -180,17 +178,17 @@ def _bootstrap(model: Linear, vcov: Bootstrap, groups: Groups, instruments: Floa
     draws = np.empty((vcov.R, model.k))
     for b in range(vcov.R):
         copies = np.bincount(random.indices(count, count), minlength=count)[codes]
-        draws[b] = _refit(model, instruments, copies)
+        draws[b] = _refit(model, copies)
     return _pairwise_covariance(draws)
 
 
-def _refit(model: Linear, instruments: FloatArray | None, copies: IntArray) -> FloatArray:
+def _refit(model: Linear, copies: IntArray) -> FloatArray:
     """Coefficients when row i counts ``copies[i]`` times; NaN where the sample leaves a coefficient undetermined."""
     rows = np.flatnonzero(copies)
     weights = copies[rows] * (1.0 if model.weights is None else model.weights[rows])
     root = np.sqrt(weights)[:, None]
     x = model.x[rows] * root
-    z = x if instruments is None or not model.is_iv else instruments[rows] * root
+    z = x if model.instruments is None else model.instruments[rows] * root
     basis = np.linalg.qr(z[:, independent(z)])[0]
     projected = basis @ (basis.T @ x)
     kept = independent(projected)

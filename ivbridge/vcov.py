@@ -5,8 +5,9 @@ linearmodels call that give the same matrix. "none" means that linearmodels has 
 then builds it from bread and meat in :mod:`ivbridge.sandwich`.
 
 The short text form, used by the command line and by ``vcov="…"``, is what ``str()`` prints and
-:func:`ivbridge.vcov_text.parse_vcov` reads: ``classical``, ``HC1``, ``cluster(state)``,
-``cluster(state, year, type=HC1)``, ``nw(4)``, ``nw(lag=4, prewhite=0)``, ``andrews``, ``dk(firm, year)``, ``bootstrap(R=250, seed=1)``.
+:func:`ivbridge.vcov_text.parse_vcov` reads, for example ``classical``, ``HC1``, ``cluster(state)``,
+``cluster(state, year, type=HC1)``, ``nw(4)``, ``nw(lag=4, prewhite=0)``, ``andrews``, ``dk(firm, year)`` and
+``bootstrap(R=250, seed=1)``.
 """
 
 from __future__ import annotations

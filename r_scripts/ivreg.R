@@ -59,13 +59,14 @@ ivb_formula <- function(text, columns) {
 ivb_state <- new.env(parent = emptyenv())
 
 # AER::hatvalues.ivreg forms an n x n matrix, and vcovHC() asks for hat values whatever the type. Above this many rows
-# the same numbers, x_i' (Xh'Xh)^-1 xh_i, are computed row by row.
+# the same numbers are computed row by row.
 ivb_hat_limit <- 3000L
 
 hatvalues.ivb_ivreg <- function(model, ...) {
   x <- model.matrix(model, component = "regressors")
   projected <- model.matrix(model, component = "projected")
-  rowSums((x %*% chol2inv(qr.R(qr(projected)))) * projected)
+  plain <- lm.fit(model.matrix(model, component = "instruments"), x)$fitted.values  # without weights, as AER does
+  rowSums((x %*% chol2inv(qr.R(qr(projected)))) * plain)
 }
 registerS3method("hatvalues", "ivb_ivreg", hatvalues.ivb_ivreg, envir = asNamespace("stats"))
 
@@ -214,27 +215,72 @@ ivb_table <- function(fit, vc, df) {
 }
 
 #' Everything that depends on the vcov: table, joint test, diagnostics, first stages. df: NULL (n - k), Inf or a number.
-ivb_infer <- function(key, vcov, df = NULL) {
+#' skip: tests that this vcov cannot carry ("weak_instruments:<endog>", "wu_hausman", "wald"); their rows are NA.
+ivb_infer <- function(key, vcov, df = NULL, skip = NULL) {
   if (!identical(ivb_state$key, key)) ivb_stop("ivb_stale", "R holds another question")
   fit <- ivb_state$fit
   f <- ivb_vcov_function(vcov)
   vc <- if (is.null(f)) vcov(fit) else f(fit)
-  resid_df <- df.residual(fit)
-  endog <- setdiff(colnames(ivb_state$x), colnames(ivb_state$z))
-  # AER would bootstrap every auxiliary regression again: the joint test uses the matrix, and of the diagnostics only
-  # Sargan, which no vcov changes, is meant
-  resampled <- identical(vcov$kind, "bootstrap")
   slopes <- setdiff(names(coef(fit)), "(Intercept)")
-  summarised <- if (length(slopes)) {
-    summary(fit, vcov. = if (resampled) vc else f, df = if (identical(df, Inf)) Inf else NULL,
-            diagnostics = length(endog) > 0L)
-  }
-  list(cov = unname(vc), coefs = ivb_table(fit, vc, if (is.null(df)) resid_df else df),
+  if (length(slopes) && ivb_singular(vc[slopes, slopes, drop = FALSE])) skip <- union(skip, "wald")
+  summarised <- if (length(slopes)) ivb_summary(fit, f, vc, df, skip)
+  endog <- setdiff(colnames(ivb_state$x), colnames(ivb_state$z))
+  resampled <- identical(vcov$kind, "bootstrap")
+  list(cov = unname(vc), coefs = ivb_table(fit, vc, if (is.null(df)) df.residual(fit) else df),
        r2 = if (is.null(summarised)) 0 else summarised$r.squared,
        r2_adj = if (is.null(summarised)) 0 else summarised$adj.r.squared,
-       wald = summarised$waldtest,
-       diagnostics = unname(summarised$diagnostics),
+       wald = summarised$waldtest, diagnostics = unname(summarised$diagnostics),
        first_stages = if (!resampled) lapply(stats::setNames(endog, endog), ivb_first_stage, f = f, df = df))
+}
+
+ivb_singular <- function(vc) {
+  scale <- sqrt(abs(diag(vc)))
+  if (!all(scale > 0)) return(TRUE)
+  values <- abs(eigen(vc / outer(scale, scale), symmetric = TRUE, only.values = TRUE)$values)
+  min(values) < 1e-12 * max(values)
+}
+
+# summary.ivreg() in one call where every test exists; otherwise its classical version, with the robust tests that do
+# exist put in one by one
+ivb_summary <- function(fit, f, vc, df, skip) {
+  x <- ivb_state$x
+  z <- ivb_state$z
+  endog <- setdiff(colnames(x), colnames(z))
+  z_df <- if (identical(df, Inf)) Inf
+  if (!length(skip)) return(summary(fit, vcov. = f, df = z_df, diagnostics = length(endog) > 0L))
+  summarised <- summary(fit, df = z_df, diagnostics = length(endog) > 0L)
+  has_intercept <- "(Intercept)" %in% colnames(x)
+  slopes <- diag(ncol(x))[if (has_intercept) -1L else TRUE, , drop = FALSE]
+  summarised["waldtest"] <- list(if (!("wald" %in% skip)) {
+    test <- car::linearHypothesis(fit, slopes, vcov. = vc, test = if (is.null(z_df)) "F" else "Chisq")
+    c(test[2L, 3L], test[2L, 4L], abs(test[2L, 2L]), if (is.null(z_df)) test[2L, 1L])
+  })
+  if (length(endog)) {
+    projected <- model.matrix(fit, component = "projected")
+    colnames(projected) <- colnames(x)
+    added <- function(key, y, base, extra) if (!(key %in% skip)) ivb_added(y, base, extra, f) else NA_real_
+    base <- z[, colnames(z) %in% colnames(x), drop = FALSE]
+    extra <- z[, !(colnames(z) %in% colnames(x)), drop = FALSE]
+    for (i in seq_along(endog)) {
+      summarised$diagnostics[i, ] <- added(paste0("weak_instruments:", endog[i]), x[, endog[i]], base, extra)
+    }
+    summarised$diagnostics[i + 1L, ] <- added("wu_hausman", ivb_state$y, x, projected[, endog, drop = FALSE])
+  }
+  summarised
+}
+
+# df1, df2, F and p of the columns `extra` added to `base`, with the vcov of the least-squares fit
+ivb_added <- function(y, base, extra, f) {
+  w <- ivb_state$w
+  columns <- cbind(base, extra)
+  fit <- if (is.null(w)) lm(y ~ 0 + columns) else lm(y ~ 0 + columns, weights = w)
+  vc <- if (is.null(f)) vcov(fit, complete = FALSE) else f(fit)
+  estimated <- which(!is.na(coef(fit)))
+  tested <- which(estimated > ncol(base))
+  value <- coef(fit)[estimated][tested]
+  statistic <- drop(value %*% solve(vc[tested, tested], value)) / length(tested)
+  c(length(tested), df.residual(fit), statistic,
+    pf(statistic, length(tested), df.residual(fit), lower.tail = FALSE))
 }
 
 ivb_first_stage <- function(endog, f, df) {

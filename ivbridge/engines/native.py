@@ -133,7 +133,7 @@ def seen_of(design: Design) -> Seen:
 
 def _two_stage(design: Design, seen: Seen, vcov: Vcov) -> tuple[Linear, FloatArray]:
     """Coefficients from linearmodels; covariance from linearmodels where it has it."""
-    own = two_stage(seen.y, seen.x, seen.z if seen.endog_names else None, seen.x_names, seen.weights)
+    own = two_stage(seen.y, seen.x, seen.z, seen.x_names, seen.weights)
     options = linearmodels_options(vcov)
     extra: dict[str, Any] = {}
     if isinstance(vcov, Clustered) and options is not None:
@@ -143,7 +143,7 @@ def _two_stage(design: Design, seen: Seen, vcov: Vcov) -> tuple[Linear, FloatArr
     names = list(seen.x_names)
     model = dataclasses.replace(own, coef=result.params[names].to_numpy(dtype=float))
     if options is None:
-        return model, sandwich.covariance(model, vcov, seen.groups, seen.z)
+        return model, sandwich.covariance(model, vcov, seen.groups)
     return model, result.cov.loc[names, names].to_numpy(dtype=float)
 
 

@@ -13,17 +13,17 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
+from ivbridge import diagnostics
 from ivbridge.design import Design
-from ivbridge.diagnostics import NO_ENDOG, NO_SLOPES, RESAMPLED, untestable
 from ivbridge.engines import Available, Supported, Unavailable, Unsupported
 from ivbridge.engines.native import asked_vcov, seen_of
 from ivbridge.engines.process import RReply, RWorker, default_worker
 from ivbridge.errors import DesignError, RError, RNotAvailableError
-from ivbridge.records import Coefficients, FirstStage, FloatArray, IntArray, NotApplicable, Provenance, Seen, Test
+from ivbridge.records import Coefficients, FirstStage, IntArray, NotApplicable, Provenance, Seen, Test
 from ivbridge.resources import scripts_dir
 from ivbridge.results import Estimate
 from ivbridge.spec import IVSpec
-from ivbridge.vcov import Bootstrap, Inference, Vcov, Z
+from ivbridge.vcov import Vcov, Z
 
 __all__ = ["REngine"]
 
@@ -77,14 +77,15 @@ class REngine:
             If R fails while it works.
         """
         vcov = asked_vcov(design.spec)
-        groups = seen_of(design).groups
+        native = seen_of(design)
+        inapplicable = diagnostics.inapplicable(native, vcov)
         worker = default_worker()
         loaded = _load(worker, design)
-        inferred = _infer(worker, loaded.key, vcov, design.spec.inference)
+        inferred = _infer(worker, loaded.key, design.spec, list(inapplicable))
         if inferred is None:  # the worker was replaced or now holds another question
             _loaded.pop(worker, None)
             loaded = _load(worker, design)
-            inferred = _infer(worker, loaded.key, vcov, design.spec.inference)
+            inferred = _infer(worker, loaded.key, design.spec, list(inapplicable))
         if inferred is None:
             raise RError("R lost the fitted model between two calls.", do="run the command again.")
         facts = self._facts(worker)
@@ -99,9 +100,9 @@ class REngine:
             calls=_calls(design.spec, vcov),
         )
         warnings = (*loaded.warnings, *inferred.warnings)
-        return _estimate(
-            design, _seen(design, loaded.value, groups), loaded.value, inferred.value, provenance, warnings
-        )
+        seen = _seen(loaded.value, native.groups)
+        tests = _tests(seen, inferred.value, inapplicable)
+        return _estimate(design, seen, tests, {**loaded.value, **inferred.value}, provenance, warnings)
 
     def _facts(self, worker: RWorker) -> Mapping[str, Any]:
         if worker not in _provenance:
@@ -129,11 +130,12 @@ def _load(worker: RWorker, design: Design) -> _Loaded:
     return known
 
 
-def _infer(worker: RWorker, key: str, vcov: Vcov, inference: Inference) -> RReply | None:
+def _infer(worker: RWorker, key: str, spec: IVSpec, skip: list[str]) -> RReply | None:
     """Everything that depends on the vcov; None when R no longer holds the question."""
-    df = math.inf if isinstance(inference, Z) else inference.df
+    df = math.inf if isinstance(spec.inference, Z) else spec.inference.df
+    joint = [name for name in skip if name != "sargan"]
     try:
-        return worker.call("ivb_infer", key=key, vcov=r_vcov(vcov), df=df)
+        return worker.call("ivb_infer", key=key, vcov=r_vcov(asked_vcov(spec)), df=df, skip=joint)
     except RError as error:
         if "ivb_stale" in error.classes:
             return None
@@ -160,7 +162,7 @@ def _scalar(value: Any) -> float:
     return float(np.asarray(value, dtype=float).ravel()[0])
 
 
-def _seen(design: Design, loaded: Mapping[str, Any], groups: Mapping[str, IntArray]) -> Seen:
+def _seen(loaded: Mapping[str, Any], groups: Mapping[str, IntArray]) -> Seen:
     """R's side of the handshake; cluster codes are the design's, since sandwich only needs their partition."""
     weights = loaded["weights"]
     return Seen(
@@ -179,30 +181,25 @@ def _seen(design: Design, loaded: Mapping[str, Any], groups: Mapping[str, IntArr
 
 
 def _estimate(
-    design: Design, seen: Seen, loaded: Mapping[str, Any], inferred: Mapping[str, Any], provenance: Provenance,
-    warnings: tuple[str, ...],
+    design: Design, seen: Seen, tests: Mapping[str, Test | NotApplicable], value: Mapping[str, Any],
+    provenance: Provenance, warnings: tuple[str, ...],
 ) -> Estimate:  # fmt: skip
     n = len(seen.rows)
-    vcov = asked_vcov(design.spec)
-    tests = _tests(seen, inferred, vcov)
-    stages = tuple(
-        _first_stage(name, value, n, tests[f"weak_instruments:{name}"])
-        for name, value in (inferred["first_stages"] or {}).items()
-    )
+    stages = (value["first_stages"] or {}).items()
     return Estimate(
         spec=design.spec,
         engine=REngine.name,
-        coefs=_table(inferred["coefs"]),
-        cov=np.atleast_2d(np.asarray(inferred["cov"], dtype=float)),
-        residuals=np.asarray(loaded["residuals"], dtype=float),
-        fitted=np.asarray(loaded["fitted"], dtype=float),
+        coefs=_table(value["coefs"]),
+        cov=np.atleast_2d(np.asarray(value["cov"], dtype=float)),
+        residuals=np.asarray(value["residuals"], dtype=float),
+        fitted=np.asarray(value["fitted"], dtype=float),
         n=n,
-        df_resid=int(_scalar(loaded["df_resid"])),
-        sigma=_scalar(loaded["sigma"]),
-        r2=_scalar(inferred["r2"]),
-        r2_adj=_scalar(inferred["r2_adj"]),
+        df_resid=int(_scalar(value["df_resid"])),
+        sigma=_scalar(value["sigma"]),
+        r2=_scalar(value["r2"]),
+        r2_adj=_scalar(value["r2_adj"]),
         tests=tests,
-        first_stages=stages,
+        first_stages=tuple(_first_stage(name, stage, n, tests[f"weak_instruments:{name}"]) for name, stage in stages),
         seen=seen,
         data_sha256=design.sha256,
         provenance=provenance,
@@ -211,44 +208,29 @@ def _estimate(
     )
 
 
-def _tests(seen: Seen, inferred: Mapping[str, Any], vcov: Vcov) -> dict[str, Test | NotApplicable]:
+def _tests(
+    seen: Seen, inferred: Mapping[str, Any], inapplicable: Mapping[str, NotApplicable]
+) -> dict[str, Test | NotApplicable]:
     """AER's diagnostics matrix (rows: weak instruments, Wu–Hausman, Sargan; columns df1, df2, statistic, p)."""
-    endog = [name for name in seen.x_names if name not in seen.z_names]
-    names = [f"Weak instruments ({name})" if len(endog) > 1 else "Weak instruments" for name in endog]
-    keys = [f"weak_instruments:{name}" for name in endog] or ["weak_instruments"]
-    titles = [*(names or ["Weak instruments"]), "Wu-Hausman", "Sargan"]
+    endog = seen.endog_names
+    titles = {
+        f"weak_instruments:{x}": f"Weak instruments ({x})" if len(endog) > 1 else "Weak instruments" for x in endog
+    }
+    titles |= {"wu_hausman": "Wu-Hausman", "sargan": "Sargan"} if endog else {}
     found: dict[str, Test | NotApplicable] = {}
-    matrix = inferred["diagnostics"]
-    for i, (key, title) in enumerate(zip([*keys, "wu_hausman", "sargan"], titles, strict=True)):
-        if not endog:
-            found[key] = NotApplicable(title, NO_ENDOG)
-        elif isinstance(vcov, Bootstrap) and key != "sargan":
-            found[key] = NotApplicable(title, RESAMPLED)
-        else:
-            found[key] = _diagnostic(title, np.asarray(matrix, dtype=float)[i])
+    for i, (key, title) in enumerate(titles.items()):
+        df1, df2, statistic, p_value = np.asarray(inferred["diagnostics"], dtype=float)[i].tolist()
+        chi2 = key == "sargan"
+        found[key] = Test(title, statistic, p_value, df1, math.inf if chi2 else df2, "chi2" if chi2 else "F")
     found["wald"] = _wald(inferred["wald"])
-    for key, test in found.items():
-        if isinstance(test, Test) and key != "sargan" and (reason := untestable(test.df1, vcov, seen)):
-            found[key] = NotApplicable(test.name, reason)
-    return found
-
-
-def _diagnostic(title: str, row: FloatArray) -> Test | NotApplicable:
-    df1, df2, statistic, p_value = (float(cell) for cell in row)
-    if title != "Sargan":
-        return Test(title, statistic, p_value, df1, df2, "F")
-    if df1 <= 0:
-        return NotApplicable(title, "the model is exactly identified, no restriction is left to test")
-    return Test(title, statistic, p_value, df1, math.inf, "chi2")
+    return {**found, **inapplicable}
 
 
 def _wald(value: Any) -> Test | NotApplicable:
     if value is None:
-        return NotApplicable("Wald test", NO_SLOPES)
+        return NotApplicable("Wald test", diagnostics.SINGULAR)
     statistic, p_value, df1, *df2 = (float(cell) for cell in np.asarray(value, dtype=float))
-    if df2:
-        return Test("Wald test", statistic, p_value, df1, df2[0], "F")
-    return Test("Wald test", statistic, p_value, df1, math.inf, "chi2")
+    return Test("Wald test", statistic, p_value, df1, df2[0] if df2 else math.inf, "F" if df2 else "chi2")
 
 
 def _first_stage(name: str, value: Mapping[str, Any], n: int, weak: Test | NotApplicable) -> FirstStage:
