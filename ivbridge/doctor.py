@@ -207,7 +207,8 @@ def _worker_row() -> Check:
         with RWorker(timeout=120.0) as worker:
             said = worker.call("ivb_provenance").value
     except IvbridgeError as error:
-        return Check(name, "incompatible", error.message, needed, error.do or "Rscript --vanilla -e 'library(AER)'", True)
+        mend = error.do or "Rscript --vanilla -e 'library(AER)'"
+        return Check(name, "incompatible", error.message, needed, mend, True)
     if bool(said["clash"][0]):
         mend = "Rscript -e 'remove.packages(\"ivreg\")'"
         return Check(name, "incompatible", "AER and ivreg are both loaded", needed, mend, True)
