@@ -14,16 +14,19 @@ call_guarded <- function(work) {
     if (length(muffle)) invokeRestart(muffle[[1L]])
   }
   value <- NULL
-  failure <- tryCatch(
-    {
-      withCallingHandlers(
-        value <- work(),
-        warning = note("warnings", "muffleWarning"),
-        message = note("messages", "muffleMessage")
-      )
-      NULL
-    },
-    error = call_failure
+  failure <- withRestarts(
+    tryCatch(
+      {
+        withCallingHandlers(
+          value <- work(),
+          warning = note("warnings", "muffleWarning"),
+          message = note("messages", "muffleMessage")
+        )
+        NULL
+      },
+      error = call_failure
+    ),
+    abort = function() call_failure(call_condition("ivb_abort", "the R code gave up by jumping to R's top level"))
   )
   list(value = value, failure = failure, warnings = seen$warnings, messages = seen$messages)
 }
@@ -86,9 +89,11 @@ call_check_clash <- function() {
   }
 }
 
-call_stop <- function(class, ...) {
-  stop(structure(class = c(class, "error", "condition"), list(message = paste0(...), call = NULL)))
+call_condition <- function(class, ...) {
+  structure(class = c(class, "error", "condition"), list(message = paste0(...), call = NULL))
 }
+
+call_stop <- function(class, ...) stop(call_condition(class, ...))
 
 call_frame <- function(columns, names, rows) {
   attributes(columns) <- list(names = names, class = "data.frame", row.names = .set_row_names(rows))

@@ -116,8 +116,9 @@ def test_warning_without_a_restart(r: RWorker) -> None:
 
 
 def test_jump_to_top_level_is_an_error(r: RWorker) -> None:
-    with pytest.raises(RError):
+    with pytest.raises(RError, match="top level") as caught:
         r.call("ivb_abort")
+    assert caught.value.classes[0] == "ivb_abort"
     assert r.call("ivb_echo", x="alive").value == ["alive"]
 
 

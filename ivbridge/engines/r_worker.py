@@ -131,7 +131,9 @@ class Session:
         self.r = rinterface
         self.base = rinterface.baseenv
         self.vector = self.base["vector"]
-        self.failures = (importlib.import_module("rpy2.rinterface_lib.embedded").RRuntimeError, MemoryError)
+        # UnicodeDecodeError: rpy2 reads R's last message to build its own exception, and that may hold any bytes
+        raised = importlib.import_module("rpy2.rinterface_lib.embedded").RRuntimeError
+        self.failures = (raised, MemoryError, UnicodeDecodeError)
         self.helpers = self.base["new.env"](parent=rinterface.globalenv)
         self.public = self.base["new.env"](parent=rinterface.globalenv)
         self.base["sys.source"](self._strings([str(scripts_dir() / "call.R")]), self.helpers)
@@ -158,8 +160,8 @@ class Session:
     def _guard(self, call: Callable[[], Any]) -> dict[str, Any]:
         try:
             outcome: dict[str, Any] = decode(call(), self.r)
-        except self.failures as error:  # R left without an error condition, or memory ran out while values were built
-            return _failure(type(error).__name__, str(error) or "R jumped to its top level")
+        except self.failures as error:  # not from the called function: memory ran out while values were built or read
+            return _failure(type(error).__name__, str(error) or "memory ran out")
         except UnsendableError as error:
             return _failure("ivb_unsendable", str(error))
         failure = outcome["failure"]
