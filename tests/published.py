@@ -117,7 +117,7 @@ def answers(result: str, vcov: str, engine: str) -> Mapping[tuple[str, str], flo
             found[quantity, term] = test.statistic
     if ("sargan", "") in found:
         found["basmann", ""] = basmann(found["sargan", ""], fit.n, len(fit.seen.z_names))
-    found["residual share", ""] = fit.df_resid / fit.n
+    found |= {("n", ""): fit.n, ("k", ""): len(fit.terms), ("condition", ""): condition(fit.seen.x, fit.seen.z)}
     return {(str(quantity), str(term)): float(value) for (quantity, term), value in found.items()}
 
 
@@ -126,12 +126,25 @@ def basmann(sargan: float, n: int, instruments: int) -> float:
     return sargan * (n - instruments) / (n - sargan)
 
 
+def condition(x: np.ndarray, z: np.ndarray) -> float:
+    """The larger condition number of the instruments and of the regressors projected on them, unit-length columns."""
+    unit_z = z / np.linalg.norm(z, axis=0)
+    basis = np.linalg.qr(unit_z)[0]
+    projected = basis @ (basis.T @ x)
+    return float(max(np.linalg.cond(unit_z), np.linalg.cond(projected / np.linalg.norm(projected, axis=0))))
+
+
+def digits_left(kappa: float, n: float) -> float:
+    """Digits that normal equations leave of a double: they square κ, and sums of n products add √n units."""
+    return 53 * math.log10(2) - 2 * math.log10(kappa) - math.log10(n) / 2
+
+
 def computed(number: Printed, engine: str) -> float:
     """What an engine gives for a printed number, under the convention of the print."""
     found = answers(number.result, CONVENTIONS[number.convention], engine)
     value = found[number.quantity, number.term]
     if number.convention == "classical_n" and number.quantity == "std_error":
-        return value * math.sqrt(found["residual share", ""])
+        return value * math.sqrt((found["n", ""] - found["k", ""]) / found["n", ""])
     return value
 
 
