@@ -1,0 +1,109 @@
+"""Jinja environments whose every output is escaped for its format, without a filter that a template could forget."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from ivbridge.report.cells import Number
+from ivbridge.report.entry import Entry
+from ivbridge.report.view import document
+
+__all__ = ["escape_html", "escape_latex", "escape_markdown", "render"]
+
+_MINUS = "−"
+
+
+def escape_html(value: object) -> object:
+    """Numbers get a true minus sign; Jinja's autoescape does the rest."""
+    return value.replace("-", _MINUS) if isinstance(value, Number) else value
+
+
+def escape_markdown(value: object) -> str:
+    """Text that stays text in GitHub-flavoured Markdown, in a table cell too."""
+    if isinstance(value, Markup):
+        return str(value)
+    if isinstance(value, Number):
+        return value.replace("-", _MINUS)
+    return re.sub(r"([\\`*_{}\[\]<>#|~$&])", r"\\\1", str(value)).replace("\n", " ")
+
+
+_LATEX = {
+    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "%": r"\%", "#": r"\#", "_": r"\_",
+    "^": r"\textasciicircum{}", "~": r"\textasciitilde{}", "<": r"\textless{}", ">": r"\textgreater{}",
+    "|": r"\textbar{}", '"': r"\textquotedbl{}", "'": r"\textquotesingle{}", "`": r"\textasciigrave{}",
+    "\n": " ", "−": "$-$", "×": r"$\times$", "√": r"$\surd$", "²": r"$^2$", "χ": r"$\chi$", "≤": r"$\leq$",
+    "≥": r"$\geq$", "∞": r"$\infty$", "…": r"\ldots{}", "–": "--", "—": "---", "✓": "ok", "✗": "no", "≠": r"$\neq$",
+    "₂": r"$_2$", "β": r"$\beta$", "·": r"$\cdot$", "-": "{-}",
+}  # fmt: skip
+
+
+def escape_latex(value: object) -> str:
+    """Text that LaTeX prints as it is; a letter that pdfLaTeX lacks becomes its code point there."""
+    if isinstance(value, Markup):
+        return str(value)
+    if isinstance(value, Number):
+        mantissa, _, exponent = value.partition("e")
+        if not exponent:
+            return f"${value}$" if value and value[0] in "-0123456789" else escape_latex(str(value))
+        return rf"${mantissa} \times 10^{{{int(exponent)}}}$"
+    return "".join(_latex_letter(letter) for letter in str(value))
+
+
+def _latex_letter(letter: str) -> str:
+    if letter in _LATEX:
+        return _LATEX[letter]
+    # T1 fonts hold Latin-1 and Latin Extended-A
+    if " " <= letter <= "~" or "\u00c0" <= letter <= "\u017f":
+        return letter
+    return rf"\otherletter{{{ord(letter):04X}}}{{{letter}}}" if letter.isprintable() else " "
+
+
+_ESCAPES: dict[str, Callable[[Any], object]] = {"html": escape_html, "md": escape_markdown, "tex": escape_latex}
+
+
+@cache
+def _environment(kind: str) -> Environment:
+    latex = kind == "tex"
+    environment = Environment(
+        loader=PackageLoader("ivbridge.report"),
+        autoescape=kind == "html",
+        finalize=_ESCAPES[kind],
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        block_start_string="<%" if latex else "{%",
+        block_end_string="%>" if latex else "%}",
+        variable_start_string="<<" if latex else "{{",
+        variable_end_string=">>" if latex else "}}",
+        comment_start_string="<#" if latex else "{#",
+        comment_end_string="#>" if latex else "#}",
+    )
+    environment.filters["capitalize_first"] = lambda text: text[:1].upper() + text[1:]
+    environment.filters["code"] = {"html": str, "md": _fenced, "tex": _verbatim}[kind]
+    return environment
+
+
+def _fenced(text: str) -> Markup:
+    """Text for a fenced block that its own backticks cannot end."""
+    longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return Markup(f"{fence}\n{text}\n{fence}")
+
+
+def _verbatim(text: str) -> Markup:
+    """Text for a verbatim block: it must not hold the block's end, and pdfLaTeX wants known letters."""
+    known = "".join(c if " " <= c <= "~" or c == "\n" or "\u00c0" <= c <= "\u017f" else "?" for c in text)
+    return Markup(known.replace("\\end{verbatim}", "\\ end{verbatim}"))
+
+
+def render(template: str, entries: Sequence[Entry]) -> str:
+    """Fill a template with the view of the entries."""
+    kind = template.split(".")[-2]
+    return _environment(kind).get_template(template).render(document=document(entries))
