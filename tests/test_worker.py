@@ -88,6 +88,12 @@ def test_call_of_an_error_names_variables_not_their_values(r: RWorker) -> None:
     assert caught.value.call == "inner(data)"
 
 
+def test_an_error_tells_the_warnings_before_it(r: RWorker) -> None:
+    with pytest.raises(RError) as caught:
+        r.call("ivb_warn_and_stop")
+    assert caught.value.__notes__ == ["R warned before: look out"]
+
+
 def test_custom_condition_class_is_kept(r: RWorker) -> None:
     with pytest.raises(RError, match="of its own class") as caught:
         r.call("ivb_stop_class")

@@ -24,6 +24,10 @@ ivb_double_bits <- function(x) {
 }
 
 ivb_stop <- function(text) stop(text)
+ivb_warn_and_stop <- function() {
+  warning("look out")
+  stop("too late")
+}
 ivb_stop_deep <- function(data) inner(data)
 inner <- function(frame) stop("deep inside")
 ivb_stop_class <- function() {

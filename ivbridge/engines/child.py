@@ -137,12 +137,8 @@ class Child:
         self._end()
 
     def _how_it_ended(self) -> str:
-        give_up = time.monotonic() + _EXIT_SECONDS
-        # WNOWAIT keeps the process id taken until the whole group has been killed
-        while os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is None:
-            if time.monotonic() > give_up:
-                break
-            time.sleep(0.01)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(_EXIT_SECONDS)
         self.stop()
         code = self.process.returncode
         how = f"exit code {code}" if code >= 0 else f"killed by signal {-code} ({_signal_name(-code)})"

@@ -146,7 +146,10 @@ class RWorker:
         if failure is not None:
             if starting or "ivb_package_clash" in failure["classes"]:
                 self.close()
-            raise _error(failure)
+            error = _error(failure)
+            if answer["warnings"]:
+                error.add_note("R warned before: " + "; ".join(answer["warnings"][:5]))
+            raise error
         return RReply(answer["value"], tuple(answer["warnings"]), tuple(answer["messages"]))
 
 
