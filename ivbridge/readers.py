@@ -246,9 +246,10 @@ def _instant(values: Any, attrs: Mapping[str, Any]) -> Any:
 
 def _labelled(values: Any, attrs: Mapping[str, Any]) -> Any:
     """A labelled vector of the haven package: a category where every value has a label, else the numbers."""
-    labels = attrs["labels"]
+    numbers, labels = np.asarray(values, dtype=float), attrs.get("labels")
+    if labels is None:
+        return numbers
     codes, names = np.asarray(labels.values), [str(name) for name in np.asarray(labels.coords["dim_0"])]
-    numbers = np.asarray(values, dtype=float)
     if len(set(names)) < len(names) or not np.isin(numbers[~np.isnan(numbers)], codes).all():
         return numbers
     order = np.argsort(codes)

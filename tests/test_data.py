@@ -266,6 +266,26 @@ def test_r_data_frames(tmp_path, save):
     assert got.index.tolist() == [0, 1, 2]
 
 
+def test_labelled_vectors_and_times_from_r(tmp_path):
+    code = """
+    haven <- function(x, labels) structure(x, labels = labels, class = c("haven_labelled", "vctrs_vctr", "double"))
+    e$z <- haven(c(2, 1, NA), c(zebra = 2, ant = 1))
+    e$partly <- haven(c(1, 50, 98), c("98 or more" = 98))
+    e$twice <- haven(c(1, 2, 2), c(same = 1, same = 2))
+    e$bare <- haven(c(1, 2, 3), NULL)
+    e$t <- as.POSIXct("2020-02-29 12:00", tz = "UTC") + 0:2
+    saveRDS(e, "e.rds")"""
+    run_r(code, tmp_path)
+    got = read(tmp_path / "e.rds").frame
+    assert got.z.cat.categories.tolist() == ["ant", "zebra"]
+    assert got.z.tolist()[:2] == ["zebra", "ant"]
+    assert got.z.isna().tolist() == [False, False, True]
+    assert got.partly.tolist() == [1, 50, 98]
+    assert got.twice.tolist() == [1, 2, 2]
+    assert got.bare.tolist() == [1, 2, 3]
+    assert got.t[0] == pd.Timestamp("2020-02-29 12:00", tz="UTC")
+
+
 def test_one_of_several_objects(tmp_path):
     run_r("save(d, e, file = 'two.rda')", tmp_path)
     path = tmp_path / "two.rda"
