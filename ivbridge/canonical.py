@@ -16,9 +16,10 @@ from ivbridge.expr import Arg, Binary, Bool, Call, Name, Node, Number, Text, Una
 __all__ = [
     "ELEMENTWISE",
     "canonical_numeric",
-    "canonical_response",
     "canonical_variable",
     "columns_of",
+    "offset_text",
+    "response_text",
     "variable_text",
 ]
 
@@ -57,7 +58,25 @@ def canonical_variable(node: Node) -> Node:
 
 def variable_text(node: Node) -> str:
     """Return the canonical R text of one variable; longer than 400 characters is an error, since R would cut it."""
-    text = deparse(canonical_variable(node))
+    return _limited(canonical_variable(node))
+
+
+def response_text(node: Node) -> str:
+    """Return the canonical R text of a dependent variable.
+
+    Bare arithmetic gets ``I()``, since R's Formula would read ``a + b`` as two variables.
+    """
+    rewritten = canonical_numeric(node)
+    return _limited(Call("I", (Arg(None, rewritten),)) if isinstance(rewritten, Binary | Unary) else rewritten)
+
+
+def offset_text(node: Node) -> str:
+    """Return the canonical R text of the inside of ``offset()``."""
+    return _limited(canonical_numeric(node))
+
+
+def _limited(node: Node) -> str:
+    text = deparse(node)
     if len(text) > MAX_VARIABLE_CHARACTERS:
         raise FormulaError(f"The variable {text[:60]!r}… is longer than {MAX_VARIABLE_CHARACTERS} characters.")
     return text
@@ -81,12 +100,6 @@ def canonical_numeric(node: Node) -> Node:
         case Call(function) if function in ELEMENTWISE:
             raise FormulaError(f"{deparse(node)}: {function}() takes one argument.", do=f"write {function}(x).")
     raise FormulaError(f"{deparse(node)!r} is not arithmetic.", available=f"+ - * / ^ {' '.join(ELEMENTWISE)}")
-
-
-def canonical_response(node: Node) -> Node:
-    """Rewrite a dependent variable; bare arithmetic gets ``I()``, since R's Formula would read ``a + b`` as two."""
-    rewritten = canonical_numeric(node)
-    return Call("I", (Arg(None, rewritten),)) if isinstance(rewritten, Binary | Unary) else rewritten
 
 
 def columns_of(text: str) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from ivbridge.canonical import canonical_numeric, canonical_response, variable_text
+from ivbridge.canonical import offset_text, response_text, variable_text
 from ivbridge.errors import FormulaError
 from ivbridge.expr import Binary, Call, Node, Number, Parser, Unary, deparse, parse
 from ivbridge.lexer import Token, tokenize
@@ -83,7 +83,7 @@ def parse_formula(text: str) -> Roles:
     if len(sides) != 2 or not sides[0] or not sides[1]:
         what = f"{_short(text)} is not a formula: it needs one '~' with something on both sides."
         raise FormulaError(what, available=_DIALECTS)
-    dependent = deparse(canonical_response(Parser(text, sides[0]).whole()))
+    dependent = response_text(Parser(text, sides[0]).whole())
     outside, bracket = _bracket(text, sides[1])
     parts = _split(outside, "|")
     if bracket is not None:
@@ -232,7 +232,7 @@ def _apply(part: _Part, op: str, node: Node) -> None:
 def _offset(op: str, call: Call) -> list[str]:
     if op == "-" or len(call.args) != 1 or call.args[0].name is not None:
         raise FormulaError(f"'{op} {deparse(call)}' is not an offset.", do="write + offset(x).")
-    return [deparse(canonical_numeric(call.args[0].value))]
+    return [offset_text(call.args[0].value)]
 
 
 def _expand(node: Node) -> list[Term]:
@@ -241,6 +241,8 @@ def _expand(node: Node) -> list[Term]:
         part = _expand_sum(node)
         if part.intercept is not None or part.offsets:
             raise FormulaError(f"({deparse(node)}): 1, 0 and offset() cannot be crossed.", do="write them outside.")
+        if not part.terms:
+            raise FormulaError(f"({deparse(node)}) is empty, so that it cannot be crossed.", do="leave it out.")
         return list(part.terms.values())
     if isinstance(node, Binary):
         return _EXPAND[node.op](node)
@@ -347,7 +349,8 @@ def order_terms(
     for group, role in zip(groups, ("exogenous", "endogenous", "an excluded instrument"), strict=True):
         for term in group:
             if other := seen.get(frozenset(term)):
-                raise FormulaError(f"{term_text(term)} is named as {other} and as {role}.", do="name it once.")
+                how = f"twice as {role}" if other == role else f"as {other} and as {role}"
+                raise FormulaError(f"{term_text(term)} is named {how}.", do="name it once.")
             seen[frozenset(term)] = role
     labels: list[tuple[str, ...]] = []
     met: dict[str, int] = {}

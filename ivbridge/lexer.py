@@ -21,6 +21,7 @@ __all__ = [
 ]
 
 MAX_CHARACTERS = 50_000
+MAX_NAME = 250
 #: every function that an expression may call
 FUNCTIONS = (
     "log", "log2", "log10", "log1p", "exp", "sqrt", "abs", "I", "poly", "factor", "C", "relevel", "scale", "bs", "ns",
@@ -132,15 +133,17 @@ def check_name(name: object) -> str:
     Raises
     ------
     FormulaError
-        If the name is not a text, is empty or is ``.``, or holds a backtick, a backslash or a character that cannot
-        be printed (control characters, NUL, lone surrogates, invisible spaces).
+        If the name is not a text, is empty or one of R's placeholders (``.``, ``...``, ``..1``), or holds a backtick, a
+        backslash or a character that cannot be printed (control characters, NUL, lone surrogates, odd spaces).
     """
     if not isinstance(name, str):
         raise FormulaError(f"Column names in a formula are texts; found {name!r}.", do="rename the column.")
     bad = [c for c in name if c in "`\\" or not c.isprintable()]
-    if bad or not name.strip() or name in (".", "..."):
+    placeholder = re.fullmatch(r"\.|\.\.(\.|[0-9]+)", name)
+    if bad or placeholder or not name.strip():
         why = f"holds {bad[0]!r}" if bad else "has no meaning as a name in a formula"
         raise FormulaError(f"The column name {name!r} cannot be used in a formula: it {why}.", do="rename the column.")
-    if len(name) > 250:
-        raise FormulaError(f"A column name has {len(name)} characters; the limit is 250.", do="rename the column.")
+    if len(name) > MAX_NAME:
+        what = f"A column name has {len(name)} characters; the limit is {MAX_NAME}."
+        raise FormulaError(what, do="rename the column.")
     return name

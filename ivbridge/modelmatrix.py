@@ -81,8 +81,9 @@ def model_matrix(
     for position, (term, full) in enumerate(zip(terms, coding, strict=True)):
         blocks = [_block(name, variables[name], dummies) for name, dummies in zip(term, full, strict=True)]
         columns = blocks[0]
-        for block in blocks[1:]:
-            columns = [(f"{a}:{b}", x * y) for b, y in block for a, x in columns]
+        with np.errstate(over="ignore", invalid="ignore"):  # the caller looks for infinite values
+            for block in blocks[1:]:
+                columns = [(f"{a}:{b}", x * y) for b, y in block for a, x in columns]
         pieces += columns
         owners += [position] * len(columns)
     values = np.empty((rows, len(pieces)), order="F")
@@ -93,7 +94,7 @@ def model_matrix(
 
 def _block(name: str, variable: Variable, dummies: bool) -> list[tuple[str, NDArray[np.float64]]]:
     if isinstance(variable, Numeric):
-        values = variable.values.reshape(len(variable.values), -1)
+        values = variable.values[:, None] if variable.values.ndim == 1 else variable.values
         return [(name + suffix, values[:, j]) for j, suffix in enumerate(variable.suffixes)]
     if dummies or variable.coding == "treatment":
         shown = range(0 if dummies else 1, len(variable.levels))

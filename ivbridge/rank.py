@@ -36,8 +36,13 @@ def triangle(matrix: Matrix) -> Matrix:
     ndarray, shape (min(n, k), k)
         The triangular factor of a QR decomposition without pivoting.
     """
-    if matrix.shape[1] == 0:
+    rows, columns = matrix.shape
+    if columns == 0:
         return np.zeros((0, 0))
+    size = max(4096, 8 * columns)
+    while rows > 2 * size:  # block by block, so that each block stays in the cache; as stable as one QR
+        matrix = np.vstack([np.linalg.qr(matrix[start : start + size], mode="r") for start in range(0, rows, size)])
+        rows = len(matrix)
     return np.asarray(np.linalg.qr(matrix, mode="r"))
 
 
@@ -56,7 +61,10 @@ def independent_columns(
         What `tolerance` is relative to; default: the lengths of the columns.
     """
     work = np.array(matrix, dtype=np.float64, order="F")
-    original = np.linalg.norm(work, axis=0) if lengths is None else lengths
+    largest = np.abs(work).max(axis=0, initial=0.0)
+    units = np.where(largest > 0, largest, 1.0)  # so that squares neither overflow nor underflow
+    work /= units
+    original = np.linalg.norm(work, axis=0) if lengths is None else lengths / units
     kept: list[int] = []
     basis = np.empty((work.shape[0], min(work.shape)), order="F")
     for j in range(work.shape[1]):

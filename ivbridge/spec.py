@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ivbridge.arrays import Array, assemble
-from ivbridge.canonical import canonical_numeric, canonical_response, columns_of
+from ivbridge.canonical import columns_of, offset_text, response_text
 from ivbridge.errors import FormulaError
-from ivbridge.expr import deparse, parse, quote_name
+from ivbridge.expr import parse, quote_name
 from ivbridge.formula import Roles, order_terms, parse_formula, parse_term
 from ivbridge.lexer import check_name
 from ivbridge.stata import to_stata
@@ -77,11 +77,11 @@ class IVSpec:
 
     def __post_init__(self) -> None:
         groups = order_terms(*(map(parse_term, _texts(g)) for g in (self.exog, self.endog, self.instruments)))
-        dependent = deparse(canonical_response(parse(self.dependent)))
+        dependent = response_text(parse(self.dependent))
         values = {
             "dependent": dependent,
             **dict(zip(("exog", "endog", "instruments"), groups, strict=True)),
-            "offset": None if self.offset is None else deparse(canonical_numeric(parse(self.offset))),
+            "offset": None if self.offset is None else offset_text(parse(self.offset)),
             "weights": None if self.weights is None else check_name(self.weights),
             "vcov": None if self.vcov is None else parse_vcov(self.vcov),
             "inference": parse_inference(self.inference),

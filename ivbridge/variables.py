@@ -29,7 +29,8 @@ class Numeric:
     @property
     def missing(self) -> NDArray[np.bool_]:
         """Rows in which a value is missing or undefined, shape (n,)."""
-        return np.asarray(np.isnan(self.values.reshape(len(self.values), -1)).any(axis=1))
+        undefined = np.isnan(self.values)
+        return np.asarray(undefined if undefined.ndim == 1 else undefined.any(axis=1))
 
     def take(self, rows: NDArray[np.int64] | slice) -> Numeric:
         """Keep some rows."""

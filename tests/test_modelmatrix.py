@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from itertools import chain
 
 import numpy as np
@@ -249,6 +250,19 @@ y ~ C(g) + [x ~ z + v]
 y ~ relevel(factor(g), ref = "w") + x | relevel(factor(g), ref = "w") + bs(z, df = 4)
 """
 
+
+
+def random_terms(count: int) -> list[str]:
+    """Random sums of random interactions of numbers, factors, booleans, ordered factors and basis columns."""
+    draw = random.Random(5)
+    pool = ["x", "w", "g", "two", "b", "f", "o", "factor(k)", "C(g, Sum)", 'relevel(f, "hi")', "poly(z, 2)", "gm", "m"]
+    found = []
+    for _ in range(count):
+        terms = [":".join(draw.sample(pool, draw.choice([1, 1, 2, 2, 3]))) for _ in range(draw.choice([1, 2, 3]))]
+        found.append(" + ".join(terms) + draw.choice(["", "", " - 1"]))
+    return list(dict.fromkeys(found))
+
+
 REFUSED = ("factor(m > 0)", "x + g %in% x", "factor(log(k + 1))")
 
 
@@ -256,7 +270,7 @@ def questions() -> list[str]:
     """All formulas that R is asked about, in the spelling of the tables above."""
     one_part = [line for line in (NUMERIC + FACTORS).split("\n") if line and line not in REFUSED]
     two_part = [line for line in TWO_PART.split("\n") if line]
-    return [*(f"y ~ {line}" for line in one_part), *two_part]
+    return [*dict.fromkeys(f"y ~ {line}" for line in (*one_part, *random_terms(150))), *two_part]
 
 
 QUESTIONS = questions()
@@ -298,5 +312,5 @@ def test_what_the_grammar_lacks_is_refused(term: str) -> None:
 
 
 def test_there_are_enough_questions() -> None:
-    assert len(set(QUESTIONS)) == len(QUESTIONS) >= 160
+    assert len(set(QUESTIONS)) == len(QUESTIONS) >= 300
     assert len(set(chain.from_iterable(IVSpec.from_formula(q).columns for q in QUESTIONS))) >= 30
