@@ -32,7 +32,7 @@ PYTHON_PACKAGES = {
     "rich": "13.8",
 }  # fmt: skip
 #: Python packages that only some file formats need.
-PYTHON_FILES = {"pyarrow": "16", "rdata": "0.11.2"}
+PYTHON_FILES = {"pyarrow": "16", "rdata": "1.0"}
 
 Status = Literal["ok", "missing", "incompatible", "warning"]
 
