@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,7 +28,7 @@ __all__ = [
     "mark_of",
     "number",
     "term_rows",
-    "test_rows",
+    "test_groups",
 ]
 
 _MARKS = {"identical": "ok", "rounding": "ok", "convention": "named"}
@@ -43,7 +44,7 @@ class Number(str):
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A cell of the heat map: shade ``q0 … q5``, ``named``, ``bad`` or ``none``; the title is the sentence behind it."""
+    """A cell of the heat map: shade ``q0 … q5``, ``named``, ``bad`` or ``none``; ``title`` says more."""
 
     text: Number
     shade: str
@@ -89,7 +90,6 @@ class TestRow:
     """A diagnostic under one vcov, or under all where it prints alike."""
 
     __test__ = False  # not a test case for pytest
-    name: str
     vcov: str
     df: str
     statistic: Pair
@@ -191,30 +191,27 @@ def _pair_of(comparison: Comparison, column: str, term: str) -> Pair:
     return Pair(*texts)
 
 
-def test_rows(comparisons: Sequence[Comparison]) -> tuple[TestRow, ...]:
-    """Diagnostics side by side; one row where all vcovs print alike."""
+def test_groups(comparisons: Sequence[Comparison]) -> tuple[tuple[str, tuple[TestRow, ...]], ...]:
+    """Diagnostics side by side, by name; one row where all vcovs print alike."""
     keys = dict.fromkeys(key for c in comparisons for key in (*c.reference.tests, *c.candidate.tests))
-    rows: list[TestRow] = []
+    names = labels(comparisons)
+    groups = []
     for key in keys:
-        found = [_test_row(c, key) for c in comparisons]
-        alike = len({(row.df, row.statistic, row.p_value, row.note) for row in found}) == 1
-        everywhere = "all" if len(found) > 1 else found[0].vcov
-        rows += [TestRow(found[0].name, everywhere, *_rest(found[0]))] if alike else found
-    return tuple(rows)
+        rows = tuple(_test_row(c, key, name) for c, name in zip(comparisons, names, strict=True))
+        if len(rows) > 1 and len({dataclasses.replace(row, vcov="") for row in rows}) == 1:
+            rows = (dataclasses.replace(rows[0], vcov="all"),)
+        tests = [test for c in comparisons for test in (c.reference.tests.get(key), c.candidate.tests.get(key)) if test]
+        groups.append((tests[0].name, rows))
+    return tuple(groups)
 
 
-def _rest(row: TestRow) -> tuple[str, Pair, Pair, str]:
-    return row.df, row.statistic, row.p_value, row.note
-
-
-def _test_row(comparison: Comparison, key: str) -> TestRow:
+def _test_row(comparison: Comparison, key: str, vcov: str) -> TestRow:
     sides = [estimate.tests.get(key) for estimate in (comparison.reference, comparison.candidate)]
     values = [(number(t.statistic), number(t.p_value, 4)) if isinstance(t, Test) else (Number("–"),) * 2 for t in sides]
     first = next((test for test in sides if isinstance(test, Test)), None)
     df = "" if first is None else f"{first.df1:g}" if math.isinf(first.df2) else f"{first.df1:g}, {first.df2:g}"
     note = next((test.reason for test in sides if isinstance(test, NotApplicable)), "")
-    name = next((test.name for test in sides if test is not None), key)
-    return TestRow(name, comparison.vcov, df, Pair(values[0][0], values[1][0]), Pair(values[0][1], values[1][1]), note)
+    return TestRow(vcov, df, Pair(values[0][0], values[1][0]), Pair(values[0][1], values[1][1]), note)
 
 
 def ledger_rows(comparisons: Sequence[Comparison]) -> tuple[LedgerRow, ...]:

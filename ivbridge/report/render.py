@@ -24,35 +24,37 @@ def escape_html(value: object) -> object:
     return value.replace("-", _MINUS) if isinstance(value, Number) else value
 
 
-def escape_markdown(value: object) -> str:
+def escape_markdown(value: object) -> Markup:
     """Text that stays text in GitHub-flavoured Markdown, in a table cell too."""
     if isinstance(value, Markup):
-        return str(value)
+        return value
     if isinstance(value, Number):
-        return value.replace("-", _MINUS)
-    return re.sub(r"([\\`*_{}\[\]<>#|~$&])", r"\\\1", str(value)).replace("\n", " ")
+        return Markup(value.replace("-", _MINUS))
+    return Markup(re.sub(r"([\\`*_{}\[\]<>#|~$&])", r"\\\1", str(value)).replace("\n", " "))
 
 
+#: Where a long word, such as a hash, may be broken.
+_LONG = re.compile(r"\w{12}(?=\w{12})")
 _LATEX = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "%": r"\%", "#": r"\#", "_": r"\_",
-    "^": r"\textasciicircum{}", "~": r"\textasciitilde{}", "<": r"\textless{}", ">": r"\textgreater{}",
+    "^": r"\textasciicircum{}", "~": r"$\sim$", "<": r"\textless{}", ">": r"\textgreater{}",
     "|": r"\textbar{}", '"': r"\textquotedbl{}", "'": r"\textquotesingle{}", "`": r"\textasciigrave{}",
-    "\n": " ", "−": "$-$", "×": r"$\times$", "√": r"$\surd$", "²": r"$^2$", "χ": r"$\chi$", "≤": r"$\leq$",
+    "\n": r"\allowbreak{}", "−": "$-$", "×": r"$\times$", "√": r"$\surd$", "²": r"$^2$", "χ": r"$\chi$", "≤": r"$\leq$",
     "≥": r"$\geq$", "∞": r"$\infty$", "…": r"\ldots{}", "–": "--", "—": "---", "✓": "ok", "✗": "no", "≠": r"$\neq$",
     "₂": r"$_2$", "β": r"$\beta$", "·": r"$\cdot$", "-": "{-}",
 }  # fmt: skip
 
 
-def escape_latex(value: object) -> str:
-    """Text that LaTeX prints as it is; a letter that pdfLaTeX lacks becomes its code point there."""
+def escape_latex(value: object) -> Markup:
+    """Text that LaTeX prints as it is and can break; a letter that pdfLaTeX lacks becomes its code point there."""
     if isinstance(value, Markup):
-        return str(value)
-    if isinstance(value, Number):
+        return value
+    if isinstance(value, Number) and value[:1] in tuple("-0123456789"):
         mantissa, _, exponent = value.partition("e")
-        if not exponent:
-            return f"${value}$" if value and value[0] in "-0123456789" else escape_latex(str(value))
-        return rf"${mantissa} \times 10^{{{int(exponent)}}}$"
-    return "".join(_latex_letter(letter) for letter in str(value))
+        power = rf" \times 10^{{{int(exponent)}}}" if exponent else ""
+        return Markup(f"${mantissa}{power}$")
+    pieces = (_LONG.sub(r"\g<0>\n", word) for word in re.split(r"(?<=[(),:_=/.\[\]])", str(value).replace("\n", " ")))
+    return Markup("".join(_latex_letter(letter) for letter in "\n".join(pieces)))
 
 
 def _latex_letter(letter: str) -> str:
@@ -72,7 +74,7 @@ def _environment(kind: str) -> Environment:
     latex = kind == "tex"
     environment = Environment(
         loader=PackageLoader("ivbridge.report"),
-        autoescape=kind == "html",
+        autoescape=True,  # marks what macros return as escaped; `finalize` escapes for the other formats
         finalize=_ESCAPES[kind],
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -86,7 +88,8 @@ def _environment(kind: str) -> Environment:
         comment_end_string="#>" if latex else "#}",
     )
     environment.filters["capitalize_first"] = lambda text: text[:1].upper() + text[1:]
-    environment.filters["code"] = {"html": str, "md": _fenced, "tex": _verbatim}[kind]
+    environment.filters["raw"] = Markup
+    environment.filters["code"] = {"html": str, "md": _fenced, "tex": _code_lines}[kind]
     return environment
 
 
@@ -97,10 +100,9 @@ def _fenced(text: str) -> Markup:
     return Markup(f"{fence}\n{text}\n{fence}")
 
 
-def _verbatim(text: str) -> Markup:
-    """Text for a verbatim block: it must not hold the block's end, and pdfLaTeX wants known letters."""
-    known = "".join(c if " " <= c <= "~" or c == "\n" or "\u00c0" <= c <= "\u017f" else "?" for c in text)
-    return Markup(known.replace("\\end{verbatim}", "\\ end{verbatim}"))
+def _code_lines(text: str) -> Markup:
+    """Each line a paragraph that wraps with a hanging indent."""
+    return Markup("\n").join(Markup(r"\codeline{") + escape_latex(line) + Markup("}") for line in text.splitlines())
 
 
 def render(template: str, entries: Sequence[Entry]) -> str:

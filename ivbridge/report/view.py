@@ -53,7 +53,7 @@ class Section:
     unplotted: int
     vcovs: tuple[str, ...]
     terms: tuple[cells.TermRow, ...]
-    tests: tuple[cells.TestRow, ...]
+    tests: tuple[tuple[str, tuple[cells.TestRow, ...]], ...]
     ledger: tuple[cells.LedgerRow, ...]
     failures: tuple[cells.Failure, ...]
     more_failures: int
@@ -128,7 +128,7 @@ def _section(anchor: str, entry: Entry) -> Section | Failed:
         unplotted=unplotted,
         vcovs=cells.labels(comparisons),
         terms=cells.term_rows(comparisons),
-        tests=cells.test_rows(comparisons),
+        tests=cells.test_groups(comparisons),
         ledger=cells.ledger_rows(comparisons),
         failures=failed[:MOST_FAILURES],
         more_failures=max(len(failed) - MOST_FAILURES, 0),
