@@ -3,7 +3,7 @@
 =========================================  =======================================================================
 found                                      becomes
 =========================================  =======================================================================
-float, nullable float, Arrow float         float64, missing = NaN
+float, nullable float, Arrow float         float64, missing = the NaN that R calls NA (``factor(NaN)`` has a level)
 integer (any), used as a number            float64; beyond 2**53 is an error, because R would round it
 integer, used as a factor                  int32 if it fits (Int32 where values are missing), else float64
 bool, nullable boolean                     bool, or nullable boolean where values are missing
@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from ivbridge.errors import DataError
 from ivbridge.expr import format_number
@@ -30,6 +31,8 @@ __all__ = ["fingerprint", "level_text", "normalise"]
 
 #: integers up to here survive the way through a double
 EXACT = 2**53
+#: R's NA among the doubles: a NaN (here a quiet one) whose low word is 1954
+NA = np.array([0x7FF80000000007A2], dtype=np.uint64).view(np.float64)
 Column = Any  # a pandas Series; the stubs make its parameter more trouble than help
 
 
@@ -116,11 +119,11 @@ def _convert(name: str, column: Column, factor: bool) -> Column:
     if kind == "integer" or (kind == "mixed-integer-float" and pd.api.types.is_integer_dtype(dtype)):
         return _integer(name, column, factor)
     if kind in ("floating", "mixed-integer-float") and dtype.kind != "c" and dtype != np.longdouble:
-        return _finite(name, pd.Series(column.to_numpy(dtype=np.float64, na_value=np.nan)))
+        return _finite(name, column.to_numpy(dtype=np.float64, na_value=np.nan))
     if kind in ("string", "empty") and (kind == "string" or column.dtype == object or len(column) == 0):
         return _text(name, column)
     if kind == "empty":
-        return pd.Series(np.full(len(column), np.nan))
+        return _finite(name, np.full(len(column), np.nan))
     raise DataError(
         f"Column {name!r} holds {kind} values ({dtype}), which R and Python do not share.",
         available="numbers, texts, booleans and categoricals",
@@ -140,15 +143,17 @@ def _integer(name: str, column: Column, factor: bool) -> Column:
     if factor and largest < 2**31:
         whole = pd.Series(np.where(missing, 0, values).astype(np.int32))
         return whole.astype("Int32").mask(missing) if missing.any() else whole
-    return pd.Series(np.where(missing, np.nan, values.astype(np.float64)))
+    return _finite(name, np.where(missing, np.nan, values.astype(np.float64)))
 
 
-def _finite(name: str, column: Column) -> Column:
-    if count := int(np.isinf(column.to_numpy()).sum()):
+def _finite(name: str, values: NDArray[np.float64]) -> Column:
+    if count := int(np.isinf(values).sum()):
         raise DataError(
             f"Column {name!r} holds {count} infinite value{'s' * (count > 1)}.", do="replace them by missing values."
         )
-    return column
+    values = values.copy()
+    values[np.isnan(values)] = NA
+    return pd.Series(values)
 
 
 def _text(name: str, column: Column) -> Column:

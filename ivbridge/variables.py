@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ivbridge import transforms
+from ivbridge.canonical import columns_of
 from ivbridge.errors import DataError
 from ivbridge.expr import Arg, Binary, Bool, Call, Name, Node, Number, Text, Unary, deparse, parse
 from ivbridge.frame import level_text
@@ -200,6 +201,12 @@ def _factor(inner: Node, frame: pd.DataFrame) -> Factor:
     integers = isinstance(inner, Name) and frame[inner.id].dtype.kind in "iu"
     values = evaluate_numeric(inner, frame)
     present = ~np.isnan(values)
+    given = ~frame[list(columns_of(deparse(inner)))].isna().to_numpy().any(axis=1)
+    if count := int((given & ~present).sum()):
+        raise DataError(
+            f"factor({deparse(inner)}) is undefined in {count} rows, and R would make that a level of its own.",
+            do="compute the column first.",
+        )
     distinct, positions = np.unique(values[present], return_inverse=True)
     labels = [level_text("", int(v) if integers else v) for v in distinct]
     levels = tuple(dict.fromkeys(labels))

@@ -166,6 +166,8 @@ def test_numbers_of_every_type(kind: str) -> None:
     found = design("y ~ c", data)
     assert found.frame["c"].dtype == np.float64
     np.testing.assert_array_equal(found.frame["c"], expected)
+    bits = found.frame["c"].to_numpy().view(np.uint64)[np.isnan(expected)]
+    assert set(bits & 0xFFFFFFFF) <= {1954}  # R's NA, not its NaN, which factor() makes a level of
     np.testing.assert_array_equal(found.x[:, 1], [value for value in expected if value == value])
     labels = design("y ~ factor(c)", data.iloc[1:].assign(y=[1.0, 2, 3, 4, 5], c=[1, 1, 2, 2, 2])).x_names
     assert labels == ("(Intercept)", "factor(c)2")
@@ -329,6 +331,8 @@ def test_transforms_that_cannot_be_computed() -> None:
         design("y ~ ns(one, df = 2)", data)
     with pytest.raises(DataError, match="use df = 3 or more"):
         design("y ~ bs(x, df = 2)", data)
+    with pytest.raises(DataError, match=r"factor\(sqrt\(q\)\) is undefined in 40 rows"):
+        design("y ~ factor(sqrt(q))", data.assign(q=-1.0))
     with pytest.raises(DataError, match=r"contr\.sum"):
         design("y ~ C(g, Sum) + contr.sum", data.assign(**{"contr.sum": 1.0}))
 
