@@ -149,8 +149,8 @@ def build(spec: IVSpec, data: pd.DataFrame) -> Design:
     rank = decide_rank(x, z, w)
     return Design(
         spec, frame, rows, y, _keep(x, rank.x), _chosen(x, rank.x), _keep(z, rank.z), _chosen(z, rank.z), w,
-        _left_out(x, rank.x), _left_out(z, rank.z), (*notes, *_aliased_notes(x, z, rank)), fingerprint(frame),
-        _levels(used),
+        _left_out(x, rank.x), _left_out(z, rank.z),
+        (*notes, *_aliased_notes(x, z, rank), *_order_notes(data, frame, used)), fingerprint(frame), _levels(used),
     )  # fmt: skip
 
 
@@ -212,6 +212,22 @@ def _matrices(
         if not np.isfinite(columns.values).all():
             raise DataError("A product of columns is too large for a number.", do="rescale the columns.")
     return x, z
+
+
+def _order_notes(data: pd.DataFrame, frame: pd.DataFrame, used: Mapping[str, Variable]) -> list[str]:
+    """Say where the locale of somebody's own R session would choose another baseline of a text column."""
+    texts = {c for c in frame.columns if frame[c].dtype == "category" and data[c].dtype != "category"}
+    notes = []
+    for name, variable in used.items():
+        if not isinstance(variable, Factor) or variable.coding != "treatment" or variable.reference:
+            continue
+        first = min(variable.levels, key=lambda level: (level.casefold(), level.swapcase()))
+        if first != variable.levels[0] and texts.issuperset(columns_of(name)):
+            notes.append(
+                f"the baseline of {name} is {variable.levels[0]!r}: texts are sorted by code point, but R in an English "
+                f"locale would start with {first!r}"
+            )
+    return notes
 
 
 def _levels(used: Mapping[str, Variable]) -> dict[str, tuple[str, ...]]:

@@ -55,7 +55,8 @@ _TOKEN = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _FORBIDDEN = {
-    "{": "braces (arithmetic goes inside I(…))", "}": "braces", "$": "the operator $", "@": "the operator @", "%": "an operator %…%",
+    "{": "braces (arithmetic goes inside I(…))", "}": "braces",
+    "$": "the operator $", "@": "the operator @", "%": "an operator %…%",
     "<": "a comparison or assignment", ">": "a comparison", "=": "a comparison", "!": "the operator !",
     "&": "the operator &", "|": "the operator ||", "?": "the operator ?", ";": "a second statement (;)",
     "\\": "a backslash", "#": "a comment (#)", "`": "an unclosed backtick", '"': "an unclosed string",

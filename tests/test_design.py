@@ -319,6 +319,14 @@ def test_factors_that_lose_levels() -> None:
         design("y ~ relevel(g, 'b')", ordered)
 
 
+def test_a_baseline_that_depends_on_the_locale_is_noted() -> None:
+    mixed = DATA.assign(g=DATA["g"].replace({"b": "B"}))
+    note = "the baseline of g is 'B': texts are sorted by code point, but R in an English locale would start with 'a'"
+    assert design("y ~ g", mixed).notes == (note,)
+    assert design("y ~ g", mixed.assign(g=pd.Categorical(mixed["g"]))).notes == ()
+    assert design("y ~ relevel(g, 'B')", mixed).notes == ()
+
+
 def test_transforms_that_cannot_be_computed() -> None:
     data = DATA.assign(m=[np.nan, *DATA["w"][1:]], one=1.0, two=[1.0, 2.0] * 20)
     with pytest.raises(DataError, match="missing values"):
