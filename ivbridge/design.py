@@ -224,8 +224,8 @@ def _order_notes(data: pd.DataFrame, frame: pd.DataFrame, used: Mapping[str, Var
         first = min(variable.levels, key=lambda level: (level.casefold(), level.swapcase()))
         if first != variable.levels[0] and texts.issuperset(columns_of(name)):
             notes.append(
-                f"the baseline of {name} is {variable.levels[0]!r}: texts are sorted by code point, but R in an English "
-                f"locale would start with {first!r}"
+                f"the baseline of {name} is {variable.levels[0]!r}: texts are sorted by code point, but R in an "
+                f"English locale would start with {first!r}"
             )
     return notes
 
