@@ -31,7 +31,7 @@ Vector = NDArray[np.float64]
 Matrix = NDArray[np.float64]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Design:
     """The matrices of a question.
 
@@ -87,6 +87,9 @@ class Design:
         """Columns of `z` that are not among the regressors, by name, as AER decides it."""
         known = {*self.x_names, *self.aliased}
         return tuple(name for name in self.z_names if name not in known)
+
+    def __repr__(self) -> str:
+        return f"<Design n={len(self.rows)} x={list(self.x_names)} z={list(self.z_names)}: {self.spec}>"
 
     def groups(self, column: str) -> NDArray[np.int64]:
         """Return codes 0 … G−1 of a cluster or time column on the rows used, in sorted order of its levels.

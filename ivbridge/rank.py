@@ -65,6 +65,9 @@ def independent_columns(
     units = np.where(largest > 0, largest, 1.0)  # so that squares neither overflow nor underflow
     work /= units
     original = np.linalg.norm(work, axis=0) if lengths is None else lengths / units
+    remainders = np.abs(np.diagonal(np.linalg.qr(work, mode="r"))) if work.size else np.zeros(0)
+    if len(remainders) == work.shape[1] and np.all((remainders > 0) & (remainders >= original * tolerance)):
+        return list(range(work.shape[1]))
     kept: list[int] = []
     basis = np.empty((work.shape[0], min(work.shape)), order="F")
     for j in range(work.shape[1]):

@@ -53,6 +53,7 @@ def test_parts_of_a_design() -> None:
     assert list(found.frame.columns) == ["p", "w", "g", "x", "z", "z2", "k"]
     assert found.levels == {"g": ("a", "b", "c")}
     assert found.notes == ()
+    assert repr(design("y ~ x | z")) == "<Design n=40 x=['(Intercept)', 'x'] z=['(Intercept)', 'z']: y ~ x | z>"
 
 
 def test_least_squares_uses_one_matrix_twice() -> None:
