@@ -50,6 +50,7 @@ MAX_CALL_NODES = 500
 MAX_DEPTH = 60
 _NUMPY = re.compile(r"(?:np|numpy)\.(log|log2|log10|log1p|exp|sqrt|abs)")
 
+
 @dataclass(frozen=True, slots=True)
 class Name:
     """A column of the data."""
@@ -285,6 +286,7 @@ def _string(token: Token) -> str:
 
 
 # --------------------------------------------------------------------------------------------------------- deparse
+
 
 def quote_name(name: str) -> str:
     """Write a column name as R does: in backticks unless it is a syntactic R name."""

@@ -364,4 +364,3 @@ def _sorted_by(known: dict[str, int], term: Term) -> Term:
     for name in term:
         known.setdefault(name, len(known))
     return tuple(sorted(term, key=known.__getitem__))
-

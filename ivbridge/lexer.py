@@ -62,8 +62,8 @@ _FORBIDDEN = {
     "\\": "a backslash", "#": "a comment (#)", "`": "an unclosed backtick", '"': "an unclosed string",
     "'": "an unclosed string", ":": "the operator ::",
 }  # fmt: skip
-_ALLOWED = (
-    "column names (others than R's in `backticks`), numbers, + - * / ^ : ( ), and the functions " + ", ".join(FUNCTIONS)
+_ALLOWED = "column names (others than R's in `backticks`), numbers, + - * / ^ : ( ), and the functions " + ", ".join(
+    FUNCTIONS
 )
 
 

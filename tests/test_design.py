@@ -459,7 +459,7 @@ def test_the_fingerprint_sees_values_names_types_and_levels() -> None:
 def test_permuting_the_rows_permutes_the_design(order: list[int]) -> None:
     data = DATA.copy()
     data.loc[[4, 8], "w"] = np.nan
-    text = 'y ~ x + w + g:v + factor(k) | w + g:v + factor(k) + scale(z) + f'
+    text = "y ~ x + w + g:v + factor(k) | w + g:v + factor(k) + scale(z) + f"
     first, second = design(text, data), design(text, data.iloc[order])
     position = {row: j for j, row in enumerate(first.rows)}
     index = [position[order[row]] for row in second.rows]

@@ -251,8 +251,13 @@ def test_explosive_terms_are_refused(text: str) -> None:
 
 
 HOSTILE_NAMES = [
-    "system('touch executed')", "__import__('os').system('touch executed')", "x); system('touch executed'); (",
-    "a{b}", "%s", "T", "np",
+    "system('touch executed')",
+    "__import__('os').system('touch executed')",
+    "x); system('touch executed'); (",
+    "a{b}",
+    "%s",
+    "T",
+    "np",
 ]
 
 

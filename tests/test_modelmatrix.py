@@ -251,7 +251,6 @@ y ~ relevel(factor(g), ref = "w") + x | relevel(factor(g), ref = "w") + bs(z, df
 """
 
 
-
 def random_terms(count: int) -> list[str]:
     """Random sums of random interactions of numbers, factors, booleans, ordered factors and basis columns."""
     draw = random.Random(5)
