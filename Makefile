@@ -42,7 +42,7 @@ test-bare:
 	@tests/bare_root.sh
 
 lint: setup
-	@$(BIN)/ruff check . && $(BIN)/mypy
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
 docs: setup
 	@$(PYTHON) -B -m ivbridge.setup_r --checkout . --extra docs
