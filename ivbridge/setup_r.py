@@ -163,12 +163,8 @@ def run(*, yes: bool = False, dry_run: bool = False) -> int:
         if not steps:
             print("R, its packages and rpy2 are all there. `ivbridge doctor` checks them in detail.")
             return 0
-        for step in steps:
-            print(f"  {step.why}:\n      {' '.join(step.command)}")
-            if step.manual:
-                print(f"      ({step.manual})")
-        if found is None:
-            print("  Then the rpy2 that works with that R, with pip, into this Python environment.")
+        if dry_run or not yes:
+            _explain(steps, then_rpy2=found is None)
         if dry_run or not (yes or _agreed()):
             print("Nothing was installed. Run `ivbridge setup-r --yes` to do this.")
             return 2
@@ -181,6 +177,15 @@ def run(*, yes: bool = False, dry_run: bool = False) -> int:
         print(f"ivbridge setup-r: {error}", file=sys.stderr)
         return 1
     return subprocess.run([sys.executable, "-m", "ivbridge.doctor", "--brief"], check=False).returncode
+
+
+def _explain(steps: tuple[Step, ...], *, then_rpy2: bool) -> None:
+    for step in steps:
+        print(f"  {step.why}:\n      {' '.join(step.command)}")
+        if step.manual:
+            print(f"      ({step.manual})")
+    if then_rpy2:
+        print("  Then the rpy2 that works with that R, with pip, into this Python environment.")
 
 
 def _agreed() -> bool:
