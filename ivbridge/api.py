@@ -8,6 +8,7 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
+from ivbridge.data import Dataset
 from ivbridge.design import Design, build
 from ivbridge.engines import engine as engine_named
 from ivbridge.errors import DataError
@@ -24,7 +25,7 @@ WEIGHTS = "(weights)"
 
 def fit(
     spec_or_formula: IVSpec | str,
-    data: pd.DataFrame,
+    data: pd.DataFrame | Dataset,
     vcov: str | Vcov | None = None,
     engine: str = "native",
     weights: str | np.ndarray | pd.Series | None = None,
@@ -36,7 +37,7 @@ def fit(
     ----------
     spec_or_formula : IVSpec or str
         The question; text may be R's two-part or three-part formula or linearmodels' bracket form.
-    data : DataFrame, n rows
+    data : DataFrame or Dataset, n rows
     vcov : str or Vcov
         Required unless the spec names one: ``"classical"`` equals R's ``summary(fit)``, ``"HC0"`` linearmodels'
         ``fit()``, ``"HC3"`` R's ``vcovHC(fit)``.
@@ -65,7 +66,7 @@ def fit(
 
 def design_for(
     spec_or_formula: IVSpec | str,
-    data: pd.DataFrame,
+    data: pd.DataFrame | Dataset,
     vcovs: Iterable[str | Vcov | None] = (None,),
     weights: str | np.ndarray | pd.Series | None = None,
     inference: str | Inference | None = None,
@@ -77,6 +78,8 @@ def design_for(
     DataError
         If ``data`` is no data frame, or weights of another length are given.
     """
+    if isinstance(data, Dataset):
+        data = data.frame
     if not isinstance(data, pd.DataFrame):
         raise DataError(
             f"data is a {type(data).__name__}, not a pandas DataFrame.",

@@ -11,6 +11,7 @@ import pandas as pd
 from ivbridge.agreement import Agreement, Comparison
 from ivbridge.api import design_for
 from ivbridge.conventions import explain
+from ivbridge.data import Dataset
 from ivbridge.engines import Unsupported
 from ivbridge.engines import engine as engine_named
 from ivbridge.engines.native import asked_vcov
@@ -86,7 +87,7 @@ def _not_compared(reference: Estimate, candidate: Estimate) -> dict[str, str]:
 
 def crosscheck(
     spec_or_formula: IVSpec | str,
-    data: pd.DataFrame,
+    data: pd.DataFrame | Dataset,
     vcovs: Sequence[str | Vcov] = DEFAULT_VCOVS,
     engines: Sequence[str] = ("r", "native"),
     weights: str | np.ndarray | pd.Series | None = None,
@@ -99,7 +100,7 @@ def crosscheck(
     ----------
     spec_or_formula : IVSpec or str
         As for :func:`ivbridge.fit`.
-    data : DataFrame, n rows
+    data : DataFrame or Dataset, n rows
     vcovs : sequence of str or Vcov, default classical and HC0 to HC4
     engines : sequence of str, default ("r", "native")
         The first one is the reference.

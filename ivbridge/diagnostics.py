@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from ivbridge.linear import Linear, independent, least_squares, two_stage
+from ivbridge.linear import Basis, Linear, least_squares, two_stage
 from ivbridge.records import Coefficients, FirstStage, FloatArray, NotApplicable, Numbers, Seen, Test
 from ivbridge.sandwich import covariance, joint_rank
 from ivbridge.vcov import Bootstrap, Inference, T, Vcov
@@ -97,22 +97,18 @@ class _Auxiliary:
     seen: Seen
     vcov: Vcov
 
-    def added(self, name: str, y: FloatArray, base: FloatArray, extra: FloatArray) -> Test | NotApplicable:
-        """F test of the columns ``extra`` added to ``base`` in the least-squares regression of y."""
-        x = np.hstack([base, extra])
-        kept = independent(x, self.seen.weights)
-        base_rank = sum(j < base.shape[1] for j in kept)
-        full = least_squares(y, x[:, kept], tuple(f"x{j}" for j in kept), self.seen.weights)
-        df1 = full.k - base_rank
+    def added(self, name: str, y: FloatArray, base: int, basis: Basis) -> Test | NotApplicable:
+        """F test, in the regression of y on a basis, of all columns but the first ``base``."""
+        kept = basis.independent()
+        full = least_squares(y, kept, tuple(f"x{j}" for j in range(kept.matrix.shape[1])))
+        df1 = full.k - base
         if reason := untestable(df1, self.vcov, self.seen):
             return NotApplicable(name, reason)
         # with the classical vcov this Wald form equals AER's (RSS₀ − RSS₁)/df₁ over s², without its cancellation
-        cov = covariance(full, self.vcov, self.seen.groups)
-        block = cov[base_rank:, base_rank:]
-        if singular(block):
+        cov = covariance(full, self.vcov, self.seen.groups)[base:, base:]
+        if singular(cov):
             return NotApplicable(name, SINGULAR)
-        statistic = _quadratic(full.coef[base_rank:], block) / df1
-        return _f_test(name, statistic, df1, full.df_resid)
+        return _f_test(name, _quadratic(full.coef[base:], cov) / df1, df1, full.df_resid)
 
 
 def untestable(df1: float, vcov: Vcov, seen: Seen) -> str:
@@ -135,51 +131,56 @@ def tests(seen: Seen, model: Linear, vcov: Vcov) -> dict[str, Test | NotApplicab
     vcov : Vcov
     """
     endog = [seen.x_names.index(name) for name in seen.endog_names]
-    if not endog:
+    if not endog or model.instruments is None:
         named = {"weak_instruments": "Weak instruments", "wu_hausman": "Wu-Hausman", "sargan": "Sargan"}
         return {key: NotApplicable(name, NO_ENDOG) for key, name in named.items()}
     found: dict[str, Test | NotApplicable] = {}
     auxiliary = None if isinstance(vcov, Bootstrap) else _Auxiliary(seen, vcov)
-    excluded = [name in seen.instrument_names for name in seen.z_names]
-    base, extra = seen.z[:, ~np.array(excluded)], seen.z[:, np.array(excluded)]
+    z, exogenous = _exogenous_first(seen, model.instruments)
     for j in endog:
         name = seen.x_names[j]
         title = f"Weak instruments ({name})" if len(endog) > 1 else "Weak instruments"
-        key = f"weak_instruments:{name}"
-        x = seen.x[:, j]
-        found[key] = auxiliary.added(title, x, base, extra) if auxiliary else NotApplicable(title, RESAMPLED)
-    found["wu_hausman"] = (
-        auxiliary.added("Wu-Hausman", seen.y, seen.x, model.projected[:, endog])
-        if auxiliary
-        else NotApplicable("Wu-Hausman", RESAMPLED)
-    )
-    found["sargan"] = _sargan(seen, model)
+        found[f"weak_instruments:{name}"] = (
+            auxiliary.added(title, seen.x[:, j], exogenous, z) if auxiliary else NotApplicable(title, RESAMPLED)
+        )
+    found["wu_hausman"] = NotApplicable("Wu-Hausman", RESAMPLED)
+    if auxiliary:
+        both = Basis.of(np.hstack([seen.x, model.projected[:, endog]]), seen.weights)
+        found["wu_hausman"] = auxiliary.added("Wu-Hausman", seen.y, seen.x.shape[1], both)
+    found["sargan"] = _sargan(seen, model, model.instruments)
     return found
 
 
-def _sargan(seen: Seen, model: Linear) -> Test | NotApplicable:
+def _exogenous_first(seen: Seen, instruments: Basis) -> tuple[Basis, int]:
+    """The instruments with the exogenous regressors in front, and how many these are."""
+    inside = [name in seen.x_names for name in seen.z_names]
+    order = sorted(range(len(inside)), key=lambda j: not inside[j])
+    in_order = order == list(range(len(order)))
+    return instruments if in_order else Basis.of(seen.z[:, order], seen.weights), sum(inside)
+
+
+def _sargan(seen: Seen, model: Linear, instruments: Basis) -> Test | NotApplicable:
     df = len(seen.instrument_names) - len(seen.endog_names)
     if df <= 0:
         return NotApplicable("Sargan", "the model is exactly identified, no restriction is left to test")
     w = np.ones(model.n) if model.weights is None else model.weights
     e = model.residuals
-    q = np.linalg.qr(seen.z * np.sqrt(w)[:, None])[0]
     mean_part = float(w @ e) ** 2 / float(w.sum())
-    explained = float(np.sum((q.T @ (np.sqrt(w) * e)) ** 2)) - mean_part
+    explained = float(np.sum((instruments.q.T @ (np.sqrt(w) * e)) ** 2)) - mean_part
     statistic = model.n * explained / (float(w @ e**2) - mean_part)
     return Test("Sargan", statistic, float(stats.chi2.sf(statistic, df)), df, float("inf"), "chi2")
 
 
 def first_stages(
-    seen: Seen, vcov: Vcov, inference: Inference, weak: Mapping[str, Test | NotApplicable]
+    seen: Seen, model: Linear, vcov: Vcov, inference: Inference, weak: Mapping[str, Test | NotApplicable]
 ) -> tuple[FirstStage, ...]:
     """One full least-squares result for each endogenous regressor; none under a bootstrap vcov."""
-    if isinstance(vcov, Bootstrap):
+    if isinstance(vcov, Bootstrap) or model.instruments is None:
         return ()
     stages = []
     for name in seen.endog_names:
         x = seen.x[:, seen.x_names.index(name)]
-        fit = least_squares(x, seen.z, seen.z_names, seen.weights)
+        fit = least_squares(x, model.instruments, seen.z_names)
         cov = covariance(fit, vcov, seen.groups)
         table = coefficient_table(fit.names, fit.coef, cov, fit.df_resid, inference)
         r2, r2_adj = fit.r2(intercept="(Intercept)" in seen.z_names)
@@ -190,7 +191,7 @@ def first_stages(
 
 def inapplicable(seen: Seen, vcov: Vcov) -> dict[str, NotApplicable]:
     """The tests that this model and vcov cannot have, by key; every engine leaves these out, with this reason."""
-    model = two_stage(seen.y, seen.x, seen.z, seen.x_names, seen.weights)
+    model = two_stage(seen.y, seen.x, Basis.of(seen.z, seen.weights), seen.x_names)
     found = tests(seen, model, vcov)
     slopes = [name for name in seen.x_names if name != "(Intercept)"]
     if reason := untestable(len(slopes), vcov, seen) if slopes else NO_SLOPES:
@@ -212,5 +213,5 @@ def numbers(seen: Seen, model: Linear, cov: FloatArray, vcov: Vcov, inference: I
         r2=r2,
         r2_adj=r2_adj,
         tests={**found, "wald": wald_test(seen, model, cov, vcov, inference)},
-        first_stages=first_stages(seen, vcov, inference, found),
+        first_stages=first_stages(seen, model, vcov, inference, found),
     )

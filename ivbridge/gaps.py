@@ -157,11 +157,12 @@ def scales(answer: Answer) -> dict[Key, float]:
 
 def spread(base: Mapping[Key, float | FloatArray], other: Mapping[Key, float | FloatArray]) -> dict[Key, float]:
     """Largest absolute difference of every number that both have; NaN counts as no difference."""
-    return {
-        key: float(np.nan_to_num(np.abs(np.asarray(other[key]) - np.asarray(value))).max(initial=0.0))
-        for key, value in base.items()
-        if key in other
-    }
+    with np.errstate(invalid="ignore"):
+        return {
+            key: float(np.nan_to_num(np.abs(np.asarray(other[key]) - np.asarray(value))).max(initial=0.0))
+            for key, value in base.items()
+            if key in other
+        }
 
 
 def compare_numbers(reference: Answer, candidate: Answer, allowed: Mapping[Key, float]) -> tuple[Gap, ...]:

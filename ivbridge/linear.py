@@ -8,16 +8,91 @@ Statistical Software 16(9)), which is why one implementation serves the fit and 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from scipy import linalg
 
-from ivbridge.rank import independent_columns, triangle
+from ivbridge.rank import independent_columns
 from ivbridge.records import FloatArray
 
-__all__ = ["Linear", "independent", "least_squares", "two_stage"]
+__all__ = ["UNIT", "Basis", "Linear", "independent", "least_squares", "noisy_sums", "two_stage"]
+
+#: Unit roundoff of double precision.
+UNIT = 2.0**-53
+
+_noise: ContextVar[np.random.Generator | None] = ContextVar("noise", default=None)
+
+
+@contextmanager
+def noisy_sums(random: np.random.Generator) -> Iterator[None]:
+    """Let every inner product of a decomposition carry the relative error that summing its terms in turn leaves.
+
+    That is √n·u for terms whose rounding errors are independent. Adding one value over and over rounds the same way
+    each time until the sum doubles: the last doubling alone leaves ±u·m/2, evenly spread, hence u·m/√12, where m terms
+    are equal. Dummies and whole numbers in large samples are such columns.
+    """
+    token = _noise.set(random)
+    try:
+        yield
+    finally:
+        _noise.reset(token)
+
+
+def _summed(products: FloatArray, matrix: FloatArray) -> FloatArray:
+    """Inner products with the columns of a matrix (n,) or (n, m), along the last axis; noisy when asked for."""
+    random = _noise.get()
+    if random is None:
+        return products
+    columns = matrix[:, None] if matrix.ndim == 1 else matrix
+    equal = np.array([_most_equal(column) for column in columns.T])
+    level = UNIT * np.maximum(np.sqrt(len(matrix)), equal / np.sqrt(12))
+    noise = random.standard_normal(products.shape)
+    return np.asarray(products * (1 + noise * (level if matrix.ndim == 2 else level[0])))
+
+
+def _most_equal(column: FloatArray) -> int:
+    """How often the most frequent value other than zero occurs; in single precision, which looks past perturbations."""
+    ordered = np.sort(column[column != 0].astype(np.float32))
+    edges = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1], [True]])) if len(ordered) else [0, 0]
+    return int(np.diff(edges).max())
+
+
+@dataclass(frozen=True, eq=False)
+class Basis:
+    """QR decomposition of √w·matrix, made once and used for every regression on these columns.
+
+    Attributes
+    ----------
+    matrix : (n, k) array
+    weights : (n,) array or None
+    q, r : (n, k), (k, k) arrays
+    """
+
+    matrix: FloatArray
+    weights: FloatArray | None
+    q: FloatArray
+    r: FloatArray
+
+    @classmethod
+    def of(cls, matrix: FloatArray, weights: FloatArray | None) -> Basis:
+        """Decompose."""
+        q, r = np.linalg.qr(_scaled(matrix, weights))
+        return cls(matrix, weights, q, _summed(r, matrix))
+
+    def solve(self, y: FloatArray) -> FloatArray:
+        """Coefficients of y (n,) or (n, m) on the columns."""
+        moments = _summed(self.q.T @ _scaled(y, self.weights), y)
+        return np.asarray(linalg.solve_triangular(self.r, moments))
+
+    def independent(self) -> Basis:
+        """The basis of the columns that do not depend on earlier ones, by R's rule; itself where none does."""
+        kept = independent_columns(self.r)
+        return self if len(kept) == self.matrix.shape[1] else Basis.of(self.matrix[:, kept], self.weights)
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,21 +105,29 @@ class Linear:
     y : (n,) array
     x : (n, k) array
         Regressors, linearly independent.
-    projected : (n, k) array
-        Their projection on the instruments; the same object as ``x`` for least squares.
-    weights : (n,) array or None
     coef : (k,) array
-    instruments : (n, l) array or None
+    basis : Basis
+        Of the regressors' projection on the instruments, or of the regressors for least squares.
+    instruments : Basis or None
         None for least squares. R's class is ``ivreg`` with and ``lm`` without, which some of its defaults look at.
     """
 
     names: tuple[str, ...]
     y: FloatArray
     x: FloatArray
-    projected: FloatArray
-    weights: FloatArray | None
     coef: FloatArray
-    instruments: FloatArray | None = None
+    basis: Basis
+    instruments: Basis | None = None
+
+    @property
+    def projected(self) -> FloatArray:
+        """P, (n, k)."""
+        return self.basis.matrix
+
+    @property
+    def weights(self) -> FloatArray | None:
+        """Weights, (n,), or None."""
+        return self.basis.weights
 
     @property
     def n(self) -> int:
@@ -72,14 +155,9 @@ class Linear:
         return np.asarray(self.y - self.fitted)
 
     @cached_property
-    def root(self) -> FloatArray:
-        """R of the QR decomposition of √w·P, (k, k): the bread is R⁻¹R⁻ᵀ."""
-        return np.asarray(np.linalg.qr(_scaled(self.projected, self.weights), mode="r"))
-
-    @cached_property
     def bread(self) -> FloatArray:
         """(P'WP)⁻¹, (k, k)."""
-        inverse = linalg.solve_triangular(self.root, np.eye(self.k))
+        inverse = linalg.solve_triangular(self.basis.r, np.eye(self.k))
         return np.asarray(inverse @ inverse.T)
 
     @cached_property
@@ -109,13 +187,12 @@ class Linear:
         For IV AER's definition xᵢ'(P'P)⁻¹qᵢ, q the projection of x on the instruments without weights (P itself has
         them); for least squares R's ``hatvalues.lm``.
         """
-        if self.instruments is not None:
-            basis = np.linalg.qr(self.instruments)[0]
-            inverse = linalg.solve_triangular(np.linalg.qr(self.projected, mode="r"), np.eye(self.k))
-            plain = basis @ (basis.T @ self.x)
-            return np.asarray(np.sum((self.x @ inverse) * (plain @ inverse), axis=1))
-        scaled = _scaled(self.x, self.weights)
-        return np.asarray(np.sum(linalg.solve_triangular(self.root, scaled.T, trans="T") ** 2, axis=0))
+        if self.instruments is None:
+            return np.asarray(np.sum(self.basis.q**2, axis=1))
+        plain = self.instruments if self.weights is None else Basis.of(self.instruments.matrix, None)
+        root = self.basis.r if self.weights is None else Basis.of(self.projected, None).r
+        inverse = linalg.solve_triangular(root, np.eye(self.k))
+        return np.asarray(np.sum((self.x @ inverse) * (plain.q @ (plain.q.T @ self.x) @ inverse), axis=1))
 
     def r2(self, *, intercept: bool) -> tuple[float, float]:
         """R² and adjusted R² as ``summary.ivreg`` and ``summary.lm`` give them; centred only with an intercept."""
@@ -132,30 +209,17 @@ def _scaled(matrix: FloatArray, weights: FloatArray | None) -> FloatArray:
     return matrix * (root if matrix.ndim == 1 else root[:, None])
 
 
-def independent(matrix: FloatArray, weights: FloatArray | None = None) -> list[int]:
-    """Columns that do not depend linearly on earlier ones, by R's rule (:mod:`ivbridge.rank`).
-
-    Parameters
-    ----------
-    matrix : (n, k) array
-    weights : (n,) array, optional
-    """
-    return independent_columns(triangle(_scaled(matrix, weights)))
+def independent(matrix: FloatArray) -> list[int]:
+    """Columns of an (n, k) matrix that do not depend linearly on earlier ones, by R's rule (:mod:`ivbridge.rank`)."""
+    return independent_columns(np.asarray(np.linalg.qr(matrix, mode="r")))
 
 
-def least_squares(y: FloatArray, x: FloatArray, names: tuple[str, ...], weights: FloatArray | None) -> Linear:
-    """Weighted least squares of y (n,) on linearly independent columns x (n, k), by QR."""
-    return Linear(names, y, x, x, weights, _solve(y, x, weights))
+def least_squares(y: FloatArray, basis: Basis, names: tuple[str, ...]) -> Linear:
+    """Weighted least squares of y (n,) on linearly independent columns, by QR."""
+    return Linear(names, y, basis.matrix, basis.solve(y), basis)
 
 
-def two_stage(
-    y: FloatArray, x: FloatArray, z: FloatArray, names: tuple[str, ...], weights: FloatArray | None
-) -> Linear:
-    """Weighted two-stage least squares of y (n,) on x (n, k) with instruments z (n, l), by QR."""
-    projected = z @ _solve(x, z, weights)
-    return Linear(names, y, x, projected, weights, _solve(y, projected, weights), z)
-
-
-def _solve(y: FloatArray, x: FloatArray, weights: FloatArray | None) -> FloatArray:
-    q, r = np.linalg.qr(_scaled(x, weights))
-    return np.asarray(linalg.solve_triangular(r, q.T @ _scaled(y, weights)))
+def two_stage(y: FloatArray, x: FloatArray, instruments: Basis, names: tuple[str, ...]) -> Linear:
+    """Weighted two-stage least squares of y (n,) on x (n, k), by QR; weights are those of the instruments' basis."""
+    basis = Basis.of(instruments.matrix @ instruments.solve(x), instruments.weights)
+    return Linear(names, y, x, basis.solve(y), basis, instruments)

@@ -4,9 +4,9 @@ A backward-stable algorithm returns the exact answer for data whose columns are 
 precision u = 2⁻⁵³ in norm; summing n products in floating point adds an error that grows like √n·u (Higham & Mary 2019,
 SIAM J. Sci. Comput. 41(5)). What such an error does to a standard error, a p-value or a Wu–Hausman F depends on the
 data: on collinearity, on the strength of the instruments, on cancellation between clusters. So the whole answer is
-computed again from data, and from normal equations (linearmodels solves those), perturbed at that level (Monte Carlo
-arithmetic: Parker 1997; Vignes 1993), and the spread of every number over the repetitions measures how many of its
-digits the arithmetic leaves. Two correct programs differ by a modest multiple of that spread.
+computed again from data, inner products and normal equations (linearmodels solves those) perturbed at that level (Monte
+Carlo arithmetic: Parker 1997; Vignes 1993), and the spread of every number over the repetitions measures how many of
+its digits the arithmetic leaves. Two correct programs differ by a modest multiple of that spread.
 """
 
 from __future__ import annotations
@@ -20,14 +20,13 @@ from scipy import stats
 
 from ivbridge.diagnostics import numbers
 from ivbridge.gaps import Key, flatten, scales, spread
-from ivbridge.linear import Linear, two_stage
-from ivbridge.records import FloatArray, Numbers, Seen
+from ivbridge.linear import UNIT, Basis, Linear, noisy_sums, two_stage
+from ivbridge.records import FloatArray, Numbers, Seen, Test
 from ivbridge.sandwich import covariance
-from ivbridge.vcov import Inference, Vcov, Z
+from ivbridge.vcov import Classical, Inference, Vcov, Z
 
 __all__ = ["allowed_gaps"]
 
-UNIT = 2.0**-53
 #: Repetitions: the largest of six normal deviations is below 0.4 standard deviations with probability 0.311⁶ < 10⁻³.
 REPETITIONS = 6
 #: Multiple of the largest deviation: even in that unlucky case it allows 0.4 × 10 = 4 standard deviations.
@@ -52,15 +51,15 @@ def allowed_gaps(seen: Seen, vcov: Vcov, inference: Inference) -> dict[Key, floa
         Keys as in :func:`ivbridge.gaps.flatten`.
     """
     random = np.random.default_rng(20261121)  # any fixed seed: the verdict must not change from run to run
-    answer = _answer(seen, vcov, inference, None)
+    answer = _answer(seen, vcov, inference)
     base = flatten(answer)
     widest = dict.fromkeys(base, 0.0)
     for _ in range(REPETITIONS):
-        other = flatten(_answer(_perturbed(seen, random), vcov, inference, random))
+        other = flatten(_perturbed_answer(seen, vcov, inference, random))
         for key, size in spread(base, other).items():
             widest[key] = max(widest[key], size)
-    pooled = _pooled(answer, widest, inference)
-    return {key: SAFETY * max(widest[key], pooled.get(key, 0.0)) + _floor(key, value) for key, value in base.items()}
+    shared = _pooled(answer, widest, inference) | _cancelled(seen, answer, vcov)
+    return {key: SAFETY * max(widest[key], shared.get(key, 0.0)) + _floor(key, value) for key, value in base.items()}
 
 
 def _pooled(answer: Numbers, widest: Mapping[Key, float], inference: Inference) -> dict[Key, float]:
@@ -94,6 +93,28 @@ def _pooled(answer: Numbers, widest: Mapping[Key, float], inference: Inference) 
     return found
 
 
+def _cancelled(seen: Seen, answer: Numbers, vcov: Vcov) -> dict[Key, float]:
+    """What AER loses where a classical F is (RSS₀ − RSS₁)/df₁ over s², which our own formula avoids.
+
+    Residuals of a backward-stable fit are off by u‖y‖ in norm, so RSS by 2u‖y‖‖e‖, and F by 2u·(‖y‖/‖e‖)·df₂/df₁.
+    """
+    if not isinstance(vcov, Classical):
+        return {}
+    w = np.ones(len(seen.y)) if seen.weights is None else seen.weights
+    fits = {"wu_hausman": (seen.y, answer.sigma)}
+    for stage in answer.first_stages:
+        fits[f"weak_instruments:{stage.endog}"] = (seen.x[:, seen.x_names.index(stage.endog)], stage.sigma)
+    found: dict[Key, float] = {}
+    for key, (y, sigma) in fits.items():
+        test = answer.tests.get(key)
+        if isinstance(test, Test) and sigma > 0:
+            size = float(np.sqrt(w @ y**2)) / (sigma * math.sqrt(test.df2))
+            off = 2 * UNIT * size * test.df2 / test.df1
+            found["test statistic", key] = off
+            found["test p.value", key] = off * float(stats.f.pdf(test.statistic, test.df1, test.df2))
+    return found
+
+
 def _floor(key: Key, value: float | FloatArray) -> float:
     size = float(np.max(np.nan_to_num(np.abs(value)), initial=0.0))
     if key[0] in ("df.residual", "test df1", "test df2", "first stage df.residual"):
@@ -119,12 +140,17 @@ def _perturbed(seen: Seen, random: np.random.Generator) -> Seen:
     return dataclasses.replace(seen, y=seen.y * _noise(seen.y.shape, random, level), x=x, z=z)
 
 
-def _answer(seen: Seen, vcov: Vcov, inference: Inference, random: np.random.Generator | None) -> Numbers:
-    model = two_stage(seen.y, seen.x, seen.z, seen.x_names, seen.weights)
-    if random is not None:
+def _perturbed_answer(seen: Seen, vcov: Vcov, inference: Inference, random: np.random.Generator) -> Numbers:
+    with noisy_sums(random):
+        seen = _perturbed(seen, random)
+        model = two_stage(seen.y, seen.x, Basis.of(seen.z, seen.weights), seen.x_names)
         model = dataclasses.replace(model, coef=_normal_equations(model, random))
-    cov = covariance(model, vcov, seen.groups)
-    return numbers(seen, model, cov, vcov, inference)
+        return numbers(seen, model, covariance(model, vcov, seen.groups), vcov, inference)
+
+
+def _answer(seen: Seen, vcov: Vcov, inference: Inference) -> Numbers:
+    model = two_stage(seen.y, seen.x, Basis.of(seen.z, seen.weights), seen.x_names)
+    return numbers(seen, model, covariance(model, vcov, seen.groups), vcov, inference)
 
 
 def _normal_equations(model: Linear, random: np.random.Generator) -> FloatArray:

@@ -188,7 +188,7 @@ def _refit(model: Linear, copies: IntArray) -> FloatArray:
     weights = copies[rows] * (1.0 if model.weights is None else model.weights[rows])
     root = np.sqrt(weights)[:, None]
     x = model.x[rows] * root
-    z = x if model.instruments is None else model.instruments[rows] * root
+    z = x if model.instruments is None else model.instruments.matrix[rows] * root
     basis = np.linalg.qr(z[:, independent(z)])[0]
     projected = basis @ (basis.T @ x)
     kept = independent(projected)

@@ -240,33 +240,44 @@ ivb_singular <- function(vc) {
   min(values) < 1e-12 * max(values)
 }
 
-# summary.ivreg() in one call where every test exists; otherwise its classical version, with the robust tests that do
-# exist put in one by one
+# summary.ivreg() in one call where every test exists. Otherwise, and where its solve() refuses a covariance matrix that
+# is only badly scaled, its classical version with the tests that do exist put in one by one.
 ivb_summary <- function(fit, f, vc, df, skip) {
+  has_endog <- !all(colnames(ivb_state$x) %in% colnames(ivb_state$z))
+  df <- if (identical(df, Inf)) Inf
+  if (!length(skip)) {
+    whole <- tryCatch(summary(fit, vcov. = f, df = df, diagnostics = has_endog), error = function(e) {
+      if (!grepl("singular", conditionMessage(e), fixed = TRUE)) stop(e)
+    })
+    if (!is.null(whole)) return(whole)
+  }
+  summarised <- summary(fit, df = df, diagnostics = has_endog)
+  slopes <- setdiff(names(coef(fit)), "(Intercept)")
+  summarised["waldtest"] <- list(if (!("wald" %in% skip)) {
+    q <- length(slopes)
+    chi2 <- ivb_quadratic(coef(fit)[slopes], vc[slopes, slopes])
+    n_k <- df.residual(fit)
+    if (is.null(df)) c(chi2 / q, pf(chi2 / q, q, n_k, lower.tail = FALSE), q, n_k)
+    else c(chi2, pchisq(chi2, q, lower.tail = FALSE), q)
+  })
+  if (has_endog) summarised$diagnostics <- ivb_diagnostics(fit, f, skip, summarised$diagnostics)
+  summarised
+}
+
+ivb_diagnostics <- function(fit, f, skip, rows) {
   x <- ivb_state$x
   z <- ivb_state$z
   endog <- setdiff(colnames(x), colnames(z))
-  z_df <- if (identical(df, Inf)) Inf
-  if (!length(skip)) return(summary(fit, vcov. = f, df = z_df, diagnostics = length(endog) > 0L))
-  summarised <- summary(fit, df = z_df, diagnostics = length(endog) > 0L)
-  has_intercept <- "(Intercept)" %in% colnames(x)
-  slopes <- diag(ncol(x))[if (has_intercept) -1L else TRUE, , drop = FALSE]
-  summarised["waldtest"] <- list(if (!("wald" %in% skip)) {
-    test <- car::linearHypothesis(fit, slopes, vcov. = vc, test = if (is.null(z_df)) "F" else "Chisq")
-    c(test[2L, 3L], test[2L, 4L], abs(test[2L, 2L]), if (is.null(z_df)) test[2L, 1L])
-  })
-  if (length(endog)) {
-    projected <- model.matrix(fit, component = "projected")
-    colnames(projected) <- colnames(x)
-    added <- function(key, y, base, extra) if (!(key %in% skip)) ivb_added(y, base, extra, f) else NA_real_
-    base <- z[, colnames(z) %in% colnames(x), drop = FALSE]
-    extra <- z[, !(colnames(z) %in% colnames(x)), drop = FALSE]
-    for (i in seq_along(endog)) {
-      summarised$diagnostics[i, ] <- added(paste0("weak_instruments:", endog[i]), x[, endog[i]], base, extra)
-    }
-    summarised$diagnostics[i + 1L, ] <- added("wu_hausman", ivb_state$y, x, projected[, endog, drop = FALSE])
+  projected <- model.matrix(fit, component = "projected")
+  colnames(projected) <- colnames(x)
+  added <- function(key, y, base, extra) if (!(key %in% skip)) ivb_added(y, base, extra, f) else NA_real_
+  base <- z[, colnames(z) %in% colnames(x), drop = FALSE]
+  extra <- z[, !(colnames(z) %in% colnames(x)), drop = FALSE]
+  for (i in seq_along(endog)) {
+    rows[i, ] <- added(paste0("weak_instruments:", endog[i]), x[, endog[i]], base, extra)
   }
-  summarised
+  rows[length(endog) + 1L, ] <- added("wu_hausman", ivb_state$y, x, projected[, endog, drop = FALSE])
+  rows
 }
 
 # df1, df2, F and p of the columns `extra` added to `base`, with the vcov of the least-squares fit
@@ -278,9 +289,15 @@ ivb_added <- function(y, base, extra, f) {
   estimated <- which(!is.na(coef(fit)))
   tested <- which(estimated > ncol(base))
   value <- coef(fit)[estimated][tested]
-  statistic <- drop(value %*% solve(vc[tested, tested], value)) / length(tested)
+  statistic <- ivb_quadratic(value, vc[tested, tested, drop = FALSE]) / length(tested)
   c(length(tested), df.residual(fit), statistic,
     pf(statistic, length(tested), df.residual(fit), lower.tail = FALSE))
+}
+
+ivb_quadratic <- function(value, vc) {
+  scale <- sqrt(diag(as.matrix(vc)))
+  value <- value / scale
+  drop(value %*% solve(vc / outer(scale, scale), value))
 }
 
 ivb_first_stage <- function(endog, f, df) {

@@ -20,7 +20,7 @@ from ivbridge import diagnostics, hac, sandwich
 from ivbridge.design import Design
 from ivbridge.engines import Available, Supported, Unavailable, Unsupported
 from ivbridge.errors import UnsupportedError
-from ivbridge.linear import Linear, two_stage
+from ivbridge.linear import Basis, Linear, two_stage
 from ivbridge.records import FloatArray, Provenance, Seen
 from ivbridge.results import Estimate
 from ivbridge.spec import IVSpec
@@ -133,7 +133,7 @@ def seen_of(design: Design) -> Seen:
 
 def _two_stage(design: Design, seen: Seen, vcov: Vcov) -> tuple[Linear, FloatArray]:
     """Coefficients from linearmodels; covariance from linearmodels where it has it."""
-    own = two_stage(seen.y, seen.x, seen.z, seen.x_names, seen.weights)
+    own = two_stage(seen.y, seen.x, Basis.of(seen.z, seen.weights), seen.x_names)
     options = linearmodels_options(vcov)
     extra: dict[str, Any] = {}
     if isinstance(vcov, Clustered) and options is not None:
