@@ -39,6 +39,9 @@ class _Group(TyperGroup):
         except KeyboardInterrupt:
             typer.echo("ivbridge: interrupted", err=True)
             raise typer.Exit(INTERRUPTED) from None
+        except BrokenPipeError:  # the reader, such as `head`, has gone
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(COULD_NOT_RUN) from None
 
 
 app = typer.Typer(
@@ -53,8 +56,8 @@ app = typer.Typer(
 \b
 ivbridge demo
 ivbridge doctor
-ivbridge check "log(packs) ~ log(rprice) + log(rincome) | log(rincome) + tdiff" \\
-    --data cigarettes_sw --vcov HC1 --vcov "cluster(state)" --report check.html
+ivbridge check "log(packs) ~ log(rprice) | tdiff" --data cigarettes_sw \\
+    --vcov HC1 --vcov "cluster(state)" --report check.html
 ivbridge check questions.toml --json
 ivbridge fit "Q ~ P + D | D + F + A" --data kmenta --vcov classical
 
@@ -64,7 +67,7 @@ Shell completion: ivbridge --install-completion
 
 
 def _starting_with(names: tuple[str, ...], incomplete: str) -> list[str]:
-    return [name for name in names if name.lower().startswith(incomplete.lower())]
+    return [name for name in names if name.startswith(incomplete)]
 
 
 def _complete_vcov(incomplete: str) -> list[str]:
@@ -249,9 +252,6 @@ def main() -> None:
             stream.reconfigure(errors="replace")  # a terminal without Unicode shows ? and goes on
     try:
         app()
-    except BrokenPipeError:  # the reader, such as `head`, has gone
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise SystemExit(COULD_NOT_RUN) from None
     except Exception as error:
         traceback.print_exc()
         raise SystemExit(COULD_NOT_RUN) from error

@@ -1,5 +1,7 @@
 """Many questions in one TOML file, for scripted checks.
 
+The tables ``[defaults]`` (optional; every key but name and formula) and ``[[question]]``:
+
     [defaults]                            # optional; every key but name and formula may stand here
     data = "cigarettes_sw"                # a bundled set, or a file, relative to the TOML file
     vcov = ["classical", "HC1"]
@@ -15,6 +17,8 @@
     weights = "population"
     engines = ["r", "native"]
     inference = "z"
+
+A path of data is relative to the TOML file.
 """
 
 from __future__ import annotations

@@ -124,7 +124,10 @@ def number(value: float, digits: int = 6) -> Number:
     """Significant digits as R prints them; ``NA`` where there is no number."""
     if math.isnan(value):
         return Number("NA")
-    return Number("∞" if value == math.inf else "-∞" if value == -math.inf else f"{value:.{digits}g}")
+    if math.isinf(value):
+        return Number("∞" if value > 0 else "-∞")
+    trailing_zeros = "#" if digits < 17 else ""
+    return Number(f"{value:{trailing_zeros}.{digits}g}")
 
 
 def _digits(value: float) -> Number:
