@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import sysconfig
-import tarfile
 import zipfile
 from pathlib import Path
 
@@ -71,8 +70,7 @@ def test_the_source_archive_builds_the_same_wheel(wheel: Path, tmp_path: Path) -
     build = (sys.executable, "-m", "build", "--no-isolation", "--outdir", tmp_path)
     assert run(*build, "--sdist", ROOT, cwd=ROOT).returncode == 0
     (archive,) = tmp_path.glob("*.tar.gz")
-    with tarfile.open(archive) as source:
-        source.extractall(tmp_path, filter="data")
+    assert run("tar", "-xzf", archive, cwd=tmp_path).returncode == 0
     assert run(*build, "--wheel", tmp_path / archive.name.removesuffix(".tar.gz"), cwd=tmp_path).returncode == 0
     (again,) = tmp_path.glob("*.whl")
     with zipfile.ZipFile(wheel) as one, zipfile.ZipFile(again) as other:
