@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from ivbridge.records import Coefficients, FirstStage, IntArray, NotApplicable, 
 from ivbridge.resources import scripts_dir
 from ivbridge.results import Estimate
 from ivbridge.spec import IVSpec
-from ivbridge.vcov import Vcov, Z
+from ivbridge.vcov import Bootstrap, Vcov, Z
 
 __all__ = ["REngine"]
 
@@ -252,11 +253,15 @@ def _calls(spec: IVSpec, vcov: Vcov) -> tuple[str, ...]:
     weights = f", weights = {spec.weights}" if spec.weights else ""
     df = "Inf" if isinstance(spec.inference, Z) else None if spec.inference.df is None else f"{spec.inference.df:g}"
     on_x = r_call(vcov).replace("fit", "x", 1)
+    seed = f"set.seed({vcov.seed}); " if isinstance(vcov, Bootstrap) else ""
+    summary = f"summary(fit, vcov. = function(x) {on_x}{', df = Inf' if df == 'Inf' else ''}, diagnostics = TRUE)"
     return (
         "library(AER)",
         f"fit <- ivreg({spec.to_r()}, data = data{weights})",
-        f"coeftest(fit, vcov. = {r_call(vcov)}{'' if df is None else f', df = {df}'})",
-        f"summary(fit, vcov. = function(x) {on_x}{', df = Inf' if df == 'Inf' else ''}, diagnostics = TRUE)",
+        *(["fit <- update(fit, data = data[names(residuals(fit)), ])  # draws from the rows in use"] if seed else []),
+        *(["used <- data[names(residuals(fit)), ]  # the rows without missing values"] if vcov.columns else []),
+        f"{seed}coeftest(fit, vcov. = {r_call(vcov)}{'' if df is None else f', df = {df}'})",
+        *([] if seed else [summary]),
     )
 
 
@@ -271,8 +276,12 @@ def r_call(vcov: Vcov) -> str:
         if key in ("kind", "seed"):
             continue
         if key in vcov.column_fields:
-            columns = value if isinstance(value, list) else [value]
-            text = "~ " + " + ".join(f"`{column}`" if not column.isidentifier() else column for column in columns)
+            # a formula would not do: the models of summary's diagnostics do not hold these columns
+            columns = [
+                json.dumps(column, ensure_ascii=False) for column in (value if isinstance(value, list) else [value])
+            ]
+            text = f"used[{columns[0]}]" if len(columns) == 1 else f"used[c({', '.join(columns)})]"
+            text = text.replace("[", "[[").replace("]", "]]") if key == "order_by" else text
             key = "cluster" if key == "by" else "order.by" if key == "order_by" else key
         else:
             text = (
