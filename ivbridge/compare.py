@@ -12,7 +12,8 @@ from ivbridge.agreement import Agreement, Comparison
 from ivbridge.api import design_for
 from ivbridge.conventions import explain
 from ivbridge.data import Dataset
-from ivbridge.engines import Unsupported
+from ivbridge.design import Design
+from ivbridge.engines import IVEngine, Unsupported
 from ivbridge.engines import engine as engine_named
 from ivbridge.engines.native import asked_vcov
 from ivbridge.errors import UnsupportedError
@@ -54,9 +55,9 @@ def agree(reference: Estimate, candidate: Estimate) -> Comparison:
 
     if failed := [check.name for check in checks if not check.ok]:
         return verdict("not comparable", f"the engines did not see the same {', '.join(failed)}")
-    gaps = compare_numbers(
-        reference, candidate, allowed_gaps(reference.seen, asked_vcov(reference.spec), reference.spec.inference)
-    )
+    question = reference.spec
+    allowed = allowed_gaps(reference.seen, candidate.seen, asked_vcov(question), question.inference)
+    gaps = compare_numbers(reference, candidate, allowed)
     if not gaps:
         return verdict("not comparable", "nothing was compared")
     worst = min(gaps, key=lambda gap: gap.digits)
@@ -121,26 +122,26 @@ def crosscheck(
         If an engine is R and R cannot be used here.
     """
     if len(engines) < 2 or not vcovs:
-        raise UnsupportedError(
-            f"crosscheck() got {len(engines)} engine(s) and {len(vcovs)} vcov(s).",
-            do="name two engines and one vcov at least.",
-        )
+        found = f"crosscheck() got {len(engines)} engine(s) and {len(vcovs)} vcov(s)."
+        raise UnsupportedError(found, do="name two engines and one vcov at least.")
     design = design_for(spec_or_formula, data, vcovs, weights, inference)
     members = [engine_named(name) for name in engines]
-    total, done = len(vcovs) * len(members), 0
-    comparisons = []
-    for vcov in map(parse_vcov, vcovs):
+    total, comparisons = len(vcovs) * len(members), []
+    for i, vcov in enumerate(map(parse_vcov, vcovs)):
         asked = dataclasses.replace(design, spec=dataclasses.replace(design.spec, vcov=vcov))
         answers = []
-        for member in members:
+        for j, member in enumerate(members):
             if progress:
-                progress(done, total, f"{member.name}, {vcov}")
-            supported = member.supports(asked.spec)
-            if isinstance(supported, Unsupported):
-                raise UnsupportedError(f"{member.name} cannot answer with {vcov}: {supported.reason}")
-            answers.append(member.fit(asked))
-            done += 1
+                progress(i * len(members) + j, total, f"{member.name}, {vcov}")
+            answers.append(_fit(member, asked))
         comparisons += [agree(answers[0], candidate) for candidate in answers[1:]]
     if progress:
         progress(total, total, "done")
     return Agreement(dataclasses.replace(design.spec, vcov=None), tuple(comparisons))
+
+
+def _fit(engine: IVEngine, design: Design) -> Estimate:
+    supported = engine.supports(design.spec)
+    if isinstance(supported, Unsupported):
+        raise UnsupportedError(f"{engine.name} cannot answer with {design.spec.vcov}: {supported.reason}")
+    return engine.fit(design)

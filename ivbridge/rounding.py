@@ -14,6 +14,8 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from scipy import stats
@@ -35,13 +37,13 @@ SAFETY = 10.0
 LAST_BITS = 16 * UNIT
 
 
-def allowed_gaps(seen: Seen, vcov: Vcov, inference: Inference) -> dict[Key, float]:
+def allowed_gaps(seen: Seen, other: Seen, vcov: Vcov, inference: Inference) -> dict[Key, float]:
     """The largest absolute gap that rounding explains, for every compared number.
 
     Parameters
     ----------
-    seen : Seen
-        With its matrices.
+    seen, other : Seen
+        The matrices that the two engines built; what their last bits do to the answer is part of the bound.
     vcov, inference
         The question's.
 
@@ -55,11 +57,19 @@ def allowed_gaps(seen: Seen, vcov: Vcov, inference: Inference) -> dict[Key, floa
     base = flatten(answer)
     widest = dict.fromkeys(base, 0.0)
     for _ in range(REPETITIONS):
-        other = flatten(_perturbed_answer(seen, vcov, inference, random))
-        for key, size in spread(base, other).items():
+        for key, size in spread(base, flatten(_perturbed_answer(seen, vcov, inference, random))).items():
             widest[key] = max(widest[key], size)
     shared = _pooled(answer, widest, inference) | _cancelled(seen, answer, vcov)
-    return {key: SAFETY * max(widest[key], shared.get(key, 0.0)) + _floor(key, value) for key, value in base.items()}
+    columns = {} if _same_bits(seen, other) else spread(base, flatten(_answer(other, vcov, inference)))
+    return {
+        key: SAFETY * max(widest[key], shared.get(key, 0.0)) + columns.get(key, 0.0) + _floor(key, value)
+        for key, value in base.items()
+    }
+
+
+def _same_bits(seen: Seen, other: Seen) -> bool:
+    same_order = (seen.x_names, seen.z_names) == (other.x_names, other.z_names)
+    return same_order and all(np.array_equal(getattr(seen, m), getattr(other, m)) for m in ("y", "x", "z"))
 
 
 def _pooled(answer: Numbers, widest: Mapping[Key, float], inference: Inference) -> dict[Key, float]:
@@ -94,24 +104,29 @@ def _pooled(answer: Numbers, widest: Mapping[Key, float], inference: Inference) 
 
 
 def _cancelled(seen: Seen, answer: Numbers, vcov: Vcov) -> dict[Key, float]:
-    """What AER loses where a classical F is (RSS₀ − RSS₁)/df₁ over s², which our own formula avoids.
+    """What AER loses by subtracting residual sums of squares, which our own formulas avoid.
 
-    Residuals of a backward-stable fit are off by u‖y‖ in norm, so RSS by 2u‖y‖‖e‖, and F by 2u·(‖y‖/‖e‖)·df₂/df₁.
+    Residuals of a backward-stable fit are off by u‖y‖ in norm, so RSS by 2u‖y‖‖e‖, and a classical F, which is
+    (RSS₀ − RSS₁)/df₁ over s², by 2u·(‖y‖/‖e‖)·df₂/df₁. Sargan is n·(1 − RSS/TSS) of residuals and is off by 2u·n.
     """
-    if not isinstance(vcov, Classical):
-        return {}
-    w = np.ones(len(seen.y)) if seen.weights is None else seen.weights
-    fits = {"wu_hausman": (seen.y, answer.sigma)}
-    for stage in answer.first_stages:
-        fits[f"weak_instruments:{stage.endog}"] = (seen.x[:, seen.x_names.index(stage.endog)], stage.sigma)
+    n = len(seen.y)
+    off = {"sargan": 2 * UNIT * n}
+    if isinstance(vcov, Classical):
+        w = np.ones(n) if seen.weights is None else seen.weights
+        fits = {f"weak_instruments:{s.endog}": (seen.x[:, seen.x_names.index(s.endog)], s) for s in answer.first_stages}
+        for key, (y, fit) in {"wu_hausman": (seen.y, answer), **fits}.items():
+            test = answer.tests.get(key)
+            if isinstance(test, Test) and fit.sigma > 0:
+                off[key] = 2 * UNIT * float(np.sqrt(w @ y**2 * test.df2)) / (fit.sigma * test.df1)
     found: dict[Key, float] = {}
-    for key, (y, sigma) in fits.items():
+    for key, size in off.items():
         test = answer.tests.get(key)
-        if isinstance(test, Test) and sigma > 0:
-            size = float(np.sqrt(w @ y**2)) / (sigma * math.sqrt(test.df2))
-            off = 2 * UNIT * size * test.df2 / test.df1
-            found["test statistic", key] = off
-            found["test p.value", key] = off * float(stats.f.pdf(test.statistic, test.df1, test.df2))
+        if isinstance(test, Test):
+            chi2 = test.distribution == "chi2"
+            density = (
+                stats.chi2.pdf(test.statistic, test.df1) if chi2 else stats.f.pdf(test.statistic, test.df1, test.df2)
+            )
+            found |= {("test statistic", key): size, ("test p.value", key): size * float(density)}
     return found
 
 
@@ -143,9 +158,12 @@ def _perturbed(seen: Seen, random: np.random.Generator) -> Seen:
 def _perturbed_answer(seen: Seen, vcov: Vcov, inference: Inference, random: np.random.Generator) -> Numbers:
     with noisy_sums(random):
         seen = _perturbed(seen, random)
-        model = two_stage(seen.y, seen.x, Basis.of(seen.z, seen.weights), seen.x_names)
-        model = dataclasses.replace(model, coef=_normal_equations(model, random))
-        return numbers(seen, model, covariance(model, vcov, seen.groups), vcov, inference)
+        model = _normal_equations(seen, random)
+        cov = covariance(model, vcov, seen.groups)
+        if isinstance(vcov, Classical):  # linearmodels builds this one as a sandwich, too
+            meat = model.sigma**2 * model.gram * _noise(model.gram.shape, random, UNIT)
+            cov = model.bread @ meat @ model.bread
+        return numbers(seen, model, cov, vcov, inference)
 
 
 def _answer(seen: Seen, vcov: Vcov, inference: Inference) -> Numbers:
@@ -153,9 +171,30 @@ def _answer(seen: Seen, vcov: Vcov, inference: Inference) -> Numbers:
     return numbers(seen, model, covariance(model, vcov, seen.groups), vcov, inference)
 
 
-def _normal_equations(model: Linear, random: np.random.Generator) -> FloatArray:
-    """Coefficients from a cross-product matrix whose entries carry rounding errors of their own."""
-    weighted = model.projected if model.weights is None else model.projected * model.weights[:, None]
-    gram, moments = weighted.T @ model.x, weighted.T @ model.y
+@dataclass(frozen=True, eq=False)
+class _NormalEquations(Linear):
+    """The same regression with the bread that linearmodels uses: the inverse of a cross-product matrix."""
+
+    gram: FloatArray = field(default_factory=lambda: np.empty((0, 0)))
+
+    @cached_property
+    def bread(self) -> FloatArray:
+        """Inverse of the cross-product matrix, (k, k)."""
+        return np.asarray(np.linalg.inv(self.gram))
+
+
+def _normal_equations(seen: Seen, random: np.random.Generator) -> _NormalEquations:
+    """Two stages as linearmodels computes them: a pseudo-inverse of Z, then cross-products with rounding of their own.
+
+    Both depend on how columns are scaled, which a decomposition by QR does not.
+    """
+    z = Basis.of(seen.z, seen.weights)
+    root = np.ones(len(seen.y)) if seen.weights is None else np.sqrt(seen.weights)
+    x, y = seen.x * root[:, None], seen.y * root
+    first = np.linalg.pinv(z.r) @ (z.q.T @ x)
+    cross = (z.matrix * root[:, None]).T
+    gram = (cross @ x).T @ first
     gram = gram * _noise(gram.shape, random, UNIT)
-    return np.asarray(np.linalg.solve(gram, moments * _noise(moments.shape, random, UNIT)))
+    moments = first.T @ (cross @ y)
+    coef = np.asarray(np.linalg.solve(gram, moments * _noise(moments.shape, random, UNIT)))
+    return _NormalEquations(seen.x_names, seen.y, seen.x, coef, Basis.of(seen.z @ first, seen.weights), z, gram)

@@ -24,7 +24,7 @@ from ivbridge.linear import Basis, Linear, two_stage
 from ivbridge.records import FloatArray, Provenance, Seen
 from ivbridge.results import Estimate
 from ivbridge.spec import IVSpec
-from ivbridge.vcov import HC0, HC1, Classical, Clustered, NeweyWest, Vcov
+from ivbridge.vcov import HC0, HC1, Classical, Clustered, NeweyWest, T, Vcov
 
 __all__ = ["NativeEngine", "asked_vcov", "linearmodels_options", "seen_of"]
 
@@ -81,12 +81,12 @@ class NativeEngine:
             n=model.n,
             seen=seen,
             data_sha256=design.sha256,
-            provenance=self._provenance(design.spec, vcov),
+            provenance=self._provenance(design, vcov),
             notes=design.notes,
             **{field.name: getattr(found, field.name) for field in dataclasses.fields(found)},
         )
 
-    def _provenance(self, spec: IVSpec, vcov: Vcov) -> Provenance:
+    def _provenance(self, design: Design, vcov: Vcov) -> Provenance:
         return Provenance(
             engine=self.name,
             versions=self.versions(),
@@ -94,7 +94,7 @@ class NativeEngine:
             blas=_blas(),
             script_sha256=_own_sha256(),
             recorded_on=datetime.now(UTC).isoformat(timespec="seconds"),
-            calls=_calls(spec, vcov),
+            calls=_calls(design, vcov),
         )
 
 
@@ -156,21 +156,24 @@ def _iv2sls(design: Design) -> IV2SLS:
     return IV2SLS(pd.Series(design.y, name="y"), x[exog] if exog else None, endog, instruments, weights=design.weights)
 
 
-def _calls(spec: IVSpec, vcov: Vcov) -> tuple[str, ...]:
+def _calls(design: Design, vcov: Vcov) -> tuple[str, ...]:
     """Python that gives the same numbers: linearmodels alone where it can, ivbridge otherwise."""
-    weights = f", weights=data[{spec.weights!r}]" if spec.weights else ""
-    options = linearmodels_options(vcov)
+    spec, options = design.spec, linearmodels_options(vcov)
     try:
-        text = spec.to_linearmodels()
+        text = spec.to_linearmodels(design.levels)
     except UnsupportedError:
-        options = None
+        options, text = None, ""
     if options is None:
-        ours = f", weights={spec.weights!r}" if spec.weights else ""
-        return ("import ivbridge", f'ivbridge.fit({spec.to_r()!r}, data, vcov="{vcov}"{ours})')
+        extras = {"weights": spec.weights, "inference": None if spec.inference == T() else str(spec.inference)}
+        shown = "".join(f", {name}={value!r}" for name, value in extras.items() if value)
+        return ("import ivbridge", f"ivbridge.fit({spec.to_r()!r}, data, vcov={str(vcov)!r}{shown})")
+    weights = f", weights=data[{spec.weights!r}]" if spec.weights else ""
     if isinstance(vcov, Clustered):
         options["clusters"] = f"data[{list(vcov.by)!r}]"
     shown = ", ".join(f"{key}={value if key == 'clusters' else repr(value)}" for key, value in options.items())
-    return ("from linearmodels.iv import IV2SLS", f"IV2SLS.from_formula({text!r}, data{weights}).fit({shown})")
+    complete = [f"data = data.dropna(subset={list(spec.columns)!r})"] if len(design.rows) < len(design.frame) else []
+    fit = f"IV2SLS.from_formula({text!r}, data{weights}).fit({shown})"
+    return ("from linearmodels.iv import IV2SLS", *complete, fit)
 
 
 @cache
