@@ -31,8 +31,8 @@ __all__ = [
 ]
 
 #: R packages that the R engine loads, with the lowest version that has every function it calls.
-R_PACKAGES = {"AER": "1.2-9", "sandwich": "3.0-0", "lmtest": "0.9-38", "car": "3.0-10", "jsonlite": "1.7"}
-R_MINIMUM = (4, 0)
+R_PACKAGES = {"AER": "1.2-9", "sandwich": "3.0-1", "lmtest": "0.9-39", "car": "3.0-12", "jsonlite": "1.7"}
+R_MINIMUM = (4, 1)
 RPY2_BEFORE_R45 = ("rpy2-rinterface==3.6.5", "rpy2-robjects==3.6.6")
 RPY2_SINCE_R45 = ("rpy2-rinterface>=3.6.6", "rpy2-robjects>=3.6.6")
 

@@ -79,7 +79,7 @@ def _debian_steps(packages: tuple[str, ...]) -> tuple[Step, ...]:
     what = "R and the R packages" if brings_r else "the missing packages"
     if shutil.which("apt-get") is None:
         other = (
-            "install R >= 4.0 as your system does it (dnf install R-core; brew install r; conda install r-aer), then"
+            "install R >= 4.1 as your system does it (dnf install R-core; brew install r; conda install r-aer), then"
         )
         manual = f"this is not Debian or Ubuntu; {other} run the command again"
         return (Step(f"Installing {what}", ("ivbridge", "setup-r", "--yes"), manual=manual),)

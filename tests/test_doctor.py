@@ -168,7 +168,7 @@ def test_missing_r_package_of_the_real_r(monkeypatch: pytest.MonkeyPatch, tmp_pa
 def test_old_r_package(fake_r: Callable[..., Path]) -> None:
     fake_r(sandwich="package\tsandwich\t2.5-1")
     found = row("R package sandwich")
-    assert (found.status, found.found, found.needed) == ("incompatible", "2.5-1", ">= 3.0-0")
+    assert (found.status, found.found, found.needed) == ("incompatible", "2.5-1", ">= 3.0-1")
     assert found.stops
 
 

@@ -41,11 +41,11 @@ def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     A .pth file adds the folder but does not read the .pth files in it, so an editable install there stays unseen.
     """
     venv = tmp_path_factory.mktemp("venv")
-    done = run(sys.executable, "-m", "venv", "--without-pip", venv, cwd=venv)
+    done = run(sys.executable, "-m", "venv", venv, cwd=venv)
     assert done.returncode == 0, done.stderr
     python = venv / "bin" / "python"
-    pip = ("-m", "pip", "--disable-pip-version-check", "--python", python, "install", "--no-index", "--no-deps")
-    done = run(sys.executable, *pip, wheel, cwd=venv)
+    pip = ("-m", "pip", "--disable-pip-version-check", "install", "--no-index", "--no-deps")
+    done = run(python, *pip, wheel, cwd=venv)
     assert done.returncode == 0, done.stdout + done.stderr
     (site,) = (venv / "lib").glob("python3*/site-packages")
     (site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
