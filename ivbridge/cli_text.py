@@ -75,8 +75,9 @@ def _wrapped(text: str, indent: str = "  ") -> list[str]:
 
 
 def headline(agreement: Agreement) -> str:
-    """``ROUNDING: all 2299 numbers agree to 9.1 digits or more; …``."""
-    return "\n".join(_wrapped(f"{agreement.verdict.upper()}: {agreement.reason}.", indent=""))
+    """``ROUNDING, 9.1 agreeing digits`` and below it the reason."""
+    digits = f", {agreement.digits:.1f} agreeing digits" if agreement.gaps else ""
+    return "\n".join([agreement.verdict.upper() + digits, *_wrapped(agreement.reason)])
 
 
 def question_line(entry: Entry) -> str:
@@ -141,9 +142,9 @@ def _table(comparisons: Sequence[Comparison]) -> list[str]:
     """Agreeing digits of the worst number, by vcov and column; a long vcov stands on a line of its own."""
     several = len({c.candidate.engine for c in comparisons}) > 1
     names = [f"{c.vcov} [{c.candidate.engine}]" if several else c.vcov for c in comparisons]
-    verdicts = max((len(c.verdict) for c in comparisons), default=0)
+    verdicts = max(map(len, ["verdict", *(c.verdict for c in comparisons)]))
     width = max(WIDTH - verdicts - 2 - 6 * len(_COLUMNS), 12)
-    width = min(max((len(name) for name in names), default=0), width)
+    width = min(max(map(len, ["vcov", *names])), width)
     lines = [
         "Agreeing digits of the worst number; 1st: first stage, fit: residuals and fitted",
         f"{'vcov':<{width}}  {'verdict':<{verdicts}}" + "".join(f"{head:>5} " for head in _COLUMNS).rstrip(),

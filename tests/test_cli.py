@@ -65,7 +65,7 @@ class TestCheck:
         assert (code, err) == (0, "")
         assert out.startswith("log(packs) ~ log(rincome) + log(rprice) | log(rincome) + tdiff + rtax\n")
         assert "cigarettes_sw, n = 96, inference t" in out
-        assert f"ROUNDING: all {len(agreement.gaps)} numbers agree to {agreement.digits:.1f} digits" in out
+        assert f"ROUNDING, {agreement.digits:.1f} agreeing digits\n  all {len(agreement.gaps)} numbers agree" in out
         assert out.count("  same ") == len(agreement.comparisons[0].handshake)
         assert "DIFFERENT" not in out
         assert "!" not in out
@@ -99,7 +99,7 @@ class TestCheck:
         monkeypatch.setattr(cli_check, "crosscheck", lambda *_: sabotaged)
         code, out, _ = invoke(*CHECK, "--report", str(tmp_path / "r.html"))
         assert code == 1
-        assert "SUBSTANTIVE: " in out
+        assert f"SUBSTANTIVE, {sabotaged.digits:.1f} agreeing digits" in out
         assert "!  at least one number differs by more than rounding explains" in out
         worst = min((gap for gap in sabotaged.gaps if not gap.ok), key=lambda gap: gap.digits)
         assert f"{worst.reference:.17g}" in out
@@ -244,7 +244,7 @@ class TestTerminal:
         assert "/18" in progress
         assert "\x1b" not in out
         assert out.count(" rounding ") >= 8
-        digits = float(out.partition("numbers agree to ")[2].partition(" digits")[0])
+        digits = float(out.partition("ROUNDING, ")[2].partition(" agreeing digits")[0])
         assert digits >= 10
         assert f"report: {tmp_path / 'ivbridge-demo.html'}" in out
         assert "cluster(state)" in (tmp_path / "ivbridge-demo.html").read_text()

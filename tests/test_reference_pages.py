@@ -32,7 +32,7 @@ def test_commands_and_generated_pages_show_what_the_program_says(reference: Modu
 
 
 def test_a_page_that_shows_something_else_is_found(reference: ModuleType) -> None:
-    page = "<!-- run -->\n```console\n$ ivbridge --version\nivbridge 0.0\n```\n"
+    page = "<!-- run -->\n```console\n$ ivbridge --version\nsomething else\n```\n"
     assert reference.masked(reference.refreshed(page)) != reference.masked(page)
     assert reference.masked("rounding 12.3 digits") == reference.masked("rounding  11.9 digits")
     assert reference.masked("n = 96, 0.1546") != reference.masked("n = 95, 0.1546")
