@@ -41,7 +41,7 @@ def run(page: Path, namespace: dict[str, object]) -> list[str]:
             runner.run(test, out=failures.append, clear_globs=False)
             namespace.update(test.globs)
         else:
-            exec(compile("\n" * line + source, str(page), "exec"), namespace)  # noqa: S102 the documentation itself
+            exec(compile("\n" * line + source, str(page), "exec"), namespace)
     return failures
 
 
