@@ -37,10 +37,30 @@ MADE = "<!-- made by: python docs/make_reference.py -->\n\n"
 COMMANDS = ("check", "fit", "datasets", "demo", "doctor", "setup-r")
 #: One line of the vcov table each: the short text forms that are worth showing.
 FORMS = (
-    "classical", "HC0", "HC1", "HC2", "HC3", "HC4", "HC4m", "HC5", "cluster(g)", "cluster(g, type=HC1)",
-    "cluster(g, type=HC0, cadjust=False)", "cluster(g, h)", "cluster(g, h, type=HC1)", "cluster(g, h, multi0=True)",
-    "nw", "nw(4)", "nw(4, prewhite=0)", "nw(4, prewhite=0, adjust=True)", "andrews", "andrews(kernel=Bartlett, bw=5)",
-    "dk(unit, period)", "dk(unit, period, aggregate=False)", "pc(unit, period)", "bootstrap",
+    "classical",
+    "HC0",
+    "HC1",
+    "HC2",
+    "HC3",
+    "HC4",
+    "HC4m",
+    "HC5",
+    "cluster(g)",
+    "cluster(g, type=HC1)",
+    "cluster(g, type=HC0, cadjust=False)",
+    "cluster(g, h)",
+    "cluster(g, h, type=HC1)",
+    "cluster(g, h, multi0=True)",
+    "nw",
+    "nw(4)",
+    "nw(4, prewhite=0)",
+    "nw(4, prewhite=0, adjust=True)",
+    "andrews",
+    "andrews(kernel=Bartlett, bw=5)",
+    "dk(unit, period)",
+    "dk(unit, period, aggregate=False)",
+    "pc(unit, period)",
+    "bootstrap",
     "bootstrap(R=999, seed=7, cluster=g)",
 )
 
@@ -109,7 +129,9 @@ def glossary_page() -> str:
              "Every column of `tidy()`, `glance()`, `diagnostics()`, `augment()`, of the ledger and of the JSON, from `ivbridge/glossary.toml`.\n",
              "| column | meaning | R | linearmodels | Stata |", "| --- | --- | --- | --- | --- |"]  # fmt: skip
     for name, entry in columns.items():
-        calls = " | ".join(f"`{entry[key]}`".replace("|", "\\|") if key in entry else "" for key in ("r", "linearmodels", "stata"))
+        calls = " | ".join(
+            f"`{entry[key]}`".replace("|", "\\|") if key in entry else "" for key in ("r", "linearmodels", "stata")
+        )
         lines.append(f"| `{name}` | {entry['meaning'].replace('|', chr(92) + '|').replace('<', '&lt;')} | {calls} |")
     return "\n".join(lines) + "\n"
 
