@@ -106,7 +106,7 @@ def vcov_page() -> str:
         lines.append(f"| `{estimator}` | `{seed}{r_call(estimator)}` | {shown} |")
     lines += ["", "## Each one in words", ""]
     for kind in dict.fromkeys(type(parse_vcov(form)) for form in FORMS):
-        text = re.sub(r"``(.+?)``", r"`\1`", re.sub(r"\n    ", "\n", kind.__doc__ or ""), flags=re.DOTALL)
+        text = re.sub(r"``(.+?)``", r"`\1`", inspect.cleandoc(kind.__doc__ or ""), flags=re.DOTALL)
         text = re.sub(r"\nParameters\n-+\n(.*)", lambda m: "\n" + parameters(m.group(1)), text, flags=re.DOTALL)
         lines += [f"### `{kind.keyword}`: `ivbridge.{kind.__name__}`", "", text.strip(), ""]
     lines += ["## Reference distributions", "", "| short form | meaning |", "| --- | --- |"]

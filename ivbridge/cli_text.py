@@ -240,6 +240,6 @@ def dataset_lines(data: Dataset) -> list[str]:
         lines += _wrapped(f"{name}: {value}") if value else []
     lines += ["", f"{'column':<20} {'type':<12} first values"]
     for label, column in data.frame.items():
-        values = ", ".join(str(value) for value in column.head(5))
+        values = ", ".join(f"{value:.6g}" if isinstance(value, float) else str(value) for value in column.head(4))
         lines.append(f"{label!s:<20} {column.dtype!s:<12} {values}"[:WIDTH].rstrip())
     return lines
