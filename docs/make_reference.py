@@ -10,6 +10,7 @@ and folders differ from machine to machine and are not compared by ``--check``.
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
 import shlex
