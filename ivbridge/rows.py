@@ -51,6 +51,24 @@ def choose_rows(
         If no row remains.
     """
     total = len(frame)
+    reasons = _reasons(spec, frame, variables, response, weights)
+    notes = [f"{int(mask.sum())} of {total} rows left out: {why}" for mask, why in reasons if mask.any()]
+    rows = np.flatnonzero(~_any((mask for mask, _ in reasons), total)).astype(np.int64)
+    if not len(rows):
+        why = "; ".join(notes) or "the data has no rows"
+        raise DesignError(f"No row can be used: {why}.", do="look at the columns named here.")
+    return rows, notes
+
+
+def _reasons(
+    spec: IVSpec,
+    frame: pd.DataFrame,
+    variables: Mapping[str, Variable],
+    response: NDArray[np.float64],
+    weights: NDArray[np.float64] | None,
+) -> tuple[tuple[NDArray[np.bool_], str], ...]:
+    """Rows that go, and why; each row counts for the first reason only."""
+    total = len(frame)
     grouping = set(() if spec.vcov is None else spec.vcov.columns) - set(spec.with_vcov(None).columns)
     missing = {name: frame[name].isna().to_numpy() for name in spec.columns if name not in grouping}
     gone = _any(missing.values(), total)
@@ -59,20 +77,11 @@ def choose_rows(
     undefined |= {name: variable.missing & ~gone for name, variable in variables.items()}
     broken = _any(undefined.values(), total)
     idle = np.zeros(total, dtype=bool) if weights is None else (weights == 0) & ~gone & ~broken
-    notes = [
-        f"{int(mask.sum())} of {total} rows left out: {reason}"
-        for mask, reason in (
-            (gone, f"missing values in {_counts(missing)}"),
-            (broken, f"undefined values of {_counts(undefined)}"),
-            (idle, f"weight zero in {spec.weights}"),
-        )
-        if mask.any()
-    ]
-    rows = np.flatnonzero(~(gone | broken | idle)).astype(np.int64)
-    if not len(rows):
-        why = "; ".join(notes) or "the data has no rows"
-        raise DesignError(f"No row can be used: {why}.", do="look at the columns named here.")
-    return rows, notes
+    return (
+        (gone, f"missing values in {_counts(missing)}"),
+        (broken, f"undefined values of {_counts(undefined)}"),
+        (idle, f"weight zero in {spec.weights}"),
+    )
 
 
 def _any(masks: Iterable[NDArray[np.bool_]], total: int) -> NDArray[np.bool_]:

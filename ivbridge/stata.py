@@ -80,6 +80,18 @@ def to_stata(
     if roles.offset is not None:
         response = Binary("-", response, parse(roles.offset))
     dependent = _made(do, response)
+    exog, endog, instruments = _blocks(do, roles)
+    regress = not (roles.endog or roles.instruments)
+    words = ["regress" if regress else "ivregress 2sls", dependent, exog]
+    words += [] if regress else [f"({endog} = {instruments})"]
+    words += [] if weights is None else [f"[aweight={_name(weights)}]"]
+    options = ([] if roles.intercept else ["noconstant"]) + _vcov_options(vcov, inference, regress)
+    command = " ".join(word for word in words if word) + (f", {' '.join(options)}" if options else "")
+    return "\n".join([*do.lines, command])
+
+
+def _blocks(do: _DoFile, roles: Roles) -> list[str]:
+    """Exogenous regressors, endogenous ones and instruments; the first factor takes all levels if nothing else has."""
     constant = roles.intercept
     blocks: list[str] = []
     for group in (roles.exog, roles.endog, roles.instruments):
@@ -88,14 +100,7 @@ def to_stata(
             words.append(_term(do, text, full=not constant))
             constant = constant or words[-1].startswith("ibn.")
         blocks.append(" ".join(words))
-    exog, endog, instruments = blocks
-    regress = not (roles.endog or roles.instruments)
-    words = ["regress" if regress else "ivregress 2sls", dependent, exog]
-    words += [] if regress else [f"({endog} = {instruments})"]
-    words += [] if weights is None else [f"[aweight={_name(weights)}]"]
-    options = ([] if roles.intercept else ["noconstant"]) + _vcov_options(vcov, inference, regress)
-    command = " ".join(word for word in words if word) + (f", {' '.join(options)}" if options else "")
-    return "\n".join([*do.lines, command])
+    return blocks
 
 
 def _vcov_options(vcov: Vcov | None, inference: Inference, regress: bool) -> list[str]:
