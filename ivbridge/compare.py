@@ -121,9 +121,7 @@ def crosscheck(
     RNotAvailableError
         If an engine is R and R cannot be used here.
     """
-    if len(engines) < 2 or not vcovs:
-        found = f"crosscheck() got {len(engines)} engine(s) and {len(vcovs)} vcov(s)."
-        raise UnsupportedError(found, do="name two engines and one vcov at least.")
+    _check_enough(engines, vcovs)
     design = design_for(spec_or_formula, data, vcovs, weights, inference)
     members = [engine_named(name) for name in engines]
     total, comparisons = len(vcovs) * len(members), []
@@ -138,6 +136,12 @@ def crosscheck(
     if progress:
         progress(total, total, "done")
     return Agreement(dataclasses.replace(design.spec, vcov=None), tuple(comparisons))
+
+
+def _check_enough(engines: Sequence[str], vcovs: Sequence[str | Vcov]) -> None:
+    if len(engines) < 2 or not vcovs:
+        found = f"crosscheck() got {len(engines)} engine(s) and {len(vcovs)} vcov(s)."
+        raise UnsupportedError(found, do="name two engines and one vcov at least.")
 
 
 def _fit(engine: IVEngine, design: Design) -> Estimate:

@@ -145,27 +145,7 @@ class Estimate:
 
     def glance(self) -> pd.DataFrame:
         """One row for the model, with the names of broom's ``glance.ivreg(diagnostics = TRUE)``."""
-        wald = self.tests.get("wald")
-        weak = [t for key, t in self.tests.items() if key.startswith("weak_instruments") and isinstance(t, Test)]
-        values: dict[str, object] = {
-            "r.squared": self.r2,
-            "adj.r.squared": self.r2_adj,
-            "sigma": self.sigma,
-            "statistic": wald.statistic if isinstance(wald, Test) else np.nan,
-            "p.value": wald.p_value if isinstance(wald, Test) else np.nan,
-            "df": len(self.terms),
-            "df.residual": self.df_resid,
-            "nobs": self.n,
-        }
-        named: dict[str, Test | NotApplicable | None] = {
-            "Sargan": self.tests.get("sargan"),
-            "Wu.Hausman": self.tests.get("wu_hausman"),
-            "weakinst": min(weak, key=lambda test: test.statistic, default=None),
-        }
-        for suffix, test in named.items():
-            values[f"statistic.{suffix}"] = test.statistic if isinstance(test, Test) else np.nan
-            values[f"p.value.{suffix}"] = test.p_value if isinstance(test, Test) else np.nan
-        return pd.DataFrame([values])
+        return _glance(self)
 
     def diagnostics(self) -> pd.DataFrame:
         """One row a test; a test that does not apply keeps its reason in ``note``."""
@@ -211,16 +191,9 @@ class Estimate:
             "",
             f"Residual standard error: {self.sigma:.4g} on {self.df_resid} degrees of freedom",
             f"Multiple R-Squared: {self.r2:.4g},\tAdjusted R-squared: {self.r2_adj:.4g}",
-            self._wald_line(),
+            _wald_line(self),
         ]
         return "\n".join([*lines, *self.notes])
-
-    def _wald_line(self) -> str:
-        wald = self.tests["wald"]
-        if isinstance(wald, NotApplicable):
-            return f"Wald test: not applicable, {wald.reason}"
-        df = f"{wald.df1:g}" if np.isinf(wald.df2) else f"{wald.df1:g} and {wald.df2:g}"
-        return f"Wald test: {wald.statistic:.4g} on {df} DF,  p-value: {tables.format_p(wald.p_value, digits=4)}"
 
     def _repr_html_(self) -> str:
         caption = html.escape(f"{self.spec.to_r()}  ·  {self.engine}, {self.spec.vcov}, n = {self.n}")
@@ -242,3 +215,35 @@ class Estimate:
         """Read what :meth:`to_json` wrote."""
         estimate: Estimate = serial.loads(cls, text)
         return estimate
+
+
+def _glance(estimate: Estimate) -> pd.DataFrame:
+    wald = estimate.tests.get("wald")
+    weak = [t for key, t in estimate.tests.items() if key.startswith("weak_instruments") and isinstance(t, Test)]
+    values: dict[str, object] = {
+        "r.squared": estimate.r2,
+        "adj.r.squared": estimate.r2_adj,
+        "sigma": estimate.sigma,
+        "statistic": wald.statistic if isinstance(wald, Test) else np.nan,
+        "p.value": wald.p_value if isinstance(wald, Test) else np.nan,
+        "df": len(estimate.terms),
+        "df.residual": estimate.df_resid,
+        "nobs": estimate.n,
+    }
+    named: dict[str, Test | NotApplicable | None] = {
+        "Sargan": estimate.tests.get("sargan"),
+        "Wu.Hausman": estimate.tests.get("wu_hausman"),
+        "weakinst": min(weak, key=lambda test: test.statistic, default=None),
+    }
+    for suffix, test in named.items():
+        values[f"statistic.{suffix}"] = test.statistic if isinstance(test, Test) else np.nan
+        values[f"p.value.{suffix}"] = test.p_value if isinstance(test, Test) else np.nan
+    return pd.DataFrame([values])
+
+
+def _wald_line(estimate: Estimate) -> str:
+    wald = estimate.tests["wald"]
+    if isinstance(wald, NotApplicable):
+        return f"Wald test: not applicable, {wald.reason}"
+    df = f"{wald.df1:g}" if np.isinf(wald.df2) else f"{wald.df1:g} and {wald.df2:g}"
+    return f"Wald test: {wald.statistic:.4g} on {df} DF,  p-value: {tables.format_p(wald.p_value, digits=4)}"
