@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -30,6 +31,9 @@ __all__ = ["DEFAULT_VCOVS", "agree", "crosscheck"]
 
 #: Asked when the caller names none: every estimator that needs no column and no seed.
 DEFAULT_VCOVS = ("classical", "HC0", "HC1", "HC2", "HC3", "HC4")
+
+#: Below so many digits of a coefficient a first-order bound is no longer a bound.
+FEW_DIGITS = 4
 
 Progress = Callable[[int, int, str], None]
 
@@ -73,12 +77,14 @@ def agree(reference: Estimate, candidate: Estimate) -> Comparison:
         return verdict("convention", named, gaps)
     failing = [gap for gap in gaps if not gap.ok]
     furthest = min(failing, key=lambda gap: gap.digits)
-    return verdict(
-        "substantive",
+    reason = (
         f"{len(failing)} of {len(gaps)} numbers differ by more than rounding explains, "
-        f"{furthest.label} most ({furthest.digits:.1f} digits)",
-        gaps,
+        f"{furthest.label} most ({furthest.digits:.1f} digits)"
     )
+    left = -math.log10(max(gap.bound for gap in gaps if gap.quantity == "estimate") + 1e-17)
+    if left < FEW_DIGITS:
+        reason += f"; near collinearity leaves the coefficients only {max(left, 0):.0f} digits"
+    return verdict("substantive", reason, gaps)
 
 
 def _not_compared(reference: Estimate, candidate: Estimate) -> dict[str, str]:

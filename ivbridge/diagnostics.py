@@ -66,7 +66,7 @@ def wald_test(seen: Seen, model: Linear, cov: FloatArray, vcov: Vcov, inference:
     if isinstance(inference, T):
         return _f_test("Wald test", chi2 / len(slopes), len(slopes), model.df_resid)
     df1 = len(slopes)
-    return Test("Wald test", chi2, float(stats.chi2.sf(chi2, df1)), df1, float("inf"), "chi2")
+    return Test("Wald test", chi2, float(stats.chi2.sf(chi2, df1)), float(df1), float("inf"), "chi2")
 
 
 def singular(cov: FloatArray) -> bool:
@@ -87,7 +87,7 @@ def _quadratic(value: FloatArray, cov: FloatArray) -> float:
 
 
 def _f_test(name: str, statistic: float, df1: int, df2: int) -> Test:
-    return Test(name, statistic, float(stats.f.sf(statistic, df1, df2)), df1, df2, "F")
+    return Test(name, statistic, float(stats.f.sf(statistic, df1, df2)), float(df1), float(df2), "F")
 
 
 @dataclass(frozen=True)
@@ -168,7 +168,7 @@ def _sargan(seen: Seen, model: Linear, instruments: Basis) -> Test | NotApplicab
     mean_part = float(w @ e) ** 2 / float(w.sum())
     explained = float(np.sum((instruments.q.T @ (np.sqrt(w) * e)) ** 2)) - mean_part
     statistic = model.n * explained / (float(w @ e**2) - mean_part)
-    return Test("Sargan", statistic, float(stats.chi2.sf(statistic, df)), df, float("inf"), "chi2")
+    return Test("Sargan", statistic, float(stats.chi2.sf(statistic, df)), float(df), float("inf"), "chi2")
 
 
 def first_stages(

@@ -21,6 +21,8 @@ from ivbridge.records import Coefficients, FirstStage, FloatArray, NotApplicable
 __all__ = ["Answer", "Gap", "Key", "compare_numbers", "flatten", "scales", "spread"]
 
 MAX_DIGITS = 17.0
+#: The smallest number with all its digits; a p-value below it has few, and some libraries print zero.
+SMALLEST = 2.0**-1022
 
 #: Quantity and term, for example ``("std.error", "educ")``.
 Key = tuple[str, str]
@@ -151,7 +153,7 @@ def scales(answer: Answer) -> dict[Key, float]:
                 found[(stage + "cov", f"{prefix}{second}, {first}")] = float(size[i] * size[j])
     for key, value in flatten(answer).items():
         if key[0].endswith("p.value") and 0 < (p := float(value)) < 1:
-            found[key] = p * max(1.0, -math.log(p))
+            found[key] = max(p * max(1.0, -math.log(p)), SMALLEST)
     return found
 
 

@@ -20,7 +20,7 @@ from scipy import linalg
 from ivbridge.rank import independent_columns
 from ivbridge.records import FloatArray
 
-__all__ = ["UNIT", "Basis", "Linear", "independent", "least_squares", "noisy_sums", "two_stage"]
+__all__ = ["UNIT", "Basis", "Linear", "independent", "least_squares", "noisy_sums", "summed", "two_stage"]
 
 #: Unit roundoff of double precision.
 UNIT = 2.0**-53
@@ -43,7 +43,7 @@ def noisy_sums(random: np.random.Generator) -> Iterator[None]:
         _noise.reset(token)
 
 
-def _summed(products: FloatArray, matrix: FloatArray) -> FloatArray:
+def summed(products: FloatArray, matrix: FloatArray) -> FloatArray:
     """Inner products with the columns of a matrix (n,) or (n, m), along the last axis; noisy when asked for."""
     random = _noise.get()
     if random is None:
@@ -82,11 +82,11 @@ class Basis:
     def of(cls, matrix: FloatArray, weights: FloatArray | None) -> Basis:
         """Decompose."""
         q, r = np.linalg.qr(_scaled(matrix, weights))
-        return cls(matrix, weights, q, _summed(r, matrix))
+        return cls(matrix, weights, q, summed(r, matrix))
 
     def solve(self, y: FloatArray) -> FloatArray:
         """Coefficients of y (n,) or (n, m) on the columns."""
-        moments = _summed(self.q.T @ _scaled(y, self.weights), y)
+        moments = summed(self.q.T @ _scaled(y, self.weights), y)
         return np.asarray(linalg.solve_triangular(self.r, moments))
 
     def independent(self) -> Basis:

@@ -21,8 +21,8 @@ import numpy as np
 from scipy import stats
 
 from ivbridge.diagnostics import numbers
-from ivbridge.gaps import Key, flatten, scales, spread
-from ivbridge.linear import UNIT, Basis, Linear, noisy_sums, two_stage
+from ivbridge.gaps import SMALLEST, Key, flatten, scales, spread
+from ivbridge.linear import UNIT, Basis, Linear, noisy_sums, summed, two_stage
 from ivbridge.records import FloatArray, Numbers, Seen, Test
 from ivbridge.sandwich import covariance
 from ivbridge.vcov import Classical, Inference, Vcov, Z
@@ -113,20 +113,19 @@ def _cancelled(seen: Seen, answer: Numbers, vcov: Vcov) -> dict[Key, float]:
     off = {"sargan": 2 * UNIT * n}
     if isinstance(vcov, Classical):
         w = np.ones(n) if seen.weights is None else seen.weights
-        fits = {f"weak_instruments:{s.endog}": (seen.x[:, seen.x_names.index(s.endog)], s) for s in answer.first_stages}
-        for key, (y, fit) in {"wu_hausman": (seen.y, answer), **fits}.items():
+        fits = {"wu_hausman": (seen.y, answer.sigma)}
+        for stage in answer.first_stages:
+            fits[f"weak_instruments:{stage.endog}"] = (seen.x[:, seen.x_names.index(stage.endog)], stage.sigma)
+        for key, (y, sigma) in fits.items():
             test = answer.tests.get(key)
-            if isinstance(test, Test) and fit.sigma > 0:
-                off[key] = 2 * UNIT * float(np.sqrt(w @ y**2 * test.df2)) / (fit.sigma * test.df1)
+            if isinstance(test, Test) and sigma > 0:
+                off[key] = 2 * UNIT * float(np.sqrt(w @ y**2 * test.df2)) / (sigma * test.df1)
     found: dict[Key, float] = {}
     for key, size in off.items():
         test = answer.tests.get(key)
         if isinstance(test, Test):
-            chi2 = test.distribution == "chi2"
-            density = (
-                stats.chi2.pdf(test.statistic, test.df1) if chi2 else stats.f.pdf(test.statistic, test.df1, test.df2)
-            )
-            found |= {("test statistic", key): size, ("test p.value", key): size * float(density)}
+            law = stats.chi2(test.df1) if test.distribution == "chi2" else stats.f(test.df1, test.df2)
+            found |= {("test statistic", key): size, ("test p.value", key): size * float(law.pdf(test.statistic))}
     return found
 
 
@@ -134,9 +133,11 @@ def _floor(key: Key, value: float | FloatArray) -> float:
     size = float(np.max(np.nan_to_num(np.abs(value)), initial=0.0))
     if key[0] in ("df.residual", "test df1", "test df2", "first stage df.residual"):
         return 0.0
-    if key[0].endswith("p.value") and 0 < size < 1:
+    if key[0].endswith("p.value") and size == 0:
+        return SMALLEST
+    if key[0].endswith("p.value") and size < 1:
         # p = exp(log p): a last-bit error of log p is a relative error |log p| times as large
-        return LAST_BITS * size * (1 - math.log(size))
+        return LAST_BITS * size * (1 - math.log(size)) + SMALLEST
     return LAST_BITS * size
 
 
@@ -158,10 +159,10 @@ def _perturbed(seen: Seen, random: np.random.Generator) -> Seen:
 def _perturbed_answer(seen: Seen, vcov: Vcov, inference: Inference, random: np.random.Generator) -> Numbers:
     with noisy_sums(random):
         seen = _perturbed(seen, random)
-        model = _normal_equations(seen, random)
+        model = _normal_equations(seen)
         cov = covariance(model, vcov, seen.groups)
         if isinstance(vcov, Classical):  # linearmodels builds this one as a sandwich, too
-            meat = model.sigma**2 * model.gram * _noise(model.gram.shape, random, UNIT)
+            meat = model.sigma**2 * summed(model.gram, model.x)
             cov = model.bread @ meat @ model.bread
         return numbers(seen, model, cov, vcov, inference)
 
@@ -183,7 +184,7 @@ class _NormalEquations(Linear):
         return np.asarray(np.linalg.inv(self.gram))
 
 
-def _normal_equations(seen: Seen, random: np.random.Generator) -> _NormalEquations:
+def _normal_equations(seen: Seen) -> _NormalEquations:
     """Two stages as linearmodels computes them: a pseudo-inverse of Z, then cross-products with rounding of their own.
 
     Both depend on how columns are scaled, which a decomposition by QR does not.
@@ -193,8 +194,7 @@ def _normal_equations(seen: Seen, random: np.random.Generator) -> _NormalEquatio
     x, y = seen.x * root[:, None], seen.y * root
     first = np.linalg.pinv(z.r) @ (z.q.T @ x)
     cross = (z.matrix * root[:, None]).T
-    gram = (cross @ x).T @ first
-    gram = gram * _noise(gram.shape, random, UNIT)
-    moments = first.T @ (cross @ y)
-    coef = np.asarray(np.linalg.solve(gram, moments * _noise(moments.shape, random, UNIT)))
+    gram = summed((cross @ x).T @ first, x)
+    moments = summed(first.T @ (cross @ y), y)
+    coef = np.asarray(np.linalg.solve(gram, moments))
     return _NormalEquations(seen.x_names, seen.y, seen.x, coef, Basis.of(seen.z @ first, seen.weights), z, gram)

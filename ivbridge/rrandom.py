@@ -48,9 +48,7 @@ class RRandom:
         Each candidate takes ⌊bits/16⌋ + 1 uniforms of 16 bits, keeps the low ``bits`` bits, and is drawn again while it
         is not below ``bound``.
         """
-        bits = max(int(np.ceil(np.log2(bound))), 0)
-        if bound <= 1:
-            return np.zeros(size, dtype=np.int64)
+        bits = int(np.ceil(np.log2(bound)))
         words = bits // _WORD_BITS + 1
         found: list[IntArray] = []
         count = 0

@@ -15,7 +15,7 @@ import numpy as np
 
 from ivbridge import hac
 from ivbridge.errors import DataError, UnsupportedError
-from ivbridge.linear import Linear, independent
+from ivbridge.linear import Linear, independent, summed
 from ivbridge.records import FloatArray, IntArray
 from ivbridge.rrandom import RRandom
 from ivbridge.vcov import (
@@ -67,7 +67,7 @@ def covariance(model: Linear, vcov: Vcov, groups: Groups) -> FloatArray:
         return model.sigma**2 * model.bread
     if isinstance(vcov, Bootstrap):
         return _bootstrap(model, vcov, groups)
-    return np.asarray(model.bread @ _meat(model, vcov, groups) @ model.bread)
+    return np.asarray(model.bread @ summed(_meat(model, vcov, groups), model.scores) @ model.bread)
 
 
 def check_groups(vcov: Vcov, groups: Groups) -> None:

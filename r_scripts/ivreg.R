@@ -338,6 +338,7 @@ ivb_main <- function(arguments) {
                    dk = list(lag = "NW1987", aggregate = TRUE, adjust = TRUE), bootstrap = list(R = 250, seed = 1))
   for (name in names(defaults[[kind]])) if (is.null(v[[name]])) v[[name]] <- defaults[[kind]][[name]]
   answer <- ivb_infer("main", v, if (is.null(options$df)) NULL else as.numeric(options$df))
+  base::options(width = 200L)
   cat(options$formula, "\nvcov ", kind, ", n = ", length(loaded$rows), "\n\n", sep = "")
   columns <- answer$coefs
   print(structure(do.call(cbind, columns[-1L]), dimnames = list(columns$terms, names(columns)[-1L])), digits = 15L)

@@ -20,6 +20,7 @@ from ivbridge.engines import Available, Supported, Unavailable, Unsupported
 from ivbridge.engines.native import asked_vcov, seen_of
 from ivbridge.engines.process import RReply, RWorker, default_worker
 from ivbridge.errors import DesignError, RError, RNotAvailableError
+from ivbridge.expr import quote_name
 from ivbridge.records import Coefficients, FirstStage, IntArray, NotApplicable, Provenance, Seen, Test
 from ivbridge.resources import scripts_dir
 from ivbridge.results import Estimate
@@ -250,7 +251,7 @@ def _first_stage(name: str, value: Mapping[str, Any], n: int, weak: Test | NotAp
 
 def _calls(spec: IVSpec, vcov: Vcov) -> tuple[str, ...]:
     """R that gives the same numbers by hand."""
-    weights = f", weights = {spec.weights}" if spec.weights else ""
+    weights = f", weights = {quote_name(spec.weights)}" if spec.weights else ""
     df = "Inf" if isinstance(spec.inference, Z) else None if spec.inference.df is None else f"{spec.inference.df:g}"
     on_x = r_call(vcov).replace("fit", "x", 1)
     seed = f"set.seed({vcov.seed}); " if isinstance(vcov, Bootstrap) else ""
