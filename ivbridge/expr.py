@@ -43,6 +43,7 @@ __all__ = [
     "format_number",
     "parse",
     "quote_name",
+    "r_label",
 ]
 
 MAX_NODES = 5_000
@@ -289,8 +290,16 @@ def _string(token: Token) -> str:
 
 
 def quote_name(name: str) -> str:
-    """Write a column name as R does: in backticks unless it is a syntactic R name."""
-    return name if is_syntactic(name) else f"`{name}`"
+    """Write a column name as R does: in backticks unless it is a syntactic R name.
+
+    Python's reserved words are quoted too, because :func:`parse` would read ``True`` as a logical value.
+    """
+    return name if is_syntactic(name) and name not in PYTHON_RESERVED else f"`{name}`"
+
+
+def r_label(text: str) -> str:
+    """What R calls the columns of an expression: names that only Python reserves have no backticks there."""
+    return re.sub(rf"`({'|'.join(sorted(PYTHON_RESERVED))})`", r"\1", text)
 
 
 def format_number(value: float) -> str:

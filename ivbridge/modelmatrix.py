@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ivbridge.coding import Coding
 from ivbridge.errors import DataError
+from ivbridge.expr import r_label
 from ivbridge.formula import Term
 from ivbridge.variables import Factor, Numeric, Variable
 
@@ -79,7 +80,7 @@ def model_matrix(
     pieces: list[tuple[str, NDArray[np.float64]]] = [("(Intercept)", np.ones(rows))] if intercept else []
     owners = [-1] * len(pieces)
     for position, (term, full) in enumerate(zip(terms, coding, strict=True)):
-        blocks = [_block(name, variables[name], dummies) for name, dummies in zip(term, full, strict=True)]
+        blocks = [_block(r_label(name), variables[name], dummies) for name, dummies in zip(term, full, strict=True)]
         columns = blocks[0]
         with np.errstate(over="ignore", invalid="ignore"):  # the caller looks for infinite values
             for block in blocks[1:]:

@@ -16,7 +16,21 @@ from oracle import r_text
 from ivbridge.canonical import canonical_variable, columns_of
 from ivbridge.design import build
 from ivbridge.errors import FormulaError, IvbridgeError
-from ivbridge.expr import Arg, Binary, Bool, Call, Name, Node, Number, Text, Unary, deparse, format_number, parse
+from ivbridge.expr import (
+    Arg,
+    Binary,
+    Bool,
+    Call,
+    Name,
+    Node,
+    Number,
+    Text,
+    Unary,
+    deparse,
+    format_number,
+    parse,
+    r_label,
+)
 from ivbridge.lexer import FUNCTIONS
 from ivbridge.spec import IVSpec
 
@@ -87,7 +101,9 @@ def test_tree(text: str, meaning: Node) -> None:
 
 
 names = st.one_of(
-    st.sampled_from(["x", "my col", "größe", "if", "TRUE", "a.b", "_u", "x:y", "日本", "2nd", "a'b", 'q"q', "np.log"]),
+    st.sampled_from(
+        ["x", "my col", "größe", "if", "TRUE", "False", "a.b", "_u", "x:y", "日本", "2nd", "a'b", 'q"q', "np.log"]
+    ),
     st.text(st.characters(exclude_characters="`\\", exclude_categories=["C", "Z"]), min_size=1, max_size=8).filter(
         lambda name: name not in (".", "...") and name.isprintable()
     ),
@@ -285,3 +301,7 @@ def test_messages_name_the_thing_and_the_place() -> None:
         IVSpec.from_formula("y ~ {x}")
     with pytest.raises(FormulaError, match=r"reserved word.*backticks"):
         IVSpec.from_formula("y ~ if")
+
+
+def test_names_that_only_python_reserves_are_labelled_as_r_does() -> None:
+    assert (deparse(Name("False")), r_label("log(`None`)"), r_label("`if`")) == ("`False`", "log(None)", "`if`")
