@@ -8,8 +8,12 @@ reason), **not comparable** (the engines saw different rows, terms, levels or co
 from __future__ import annotations
 
 import dataclasses
+import html
+import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -177,8 +181,39 @@ class Agreement:
                 lines.append(f"  {comparison.vcov}: and {len(gaps) - most} more")
         return "\n".join(lines)
 
+    def to_html(self) -> str:
+        """One self-contained page (:mod:`ivbridge.report`)."""
+        return str(_report().html(self))
+
+    def to_markdown(self) -> str:
+        """The report as Markdown."""
+        return str(_report().markdown(self))
+
+    def to_latex(self) -> str:
+        """The report as a LaTeX document."""
+        return str(_report().latex(self))
+
+    def write(self, path: str | Path) -> None:
+        """Write the report; the ending of the path chooses ``.html``, ``.md``, ``.tex`` or ``.json``."""
+        _report().write(self, path)
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><td>{html.escape(c.vcov)}</td><td>{html.escape(c.candidate.engine)}</td><td>{c.verdict}</td>"
+            f"<td>{c.worst.digits if c.worst else 0:.1f}</td></tr>"
+            for c in self.comparisons
+        )
+        head = "<tr><th>vcov</th><th>engine</th><th>verdict</th><th>digits</th></tr>"
+        question, reason = html.escape(self.spec.to_r()), html.escape(self.reason)
+        return f"<p><code>{question}</code><br><b>{self.verdict}</b>: {reason}</p><table>{head}{rows}</table>"
+
     def __repr__(self) -> str:
         return f"<Agreement {self.verdict}, {self.digits:.1f} digits, {len(self.gaps)} numbers>"
+
+
+def _report() -> Any:
+    """The module that draws; it stands above this one, so it is looked up when a drawing is asked for."""
+    return importlib.import_module("ivbridge.report")
 
 
 def _advice(verdict: str) -> str:
