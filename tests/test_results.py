@@ -89,7 +89,7 @@ def test_tidy_and_glance_have_brooms_names(estimate: ivbridge.Estimate) -> None:
     assert list(estimate.tidy(conf_int=False).columns)[-1] == "p.value"
     glance = estimate.glance()
     assert len(glance) == 1 and glance["nobs"].item() == 96
-    assert glance["statistic.weakinst"].item() == pytest.approx(139.4387, abs=1e-3)
+    assert glance["statistic.weakinst"].item() == pytest.approx(139.44, abs=0.005)  # R prints two decimals
 
 
 def test_statsmodels_names(estimate: ivbridge.Estimate) -> None:
