@@ -14,7 +14,7 @@ from ivbridge.engines import engine as engine_named
 from ivbridge.errors import DataError
 from ivbridge.results import Estimate
 from ivbridge.spec import IVSpec
-from ivbridge.vcov import Clustered, Inference, Vcov
+from ivbridge.vcov import Inference, Vcov
 from ivbridge.vcov_text import parse_inference, parse_vcov
 
 __all__ = ["design_for", "fit"]
@@ -99,10 +99,5 @@ def design_for(
     parsed = [parse_vcov(v) for v in vcovs if v is not None]
     if parsed:
         changes["vcov"] = parsed[0]
-    asked = dataclasses.replace(spec, **changes)  # type: ignore[arg-type]
-    columns = tuple(dict.fromkeys(column for v in parsed for column in v.columns))
-    if not columns:
-        return build(asked, data)
-    # a stand-in that uses the columns of every vcov, so that one frame and one hash serve them all
-    everything = build(dataclasses.replace(asked, vcov=Clustered(columns)), data)
-    return dataclasses.replace(everything, spec=asked)
+    grouping = [column for v in parsed for column in v.columns]
+    return build(dataclasses.replace(spec, **changes), data, grouping)  # type: ignore[arg-type]

@@ -110,7 +110,7 @@ class Design:
         return np.unique(raw.to_numpy(), return_inverse=True)[1].astype(np.int64)
 
 
-def build(spec: IVSpec, data: pd.DataFrame) -> Design:
+def build(spec: IVSpec, data: pd.DataFrame, grouping: Sequence[str] = ()) -> Design:
     """Make the design of a question about a data frame.
 
     Parameters
@@ -118,7 +118,9 @@ def build(spec: IVSpec, data: pd.DataFrame) -> Design:
     spec : IVSpec
         The question.
     data : DataFrame
-        Needs the columns ``spec.columns``.
+        Needs the columns ``spec.columns`` and `grouping`.
+    grouping : sequence of str, optional
+        Columns that group or order rows for vcovs that will be asked of this design later; one frame then serves all.
 
     Returns
     -------
@@ -134,7 +136,7 @@ def build(spec: IVSpec, data: pd.DataFrame) -> Design:
     DesignError
         If the model cannot be estimated: no rows, n ≤ k, or not enough independent instruments.
     """
-    frame = _frame(spec, data)
+    frame = _frame(spec, data, grouping)
     # terms of one degree keep their order, as in R: exogenous ones come first
     parts = [sorted(map(parse_term, texts), key=len) for texts in (spec.regressors, spec.all_instruments)]
     names = dict.fromkeys(name for part in parts for term in part for name in term)
@@ -157,14 +159,15 @@ def build(spec: IVSpec, data: pd.DataFrame) -> Design:
     )  # fmt: skip
 
 
-def _frame(spec: IVSpec, data: pd.DataFrame) -> pd.DataFrame:
+def _frame(spec: IVSpec, data: pd.DataFrame, grouping: Sequence[str]) -> pd.DataFrame:
     variables = [name for text in (*spec.regressors, *spec.instruments) for name in parse_term(text)]
     factors = {c for text in variables if "factor(" in text for c in columns_of(text)}
-    groups = set(() if spec.vcov is None else spec.vcov.columns)
+    groups = set(() if spec.vcov is None else spec.vcov.columns) | set(grouping)
     plain = {c for text in (*variables, spec.dependent, spec.offset or "1") for c in columns_of(text)}
     if "contr.sum" in plain and any("contr.sum)" in text for text in variables):
         raise DataError("A column called 'contr.sum' hides R's contrast of that name.", do="rename the column.")
-    return normalise(data, spec.columns, factors=factors | groups, labels=groups - plain - {spec.weights})
+    columns = tuple(dict.fromkeys([*spec.columns, *grouping]))
+    return normalise(data, columns, factors=factors | groups, labels=groups - plain - {spec.weights})
 
 
 def _weights(name: str, frame: pd.DataFrame) -> Vector:

@@ -6,6 +6,7 @@ import dataclasses
 import pickle
 import tomllib
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -169,6 +170,16 @@ def test_vcov_text_errors_say_what_there_is(text: str) -> None:
 def test_inference_text_errors(text: str) -> None:
     with pytest.raises(ivbridge.UnsupportedError):
         ivbridge.fit(FORMULA, DATA, "HC1", inference=text)
+
+
+def test_agreement_draws_itself(tmp_path: Path) -> None:
+    agreement = ivbridge.crosscheck(FORMULA, DATA, ["HC1"])
+    assert agreement.to_html().startswith("<!DOCTYPE html>")
+    assert "log(rprice)" in agreement.to_markdown()
+    assert "\\begin{document}" in agreement.to_latex()
+    assert "rounding" in agreement._repr_html_()
+    agreement.write(tmp_path / "report.tex")
+    assert (tmp_path / "report.tex").read_text(encoding="utf-8") == agreement.to_latex()
 
 
 def test_errors_survive_pickling() -> None:

@@ -79,3 +79,19 @@ def test_bound_holds_on_random_designs(seed: int) -> None:
     data = frame(60 + 40 * seed, seed + 100)
     vcovs = ["classical", "HC1", "HC3", "cluster(g)", "cluster(g, h)", "nw", "andrews"]
     ivbridge.crosscheck("y ~ x1 + x2 + g * w1 | g * w1 + z1 + z2 + z3", data, vcovs).assert_ok()
+
+
+LARGE = (
+    ("ak80", "lwage ~ education + factor(yob) | factor(yob) + factor(qob)"),
+    ("fertility", "work ~ morekids + age | I(age^2) + age + factor(gender1):factor(gender2)"),
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "formula"), LARGE)
+def test_large_weak_designs_agree_to_seven_digits(name: str, formula: str) -> None:
+    agreement = ivbridge.crosscheck(formula, ivbridge.load(name), ["classical", "HC1"])
+    agreement.assert_ok()
+    assert agreement.n > 250_000
+    # n = 330,000 and instruments that move the regressor by a hundredth of its spread leave no twelve digits
+    assert 7 < agreement.digits < 12
