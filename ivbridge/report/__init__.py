@@ -8,6 +8,7 @@ from __future__ import annotations
 import json as json_module
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from ivbridge.agreement import LADDER, Agreement
 from ivbridge.errors import DataError, UnsupportedError
@@ -49,7 +50,11 @@ def worst_verdict(entries: Sequence[Entry]) -> str:
 
 
 def json(subject: Reportable) -> str:
-    """One JSON object: that of :meth:`Agreement.to_json`, or ``verdict digits n engines questions`` for several."""
+    """One JSON object: that of :meth:`Agreement.to_json`, or one for several questions.
+
+    The latter has ``verdict digits n engines questions``, and ``comparisons`` of all questions in one list, each with the
+    name of its ``question``.
+    """
     if isinstance(subject, Agreement):
         return subject.to_json()
     entries = _entries(subject)
@@ -58,6 +63,8 @@ def json(subject: Reportable) -> str:
     agreements = [entry.outcome for entry in entries if isinstance(entry.outcome, Agreement)]
     engines = dict.fromkeys(name for agreement in agreements for name in agreement.engines)
     verdict = worst_verdict(entries)
+    questions = [_plain(entry) for entry in entries]
+    comparisons = [{"question": q["name"], **row} for q in questions for row in q.pop("comparisons")]
     tree = {
         "format": "ivbridge/1",
         "type": "Agreements",
@@ -66,12 +73,13 @@ def json(subject: Reportable) -> str:
         "digits": min((agreement.digits for agreement in agreements), default=0.0),
         "n": sum(agreement.n for agreement in agreements),
         "engines": list(engines),
-        "questions": [_plain(entry) for entry in entries],
+        "questions": questions,
+        "comparisons": comparisons,
     }
     return json_module.dumps(tree, ensure_ascii=False, allow_nan=False)
 
 
-def _plain(entry: Entry) -> dict[str, object]:
+def _plain(entry: Entry) -> dict[str, Any]:
     if isinstance(entry.outcome, Agreement):
         return {"name": entry.name, **json_module.loads(entry.outcome.to_json())}
     return {"name": entry.name, "verdict": COULD_NOT_RUN, "ok": False, "error": type(entry.outcome).__name__,
