@@ -52,8 +52,8 @@ def worst_verdict(entries: Sequence[Entry]) -> str:
 def json(subject: Reportable) -> str:
     """One JSON object: that of :meth:`Agreement.to_json`, or one for several questions.
 
-    The latter has ``verdict digits n engines questions``, and ``comparisons`` of all questions in one list, each with the
-    name of its ``question``.
+    The latter has ``verdict digits n engines questions``, and ``comparisons`` of all questions in one list, each with
+    the name of its ``question``.
     """
     if isinstance(subject, Agreement):
         return subject.to_json()
