@@ -29,8 +29,9 @@ from ivbridge.vcov import Classical, Inference, Vcov, Z
 
 __all__ = ["allowed_gaps"]
 
-#: Repetitions: the largest of six normal deviations is below 0.4 standard deviations with probability 0.311⁶ < 10⁻³.
-REPETITIONS = 6
+#: Repetitions, half of each kind: the largest of four normal deviations is below 0.4 standard deviations with
+#: probability 0.311⁴ < 10⁻².
+REPETITIONS = 8
 #: Multiple of the largest deviation: even in that unlucky case it allows 0.4 × 10 = 4 standard deviations.
 SAFETY = 10.0
 #: A last-bits allowance for every number: the handful of operations after the linear algebra, and library functions.
@@ -56,8 +57,9 @@ def allowed_gaps(seen: Seen, other: Seen, vcov: Vcov, inference: Inference) -> d
     answer = _answer(seen, vcov, inference)
     base = flatten(answer)
     widest = dict.fromkeys(base, 0.0)
-    for _ in range(REPETITIONS):
-        for key, size in spread(base, flatten(_perturbed_answer(seen, vcov, inference, random))).items():
+    for i in range(REPETITIONS):
+        repeated = _perturbed_answer(seen, (vcov, inference), random, i % 2)
+        for key, size in spread(base, flatten(repeated)).items():
             widest[key] = max(widest[key], size)
     shared = _pooled(answer, widest, inference) | _cancelled(seen, answer, vcov)
     columns = {} if _same_bits(seen, other) else spread(base, flatten(_answer(other, vcov, inference)))
@@ -75,7 +77,7 @@ def _same_bits(seen: Seen, other: Seen) -> bool:
 def _pooled(answer: Numbers, widest: Mapping[Key, float], inference: Inference) -> dict[Key, float]:
     """Spread of the coefficient tables from what their terms share.
 
-    A model has thousands of numbers, and six repetitions leave some of them nearly unmoved by luck. So each table takes
+    A model has thousands of numbers, and eight repetitions leave some of them nearly unmoved by luck. So each table takes
     its largest relative spread of a covariance and its largest spread of a coefficient in standard errors, and
     propagates these two to first order.
     """
@@ -156,9 +158,13 @@ def _perturbed(seen: Seen, random: np.random.Generator) -> Seen:
     return dataclasses.replace(seen, y=seen.y * _noise(seen.y.shape, random, level), x=x, z=z)
 
 
-def _perturbed_answer(seen: Seen, vcov: Vcov, inference: Inference, random: np.random.Generator) -> Numbers:
-    with noisy_sums(random):
+def _perturbed_answer(seen: Seen, question: tuple[Vcov, Inference], random: np.random.Generator, kind: int) -> Numbers:
+    """Like R (kind 0): decompositions with sums in turn. Like linearmodels (kind 1): normal equations, blocked sums."""
+    vcov, inference = question
+    with noisy_sums(random, blocked=bool(kind)):
         seen = _perturbed(seen, random)
+        if not kind:
+            return _answer(seen, vcov, inference)
         model = _normal_equations(seen)
         cov = covariance(model, vcov, seen.groups)
         if isinstance(vcov, Classical):  # linearmodels builds this one as a sandwich, too
