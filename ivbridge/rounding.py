@@ -77,8 +77,8 @@ def _same_bits(seen: Seen, other: Seen) -> bool:
 def _pooled(answer: Numbers, widest: Mapping[Key, float], inference: Inference) -> dict[Key, float]:
     """Spread of the coefficient tables from what their terms share.
 
-    A model has thousands of numbers, and eight repetitions leave some of them nearly unmoved by luck. So each table takes
-    its largest relative spread of a covariance and its largest spread of a coefficient in standard errors, and
+    A model has thousands of numbers, and eight repetitions leave some of them nearly unmoved by luck. So each table
+    takes its largest relative spread of a covariance and its largest spread of a coefficient in standard errors, and
     propagates these two to first order.
     """
     df = math.inf if isinstance(inference, Z) else inference.df
