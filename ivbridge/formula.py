@@ -53,6 +53,7 @@ class _Part:
     offsets: list[str] = field(default_factory=list)
 
     def add(self, terms: Iterable[Term]) -> None:
+        """Add terms that are not there yet; refuse more than the limit."""
         for term in terms:
             self.terms.setdefault(frozenset(term), term)
         if len(self.terms) > MAX_TERMS:

@@ -163,6 +163,7 @@ class _Tail:
                 del self._kept[:-_TAIL_BYTES]
 
     def text(self) -> str:
+        """The last lines, joined by slashes."""
         self._thread.join(1.0)
         lines = bytes(self._kept).decode("utf-8", "replace").strip().splitlines()
         return " / ".join(lines[-_TAIL_LINES:])
