@@ -15,6 +15,7 @@ import numpy as np
 from scipy import stats
 
 from ivbridge.linear import Basis, Linear, least_squares, two_stage
+from ivbridge.rank import TOLERANCE
 from ivbridge.records import Coefficients, FirstStage, FloatArray, NotApplicable, Numbers, Seen, Test
 from ivbridge.sandwich import covariance, joint_rank
 from ivbridge.vcov import Bootstrap, Inference, T, Vcov
@@ -23,6 +24,8 @@ __all__ = ["SINGULAR", "coefficient_table", "first_stages", "inapplicable", "num
 
 RESAMPLED = "a bootstrap vcov would resample every auxiliary regression again; ask with another vcov"
 NO_ENDOG = "the model has no endogenous regressor"
+NOTHING_ADDED = "the tested columns depend linearly on the other ones"
+PERFECT_FIT = "the regression fits without error, so that the statistic has no bound"
 SINGULAR = "the vcov of the tested coefficients is singular"
 NO_SLOPES = "the model has no regressor besides the intercept"
 
@@ -102,6 +105,10 @@ class _Auxiliary:
         kept = basis.independent()
         full = least_squares(y, kept, tuple(f"x{j}" for j in range(kept.matrix.shape[1])))
         df1 = full.k - base
+        if df1 < 1:
+            return NotApplicable(name, NOTHING_ADDED)
+        if full.rss < TOLERANCE**2 * float(y @ (y if full.weights is None else y * full.weights)):
+            return NotApplicable(name, PERFECT_FIT)
         if reason := untestable(df1, self.vcov, self.seen):
             return NotApplicable(name, reason)
         # with the classical vcov this Wald form equals AER's (RSS₀ − RSS₁)/df₁ over s², without its cancellation

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 import ivbridge
+from ivbridge.diagnostics import NOTHING_ADDED, PERFECT_FIT
 from ivbridge.engines import ENGINES, Available, engine
 from ivbridge.errors import IvbridgeError
 from tests.cases import CASES, FEW_VCOVS, VCOVS, Case, frame
@@ -157,6 +158,15 @@ def test_tests_that_do_not_apply_say_why() -> None:
         drawn = ivbridge.fit("y ~ x1 | z1 + z2", DATA, "bootstrap(R=20)", name).tests
         assert isinstance(drawn["weak_instruments:x1"], ivbridge.NotApplicable)
         assert isinstance(drawn["sargan"], ivbridge.Test)
+
+
+@pytest.mark.parametrize("vcov", ["classical", "HC1", "cluster(g)"])
+def test_instruments_that_reproduce_the_regressor(vcov: str) -> None:
+    data = DATA.assign(copy=DATA.x1)
+    for name in ENGINES:
+        tests = ivbridge.fit("y ~ x1 + w1 | w1 + copy", data, vcov, name).tests
+        assert tests["wu_hausman"] == ivbridge.NotApplicable("Wu-Hausman", NOTHING_ADDED)
+        assert tests["weak_instruments:x1"] == ivbridge.NotApplicable("Weak instruments", PERFECT_FIT)
 
 
 def test_zero_weights_are_left_out_and_counted() -> None:
