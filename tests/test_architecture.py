@@ -33,6 +33,8 @@ LAYERS = " ".join(
         "engines.native engines.r api",
         # the comparison
         "gaps conventions handshake agreement digits rounding compare",
+        # LASSO selection
+        "selection selection.rules selection.spec selection.design selection.records selection.engines",
         # what people see
         "report.entry report.cells report.code report.plot report.view report.render report",
         "setup_r doctor cli_text cli_check cli",
