@@ -23,7 +23,17 @@ from typing import Literal
 from ivbridge import rfind, setup_r
 from ivbridge.errors import IvbridgeError, RNotAvailableError
 
-__all__ = ["PYTHON_FILES", "PYTHON_MINIMUM", "PYTHON_PACKAGES", "Check", "checks", "main", "run", "table"]
+__all__ = [
+    "PYTHON_FILES",
+    "PYTHON_MINIMUM",
+    "PYTHON_PACKAGES",
+    "PYTHON_SELECTION",
+    "Check",
+    "checks",
+    "main",
+    "run",
+    "table",
+]
 
 PYTHON_MINIMUM = (3, 11)
 #: Python packages of the main job; the same lower bounds as in pyproject.toml (a test compares them).
@@ -33,6 +43,10 @@ PYTHON_PACKAGES = {
 }  # fmt: skip
 #: Python packages that only some file formats need.
 PYTHON_FILES = {"pyarrow": "16", "rdata": "1.0"}
+#: Python packages that LASSO selection and charts need.
+PYTHON_SELECTION = {"glmstar": "0.6", "scikit-learn": "1.5", "matplotlib": "3.9"}
+#: Packages that install a module of glmstar's name over it; pip does not notice.
+SAME_MODULE = ("python-glmnet", "glmnet")
 
 Status = Literal["ok", "missing", "incompatible", "warning"]
 
@@ -110,8 +124,12 @@ def _python_rows() -> Iterator[Check]:
     needed = ".".join(map(str, PYTHON_MINIMUM))
     mend = "" if status == "ok" else f"make a virtual environment with python{needed} or newer"
     yield Check("Python", status, f"{version} at {sys.executable}", f">= {needed}", mend, True)
-    for package, least in (PYTHON_PACKAGES | PYTHON_FILES).items():
+    for package, least in (PYTHON_PACKAGES | PYTHON_FILES | PYTHON_SELECTION).items():
         yield _python_package(package, least, required=package in PYTHON_PACKAGES)
+    if others := [name for name in SAME_MODULE if _installed(name)]:
+        remove = shlex.join([sys.executable, "-m", "pip", "uninstall", "-y", *others, "glmstar"])
+        mend = f"{remove} && {_pip_install('glmstar>=0.6,<0.7')}"
+        yield Check("Python module glmnet", "incompatible", f"from {', '.join(others)}", "glmstar's alone", mend)
 
 
 def _python_package(package: str, least: str, *, required: bool) -> Check:
@@ -148,7 +166,9 @@ def _r_rows(found: rfind.RFound) -> Iterator[Check]:
         short: Status = "incompatible" if have else "missing"
         status = short if package in found.missing else "ok"
         mend = "" if status == "ok" else _install_command(found)
-        yield Check(f"R package {package}", status, have or "not installed", f">= {least}", mend, True)
+        needed = f">= {least}, for LASSO selection" if package in rfind.R_SELECTION else f">= {least}"
+        required = package not in rfind.R_SELECTION
+        yield Check(f"R package {package}", status, have or "not installed", needed, mend, required)
     yield Check("BLAS of R", "ok", f"{found.blas or 'unknown'}, threads: 1")
     if {"AER", "ivreg"} <= set(found.attached):
         yield Check("AER beside ivreg", "warning", "R attaches both by itself (R_DEFAULT_PACKAGES)",

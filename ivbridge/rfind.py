@@ -20,6 +20,7 @@ from ivbridge.errors import RNotAvailableError
 __all__ = [
     "R_MINIMUM",
     "R_PACKAGES",
+    "R_SELECTION",
     "RFound",
     "find_r",
     "library_path",
@@ -31,7 +32,11 @@ __all__ = [
 ]
 
 #: R packages that the R engine loads, with the lowest version that has every function it calls.
-R_PACKAGES = {"AER": "1.2-9", "sandwich": "3.0-1", "lmtest": "0.9-39", "car": "3.0-12", "jsonlite": "1.7"}
+R_PACKAGES = {
+    "AER": "1.2-9", "sandwich": "3.0-1", "lmtest": "0.9-39", "car": "3.0-12", "jsonlite": "1.7", "glmnet": "4.1",
+}  # fmt: skip
+#: Those that only LASSO selection needs.
+R_SELECTION = frozenset({"glmnet"})
 R_MINIMUM = (4, 1)
 RPY2_BEFORE_R45 = ("rpy2-rinterface==3.6.5", "rpy2-robjects==3.6.6")
 RPY2_SINCE_R45 = ("rpy2-rinterface>=3.6.6", "rpy2-robjects>=3.6.6")

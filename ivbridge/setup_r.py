@@ -28,7 +28,9 @@ from ivbridge.rfind import RFound, find_r, output_of, probe_r, rpy2_fits, rpy2_r
 
 __all__ = ["Step", "checkout", "main", "plan", "run"]
 
-_DEBIAN = ("r-cran-aer", "r-cran-sandwich", "r-cran-lmtest", "r-cran-car", "r-cran-jsonlite")
+#: Extras of pyproject.toml that the checkout's environment always has.
+EXTRAS = ("dev", "files", "glmnet", "plots", "sklearn")
+_DEBIAN = ("r-cran-aer", "r-cran-sandwich", "r-cran-lmtest", "r-cran-car", "r-cran-jsonlite", "r-cran-glmnet")
 
 
 @dataclass(frozen=True)
@@ -200,7 +202,7 @@ def checkout(root: Path, extra: tuple[str, ...] = ()) -> int:
     root : Path
         The checkout.
     extra : tuple of str, default ()
-        Extras of pyproject.toml to install besides ``dev`` and ``files``.
+        Extras of pyproject.toml to install besides :data:`EXTRAS`.
 
     Returns
     -------
@@ -209,7 +211,7 @@ def checkout(root: Path, extra: tuple[str, ...] = ()) -> int:
     """
     root = root.resolve()
     stamp_file = root / ".venv" / "ivbridge-setup.json"
-    extras = sorted({"dev", "files", *extra, *_stamped(stamp_file)[0].get("extras", ())})
+    extras = sorted({*EXTRAS, *extra, *_stamped(stamp_file)[0].get("extras", ())})
     stamp, watched = _stamped(stamp_file)
     if stamp == _stamp(root, extras) and all(one.exists() for one in [root / ".venv/bin/python", *map(Path, watched)]):
         return 0

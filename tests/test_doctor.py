@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import os
 import subprocess
@@ -28,6 +29,7 @@ R_SAYS = {
     "lmtest": "package\tlmtest\t0.9-40",
     "car": "package\tcar\t3.1-1",
     "jsonlite": "package\tjsonlite\t1.8.4",
+    "glmnet": "package\tglmnet\t4.1-6",
 }
 
 
@@ -334,6 +336,23 @@ def test_json_has_every_row(capsys: pytest.CaptureFixture[str]) -> None:
     assert {"name", "status", "found", "needed", "mend", "required"} == set(said["checks"][0])
 
 
+@pytest.mark.parametrize("other", ["python-glmnet", "glmnet"])
+def test_another_package_with_glmstars_module(monkeypatch: pytest.MonkeyPatch, other: str) -> None:
+    real = importlib.metadata.version
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: "2.2.1" if name == other else real(name))
+    found = row("Python module glmnet")
+    assert found.status == "incompatible"
+    assert other in found.found
+    assert f"uninstall -y {other} glmstar && " in found.mend
+
+
+def test_without_glmnet_in_r_the_main_job_still_runs(fake_r: Callable[..., Path]) -> None:
+    fake_r(glmnet="")
+    found = row("R package glmnet")
+    assert (found.status, found.stops) == ("missing", False)
+    assert "LASSO" in found.needed
+
+
 def test_brief_table_shows_only_what_is_wrong() -> None:
     rows = (Check("a", "ok", "1"), Check("b", "missing", "2", ">= 3", "do it", True))
     assert doctor.table(rows, brief=True) == (
@@ -348,5 +367,7 @@ def test_lower_bounds_are_those_of_the_package() -> None:
     assert core == doctor.PYTHON_PACKAGES
     assert files == doctor.PYTHON_FILES
     extras = project["optional-dependencies"]
+    selection = [extras[name][0].partition(";")[0].partition(",")[0] for name in ("glmnet", "sklearn", "plots")]
+    assert dict(line.split(">=") for line in selection) == doctor.PYTHON_SELECTION
     assert (tuple(extras["r"]), tuple(extras["r-before-4-5"])) == (rfind.RPY2_SINCE_R45, rfind.RPY2_BEFORE_R45)
     assert project["requires-python"] == ">=" + ".".join(map(str, doctor.PYTHON_MINIMUM))

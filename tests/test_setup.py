@@ -68,7 +68,8 @@ def test_no_r_on_debian(path: Path) -> None:
         "env DEBIAN_FRONTEND=noninteractive apt-get update",
         (
             "env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends --no-remove "
-            "r-base-core r-cran-aer r-cran-sandwich r-cran-lmtest r-cran-car r-cran-jsonlite"
+            "r-base-core r-cran-aer r-cran-sandwich r-cran-lmtest r-cran-car r-cran-jsonlite "
+            "r-cran-glmnet"
         ),
     ]
 
@@ -203,7 +204,7 @@ def test_a_checkout_that_is_set_up_returns_at_once(
     aer = tmp_path / "AER"
     aer.mkdir()
     stamp = tmp_path / ".venv" / "ivbridge-setup.json"
-    stamp.write_text(json.dumps([setup_r._stamp(tmp_path, ["dev", "files"]), [str(aer)]]))
+    stamp.write_text(json.dumps([setup_r._stamp(tmp_path, list(setup_r.EXTRAS)), [str(aer)]]))
     monkeypatch.setattr(setup_r, "_install", lambda root, extras: pytest.fail("nothing is to be installed"))
     assert setup_r.main(["--checkout", str(tmp_path)]) == 0
     assert capsys.readouterr().out == ""

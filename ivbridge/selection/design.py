@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -16,8 +17,9 @@ from ivbridge.selection.spec import FoldColumn, LassoSpec
 
 __all__ = ["LassoDesign", "Matrix", "build_lasso"]
 
-#: Candidates: float64, int8 (columns of 0/1, an eighth of the memory), or compressed sparse columns.
-Matrix = np.ndarray | sparse.csc_array
+#: Candidates: numpy float64 or int8 (columns of 0/1, an eighth of the memory), or scipy's compressed sparse columns
+#: (scipy has no types that a checker could use).
+Matrix: TypeAlias = Any
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -142,9 +144,9 @@ def _numbers(column: pd.Series, name: str) -> np.ndarray:
 def _matrix(data: pd.DataFrame, names: Sequence[str]) -> Matrix:
     columns = [data[name] for name in names]
     if all(isinstance(column.dtype, pd.SparseDtype) and column.dtype.fill_value == 0 for column in columns):
-        frame = data[list(names)]
+        frame: Any = data[list(names)]
         for name in names:
-            _numbers(pd.Series(frame[name].sparse.sp_values), name)
+            _numbers(pd.Series(frame[name].array.sp_values), name)
         return sparse.csc_array(frame.sparse.to_coo(), dtype=np.float64)
     if all(_is_small(column) for column in columns):
         small = np.empty((len(data), len(names)), dtype=np.int8, order="F")
