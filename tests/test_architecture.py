@@ -21,7 +21,7 @@ PACKAGE = ROOT / "ivbridge"
 LAYERS = " ".join(
     [
         # what everything may use
-        "errors resources rfind records tables",
+        "errors resources rfind records tables journal",
         # the question
         "vcov vcov_text lexer expr transforms frame canonical variables formula coding stata translate arrays spec",
         # the data, and the two together
@@ -35,6 +35,8 @@ LAYERS = " ".join(
         "gaps conventions handshake agreement digits rounding compare",
         # LASSO selection
         "selection selection.rules selection.spec selection.design selection.records selection.engines",
+        # Monte Carlo studies
+        "study",
         # what people see
         "report.entry report.cells report.code report.plot report.view report.render report",
         "setup_r doctor cli_text cli_check cli",

@@ -1,0 +1,318 @@
+"""Monte Carlo studies: scenarios × methods × seeds, spread over processes, kept in a file, put into one table.
+
+>>> import ivbridge.simulate, ivbridge.post_methods
+>>> table = run(ivbridge.simulate.SCENARIOS["post-a"], ivbridge.post_methods.METHODS_A, seeds=1000)  # doctest: +SKIP
+>>> summary(table)  # doctest: +SKIP
+
+Each draw depends on its seed alone and every process computes with one thread, so that the numbers do not depend on
+how many processes there were, or on how often the study was stopped and continued.
+"""
+
+from __future__ import annotations
+
+import math
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+
+from ivbridge.errors import DataError, EngineError, IvbridgeError
+from ivbridge.journal import Journal, described
+
+__all__ = ["Method", "Outcome", "Progress", "World", "outcome", "run", "summary"]
+
+Progress = Callable[[int, int, str], None]
+
+#: What limits the threads of every linear algebra library that numpy may use.
+_ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+
+_COLUMNS = (
+    "scenario", "method", "seed", "truth", "estimate", "std.error", "conf.low", "conf.high", "covers", "selected",
+    "seconds", "note",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one method says about one draw.
+
+    Attributes
+    ----------
+    estimate, std_error, conf_low, conf_high : float
+        NaN where there is none.
+    covers : bool, optional
+        Whether the confidence set holds the truth; None lets the limits decide. A set that is no interval says it.
+    selected : int, optional
+        Number of instruments used.
+    note : str
+        Why there is no estimate.
+    """
+
+    estimate: float = math.nan
+    std_error: float = math.nan
+    conf_low: float = math.nan
+    conf_high: float = math.nan
+    covers: bool | None = None
+    selected: int | None = None
+    note: str = ""
+
+
+def outcome(estimate: float, std_error: float, selected: int | None = None, level: float = 0.95) -> Outcome:
+    """An estimate with its normal confidence interval, R's ``confint`` with ``df = Inf``."""
+    from scipy import stats
+
+    half = float(stats.norm.isf((1 - level) / 2)) * std_error
+    return Outcome(float(estimate), float(std_error), float(estimate - half), float(estimate + half), selected=selected)
+
+
+class World(Protocol):
+    """What a scenario has to offer: a name, and draws that depend on the seed alone."""
+
+    @property
+    def name(self) -> str:
+        """Name in the table."""
+        ...
+
+    def draw(self, n: int, seed: int) -> Any:
+        """Data with ``truth``, the effect that is to be estimated."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """Estimators that share their work on a draw, such as two rules on one cross-validated path.
+
+    Parameters
+    ----------
+    names : tuple of str
+    run : callable (draw, seed) -> sequence of Outcome
+        One outcome for each name. It must be a function of a module or a record (it is sent to other processes), and
+        depend on nothing but its arguments. An :class:`~ivbridge.errors.IvbridgeError` or a singular matrix counts as
+        "no estimate" for all names; any other exception stops the study.
+    """
+
+    names: tuple[str, ...]
+    run: Callable[[Any, int], Sequence[Outcome]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    scenario: World
+    methods: tuple[Method, ...]
+    n: int
+    seed: int
+
+
+def run(
+    scenarios: World | Sequence[World],
+    methods: Sequence[Method],
+    seeds: int | Iterable[int],
+    n: int = 1000,
+    path: Path | str | None = None,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> pd.DataFrame:
+    """Let every method answer every draw of every scenario.
+
+    A script that calls this needs ``if __name__ == "__main__":`` around it, as everything does that starts processes.
+
+    Parameters
+    ----------
+    scenarios : scenario or sequence of scenarios
+    methods : sequence of Method
+    seeds : int or iterable of int
+        A number means 1 … seeds.
+    n : int, default 1000
+        Rows of each draw.
+    path : path, optional
+        Each answer is appended to this file when it is there. If the file exists, what it holds is not computed again;
+        a line that was cut off when the study was killed is dropped.
+    workers : int, optional
+        Processes; default one for each processor that may be used.
+    progress : callable (done, total, what), optional
+        Counts draws.
+
+    Returns
+    -------
+    DataFrame
+        One row for each scenario, method and seed, in that order: scenario, method, seed, truth, estimate, std.error,
+        conf.low, conf.high, covers, selected, seconds (of all methods that share their work) and note.
+
+    Raises
+    ------
+    DataError
+        If names repeat, nothing is asked, or the file holds another study under one of these names.
+    EngineError
+        If a process dies; what was finished before is in the file.
+    """
+    worlds: tuple[World, ...] = tuple(scenarios) if isinstance(scenarios, Sequence) else (scenarios,)
+    wanted = tuple(range(1, seeds + 1)) if isinstance(seeds, int) else tuple(dict.fromkeys(seeds))
+    names = _names(worlds, methods, wanted)
+    about = {f"scenario {world.name}": f"{described(world)}, n={n}" for world in worlds}
+    about |= {f"method {'; '.join(method.names)}": described(method.run) for method in methods}
+    with Journal.opened(path, about) as journal:
+        done = {(row["scenario"], row["method"], row["seed"]) for row in journal.rows}
+        tasks = list(_missing(worlds, methods, wanted, n, done))
+        total = len(worlds) * len(wanted)
+        _work_through(tasks, workers or len(os.sched_getaffinity(0)), journal, total, progress)
+        return _table(journal.rows, [world.name for world in worlds], names, wanted)
+
+
+def _names(worlds: Sequence[World], methods: Sequence[Method], seeds: Sequence[int]) -> list[str]:
+    names = [name for method in methods for name in method.names]
+    if not (worlds and names and seeds):
+        raise DataError(f"A study of {len(worlds)} scenarios, {len(names)} methods and {len(seeds)} seeds is empty.")
+    for kind, given in (("scenario", [world.name for world in worlds]), ("method", names)):
+        if repeated := sorted({name for name in given if given.count(name) > 1}):
+            raise DataError(f"The {kind} {repeated[0]!r} is named twice.", do="give each one a name of its own.")
+    return names
+
+
+def _missing(
+    worlds: Sequence[World], methods: Sequence[Method], seeds: Sequence[int], n: int, done: set[tuple[str, str, int]]
+) -> Iterator[_Task]:
+    for world in worlds:
+        for seed in seeds:
+            left = tuple(m for m in methods if any((world.name, name, seed) not in done for name in m.names))
+            if left:
+                yield _Task(world, left, n, seed)
+
+
+def _work_through(
+    tasks: Sequence[_Task], workers: int, journal: Journal, total: int, progress: Progress | None
+) -> None:
+    before = total - len(tasks)
+    if progress:
+        progress(before, total, f"{before} draws were there" if before else "drawing")
+    if not tasks:
+        return
+    # one worker is a process too: the number of threads is then the same for every number of workers
+    context = multiprocessing.get_context("spawn")
+    with _one_thread(), ProcessPoolExecutor(min(workers, len(tasks)), context, initializer=_start) as pool:
+        futures: dict[Future[list[dict[str, Any]]], _Task] = {pool.submit(_answers, task): task for task in tasks}
+        try:
+            for count, future in enumerate(as_completed(futures), start=before + 1):
+                journal.append(future.result())
+                if progress:
+                    progress(count, total, f"{futures[future].scenario.name}, seed {futures[future].seed}")
+        except BrokenProcessPool as error:
+            raise EngineError(
+                "A process of the study died.",
+                do="look for the reason (memory?), then run the study again with the same path: it goes on from there.",
+            ) from error
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _start() -> None:
+    """In a new process: the parent decides what an interrupt means, and no process outlives it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_leave_with_parent, daemon=True).start()
+
+
+def _leave_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Processes started inside compute with one thread each."""
+    before = {name: os.environ.get(name) for name in _ONE_THREAD}
+    os.environ.update(dict.fromkeys(_ONE_THREAD, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _answers(task: _Task) -> list[dict[str, Any]]:
+    """Every method's rows for one draw; runs in a process of its own."""
+    draw = task.scenario.draw(task.n, task.seed)
+    rows = []
+    for method in task.methods:
+        start = time.perf_counter()
+        try:
+            found = tuple(method.run(draw, task.seed))
+        except (IvbridgeError, np.linalg.LinAlgError) as error:
+            found = tuple(Outcome(note=f"{type(error).__name__}: {error}") for _ in method.names)
+        seconds = time.perf_counter() - start
+        for name, said in zip(method.names, found, strict=True):
+            rows.append(_row(task, name, float(draw.truth), said, seconds))
+    return rows
+
+
+def _row(task: _Task, name: str, truth: float, said: Outcome, seconds: float) -> dict[str, Any]:
+    covers = said.covers
+    if covers is None and math.isfinite(said.estimate):
+        covers = bool(said.conf_low <= truth <= said.conf_high)
+    numbers = map(float, (said.estimate, said.std_error, said.conf_low, said.conf_high))
+    selected = None if said.selected is None else int(said.selected)
+    values = (task.scenario.name, name, task.seed, truth, *numbers, covers, selected, round(seconds, 4), said.note)
+    return dict(zip(_COLUMNS, values, strict=True))
+
+
+def _table(
+    rows: Sequence[Mapping[str, Any]], scenarios: Sequence[str], methods: Sequence[str], seeds: Sequence[int]
+) -> pd.DataFrame:
+    place = {
+        key: i
+        for i, key in enumerate((world, method, seed) for world in scenarios for method in methods for seed in seeds)
+    }
+    found = {place[key]: row for row in rows if (key := (row["scenario"], row["method"], row["seed"])) in place}
+    table = pd.DataFrame([found[i] for i in sorted(found)], columns=list(_COLUMNS))
+    kinds = {"covers": "boolean", "selected": "Int64"} | dict.fromkeys(_COLUMNS[3:8], "float64")
+    return table.astype(kinds)
+
+
+def summary(table: pd.DataFrame) -> pd.DataFrame:
+    """What a study found, one row for each scenario and method.
+
+    Parameters
+    ----------
+    table : DataFrame
+        From :func:`run`.
+
+    Returns
+    -------
+    DataFrame
+        ``draws``; ``median`` of the estimates; ``bias``, the mean of estimate − truth; ``coverage`` of the confidence
+        sets with its Monte Carlo standard error ``coverage.se``, √(c(1−c)/m) over the m draws that have one; the
+        median number of instruments ``selected``; ``missing``, the share of draws without an estimate.
+    """
+    rows = []
+    for (scenario, method), part in table.groupby(["scenario", "method"], sort=False):
+        covers = part["covers"].dropna().astype(float)
+        share = float(covers.mean()) if len(covers) else math.nan
+        selected = part["selected"].dropna()
+        rows.append(
+            {
+                "scenario": scenario,
+                "method": method,
+                "draws": len(part),
+                "median": float(part["estimate"].median()),
+                "bias": float((part["estimate"] - part["truth"]).mean()),
+                "coverage": share,
+                "coverage.se": math.sqrt(share * (1 - share) / len(covers)) if len(covers) else math.nan,
+                "selected": float(selected.median()) if len(selected) else math.nan,
+                "missing": float(part["estimate"].isna().mean()),
+            }
+        )
+    return pd.DataFrame(rows)
