@@ -35,6 +35,7 @@ LAYERS = " ".join(
         "gaps conventions handshake agreement digits rounding compare",
         # LASSO selection
         "selection selection.rules selection.spec selection.design selection.records selection.engines",
+        "selection.r",
         # Monte Carlo studies
         "study",
         # what people see

@@ -45,7 +45,7 @@ class RWorker:
 
     Parameters
     ----------
-    scripts : sequence of str or Path, default ("ivreg.R",)
+    scripts : sequence of str or Path, default ("ivreg.R", "cv_glmnet.R")
         R scripts to load: names of files in `ivbridge.resources.scripts_dir()`, or paths. ``provenance.R`` is always
         loaded too.
     timeout : float, default 300.0
@@ -62,7 +62,7 @@ class RWorker:
     def __init__(
         self,
         *,
-        scripts: Sequence[str | Path] = ("ivreg.R",),
+        scripts: Sequence[str | Path] = ("ivreg.R", "cv_glmnet.R"),
         timeout: float = 300.0,
         memory_bytes: int | None = None,
     ) -> None:
@@ -157,7 +157,7 @@ _of_thread = threading.local()
 
 
 def default_worker() -> RWorker:
-    """The calling thread's own worker with ``ivreg.R``; it ends with the thread or with Python."""
+    """The calling thread's own worker with the default scripts; it ends with the thread or with Python."""
     worker: RWorker | None = getattr(_of_thread, "worker", None)
     if worker is None:
         worker = _of_thread.worker = RWorker()

@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 
 from ivbridge import serial
-from ivbridge.records import FloatArray, Provenance
+from ivbridge.records import FloatArray, IntArray, Provenance
 from ivbridge.selection.rules import Min, OneSE, Rule, parse_rule
 from ivbridge.selection.spec import LassoSpec
 
-__all__ = ["LassoFit", "LassoPath"]
+__all__ = ["LassoFit", "LassoPath", "LassoSeen"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,6 +43,25 @@ class LassoPath:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class LassoSeen:
+    """What an engine used: the raw material of the handshake.
+
+    Attributes
+    ----------
+    rows : (n,) int array
+        Positions of the rows in the data.
+    foldid : (n,) int array
+        Fold of each row, 1 … k; R's own draw where R drew.
+    levels : tuple of str
+        For binomial the two values of the dependent variable, the event last; else empty.
+    """
+
+    rows: IntArray
+    foldid: IntArray
+    levels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class LassoFit:
     """R's ``cv.glmnet`` object, from any engine.
 
@@ -63,9 +82,11 @@ class LassoFit:
     provenance : Provenance
     notes, warnings : tuple of str
         What was left out of the data, and what the engine warned of.
+    seen : LassoSeen, optional
+        None after a JSON round trip, and for engines that use the design's own rows, folds and levels.
     """
 
-    json_skip: ClassVar[tuple[str, ...]] = ()
+    json_skip: ClassVar[tuple[str, ...]] = ("seen",)
     spec: LassoSpec
     engine: str
     names: tuple[str, ...]
@@ -79,6 +100,7 @@ class LassoFit:
     provenance: Provenance
     notes: tuple[str, ...] = field(default=())
     warnings: tuple[str, ...] = field(default=())
+    seen: LassoSeen | None = None
 
     @property
     def lambda_min(self) -> float:
