@@ -15,6 +15,7 @@ import numpy as np
 
 from ivbridge import hac
 from ivbridge.errors import DataError, UnsupportedError
+from ivbridge.kclass import many_instruments
 from ivbridge.linear import Linear, independent, summed
 from ivbridge.records import FloatArray, IntArray
 from ivbridge.rrandom import RRandom
@@ -26,6 +27,7 @@ from ivbridge.vcov import (
     HC4,
     HC5,
     Andrews,
+    Bekker,
     Bootstrap,
     Classical,
     Clustered,
@@ -67,6 +69,8 @@ def covariance(model: Linear, vcov: Vcov, groups: Groups) -> FloatArray:
         return model.sigma**2 * model.bread
     if isinstance(vcov, Bootstrap):
         return _bootstrap(model, vcov, groups)
+    if isinstance(vcov, Bekker):
+        return many_instruments(model, vcov)
     return np.asarray(model.bread @ summed(_meat(model, vcov, groups), model.scores) @ model.bread)
 
 
@@ -177,7 +181,7 @@ def _bootstrap(model: Linear, vcov: Bootstrap, groups: Groups) -> FloatArray:
     random = RRandom(vcov.seed)
     draws = np.empty((vcov.R, model.k))
     for b in range(vcov.R):
-        copies = np.bincount(random.indices(count, count), minlength=count)[codes]
+        copies = np.bincount(random.sample(count, count, replace=True) - 1, minlength=count)[codes]
         draws[b] = _refit(model, copies)
     return _pairwise_covariance(draws)
 

@@ -27,7 +27,7 @@ LAYERS = " ".join(
         # the data, and the two together
         "readers serial data questions modelmatrix rank rows design",
         # the answer and its arithmetic
-        "results linear rrandom hac sandwich diagnostics",
+        "results linear rdistributions rrandom hac sandwich diagnostics",
         # engines
         "engines engines.wire engines.transfer engines.r_gate engines.r_worker engines.child engines.process",
         "engines.native engines.r api",
