@@ -12,6 +12,7 @@ from ivbridge.data import Dataset
 from ivbridge.design import Design, build
 from ivbridge.engines import engine as engine_named
 from ivbridge.errors import DataError
+from ivbridge.method import Method, parse_method
 from ivbridge.results import Estimate
 from ivbridge.spec import IVSpec
 from ivbridge.vcov import Inference, Vcov
@@ -30,6 +31,7 @@ def fit(
     engine: str = "native",
     weights: str | np.ndarray | pd.Series | None = None,
     inference: str | Inference | None = None,
+    method: str | Method | None = None,
 ) -> Estimate:
     """Answer one instrumental-variable question with one engine.
 
@@ -46,6 +48,8 @@ def fit(
         Column name or values; AER's ``weights``, Stata's ``aweight``.
     inference : str or T or Z, optional
         ``"t"`` (n−k degrees of freedom, R's default), ``"t(df)"`` or ``"z"`` (R's ``df = Inf``).
+    method : str or Method, optional
+        ``"2sls"`` (R's and linearmodels' default), ``"liml"`` or ``"fuller(1)"``; default: the spec's.
 
     Returns
     -------
@@ -56,12 +60,12 @@ def fit(
     FormulaError, DataError, DesignError
         If the question cannot be asked of these data.
     UnsupportedError
-        If no vcov or an unknown vcov or engine is named.
+        If no vcov, an unknown vcov, method or engine, or a vcov that the method cannot have is named.
     RNotAvailableError
         If ``engine="r"`` and R cannot be used here.
     """
     chosen = engine_named(engine)
-    return chosen.fit(design_for(spec_or_formula, data, vcovs=(vcov,), weights=weights, inference=inference))
+    return chosen.fit(design_for(spec_or_formula, data, (vcov,), weights, inference, method))
 
 
 def design_for(
@@ -70,6 +74,7 @@ def design_for(
     vcovs: Iterable[str | Vcov | None] = (None,),
     weights: str | np.ndarray | pd.Series | None = None,
     inference: str | Inference | None = None,
+    method: str | Method | None = None,
 ) -> Design:
     """The design that serves every vcov named; its spec carries the first one.
 
@@ -96,6 +101,8 @@ def design_for(
         changes["weights"] = weights
     if inference is not None:
         changes["inference"] = parse_inference(inference)
+    if method is not None:
+        changes["method"] = parse_method(method)
     parsed = [parse_vcov(v) for v in vcovs if v is not None]
     if parsed:
         changes["vcov"] = parsed[0]

@@ -60,7 +60,7 @@ def agree(reference: Estimate, candidate: Estimate) -> Comparison:
     if failed := [check.name for check in checks if not check.ok]:
         return verdict("not comparable", f"the engines did not see the same {', '.join(failed)}")
     question = reference.spec
-    allowed = allowed_gaps(reference.seen, candidate.seen, asked_vcov(question), question.inference)
+    allowed = allowed_gaps(reference.seen, candidate.seen, asked_vcov(question), question.inference, question.method)
     gaps = compare_numbers(reference, candidate, allowed)
     if not gaps:
         return verdict("not comparable", "nothing was compared")

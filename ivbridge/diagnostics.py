@@ -14,11 +14,13 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from ivbridge.linear import Basis, Linear, least_squares, two_stage
+from ivbridge.kclass import estimated, exogenous_first
+from ivbridge.linear import Basis, Linear, least_squares
+from ivbridge.method import Method
 from ivbridge.rank import TOLERANCE
 from ivbridge.records import Coefficients, FirstStage, FloatArray, NotApplicable, Numbers, Seen, Test
 from ivbridge.sandwich import covariance, joint_rank
-from ivbridge.vcov import Bootstrap, Inference, T, Vcov
+from ivbridge.vcov import Bekker, Bootstrap, Classical, Inference, T, Vcov
 
 __all__ = ["SINGULAR", "coefficient_table", "first_stages", "inapplicable", "numbers", "singular", "tests", "wald_test"]
 
@@ -27,6 +29,8 @@ NO_ENDOG = "the model has no endogenous regressor"
 NOTHING_ADDED = "the tested columns depend linearly on the other ones"
 PERFECT_FIT = "the regression fits without error, so that the statistic has no bound"
 SINGULAR = "the vcov of the tested coefficients is singular"
+EXACT = "the model is exactly identified, no restriction is left to test"
+OVERID = "Anderson-Rubin (overidentification)"
 NO_SLOPES = "the model has no regressor besides the intercept"
 
 
@@ -127,14 +131,16 @@ def untestable(df1: float, vcov: Vcov, seen: Seen) -> str:
 
 
 def tests(seen: Seen, model: Linear, vcov: Vcov) -> dict[str, Test | NotApplicable]:
-    """Weak instruments (one a regressor), Wu–Hausman and Sargan, by key.
+    """Weak instruments (one a regressor), Wu–Hausman and Sargan, by key; for LIML and Fuller also n·ln κ.
+
+    The first two do not depend on how the coefficients were estimated; Sargan takes the estimator's residuals.
 
     Parameters
     ----------
     seen : Seen
         With its matrices.
     model : Linear
-        The two-stage fit.
+        The fit.
     vcov : Vcov
     """
     endog = [seen.x_names.index(name) for name in seen.endog_names]
@@ -142,34 +148,42 @@ def tests(seen: Seen, model: Linear, vcov: Vcov) -> dict[str, Test | NotApplicab
         named = {"weak_instruments": "Weak instruments", "wu_hausman": "Wu-Hausman", "sargan": "Sargan"}
         return {key: NotApplicable(name, NO_ENDOG) for key, name in named.items()}
     found: dict[str, Test | NotApplicable] = {}
-    auxiliary = None if isinstance(vcov, Bootstrap) else _Auxiliary(seen, vcov)
-    z, exogenous = _exogenous_first(seen, model.instruments)
+    regression = None if isinstance(vcov, Bootstrap) else _Auxiliary(seen, auxiliary(vcov))
+    z, exogenous = exogenous_first(seen, model.instruments)
     for j in endog:
         name = seen.x_names[j]
         title = f"Weak instruments ({name})" if len(endog) > 1 else "Weak instruments"
         found[f"weak_instruments:{name}"] = (
-            auxiliary.added(title, seen.x[:, j], exogenous, z) if auxiliary else NotApplicable(title, RESAMPLED)
+            regression.added(title, seen.x[:, j], exogenous, z) if regression else NotApplicable(title, RESAMPLED)
         )
     found["wu_hausman"] = NotApplicable("Wu-Hausman", RESAMPLED)
-    if auxiliary:
+    if regression:
         both = Basis.of(np.hstack([seen.x, model.projected[:, endog]]), seen.weights)
-        found["wu_hausman"] = auxiliary.added("Wu-Hausman", seen.y, seen.x.shape[1], both)
+        found["wu_hausman"] = regression.added("Wu-Hausman", seen.y, seen.x.shape[1], both)
     found["sargan"] = _sargan(seen, model, model.instruments)
+    if model.k_class is not None:
+        found["anderson_rubin"] = _likelihood_ratio(seen, model.k_class.liml)
     return found
 
 
-def _exogenous_first(seen: Seen, instruments: Basis) -> tuple[Basis, int]:
-    """The instruments with the exogenous regressors in front, and how many these are."""
-    inside = [name in seen.x_names for name in seen.z_names]
-    order = sorted(range(len(inside)), key=lambda j: not inside[j])
-    in_order = order == list(range(len(order)))
-    return instruments if in_order else Basis.of(seen.z[:, order], seen.weights), sum(inside)
+def auxiliary(vcov: Vcov) -> Vcov:
+    """The covariance estimator of first stages and auxiliary regressions: the question's, classical for Bekker's."""
+    return Classical() if isinstance(vcov, Bekker) else vcov
+
+
+def _likelihood_ratio(seen: Seen, liml: float) -> Test | NotApplicable:
+    """Anderson & Rubin's test of the overidentifying restrictions, n·ln κ with LIML's κ."""
+    df = len(seen.instrument_names) - len(seen.endog_names)
+    if df <= 0:
+        return NotApplicable(OVERID, EXACT)
+    statistic = len(seen.y) * float(np.log(liml))
+    return Test(OVERID, statistic, float(stats.chi2.sf(statistic, df)), float(df), float("inf"), "chi2")
 
 
 def _sargan(seen: Seen, model: Linear, instruments: Basis) -> Test | NotApplicable:
     df = len(seen.instrument_names) - len(seen.endog_names)
     if df <= 0:
-        return NotApplicable("Sargan", "the model is exactly identified, no restriction is left to test")
+        return NotApplicable("Sargan", EXACT)
     w = np.ones(model.n) if model.weights is None else model.weights
     e = model.residuals
     mean_part = float(w @ e) ** 2 / float(w.sum())
@@ -188,7 +202,7 @@ def first_stages(
     for name in seen.endog_names:
         x = seen.x[:, seen.x_names.index(name)]
         fit = least_squares(x, model.instruments, seen.z_names)
-        cov = covariance(fit, vcov, seen.groups)
+        cov = covariance(fit, auxiliary(vcov), seen.groups)
         table = coefficient_table(fit.names, fit.coef, cov, fit.df_resid, inference)
         r2, r2_adj = fit.r2(intercept="(Intercept)" in seen.z_names)
         test = weak[f"weak_instruments:{name}"]
@@ -196,9 +210,9 @@ def first_stages(
     return tuple(stages)
 
 
-def inapplicable(seen: Seen, vcov: Vcov) -> dict[str, NotApplicable]:
+def inapplicable(seen: Seen, method: Method, vcov: Vcov) -> dict[str, NotApplicable]:
     """The tests that this model and vcov cannot have, by key; every engine leaves these out, with this reason."""
-    model = two_stage(seen.y, seen.x, Basis.of(seen.z, seen.weights), seen.x_names)
+    model = estimated(seen, method)
     found = tests(seen, model, vcov)
     slopes = [name for name in seen.x_names if name != "(Intercept)"]
     if reason := untestable(len(slopes), vcov, seen) if slopes else NO_SLOPES:
@@ -221,4 +235,5 @@ def numbers(seen: Seen, model: Linear, cov: FloatArray, vcov: Vcov, inference: I
         r2_adj=r2_adj,
         tests={**found, "wald": wald_test(seen, model, cov, vcov, inference)},
         first_stages=first_stages(seen, model, vcov, inference, found),
+        kappa=None if model.k_class is None else model.k_class.kappa,
     )

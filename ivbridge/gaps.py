@@ -51,6 +51,8 @@ class Answer(Protocol):
     def tests(self) -> Mapping[str, Test | NotApplicable]: ...
     @property
     def first_stages(self) -> tuple[FirstStage, ...]: ...
+    @property
+    def kappa(self) -> float | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +106,8 @@ def flatten(answer: Answer) -> dict[Key, float | FloatArray]:
     found[("resid", "")], found[("fitted", "")] = answer.residuals, answer.fitted
     scalars = {"sigma": answer.sigma, "r.squared": answer.r2, "adj.r.squared": answer.r2_adj}
     found |= {(name, ""): value for name, value in {**scalars, "df.residual": float(answer.df_resid)}.items()}
+    if answer.kappa is not None:
+        found[("kappa", "")] = answer.kappa
     for key, test in answer.tests.items():
         found |= {(part, key): value for part, value in _test(test).items()}
     for stage in answer.first_stages:

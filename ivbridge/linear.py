@@ -20,7 +20,18 @@ from scipy import linalg
 from ivbridge.rank import independent_columns
 from ivbridge.records import FloatArray
 
-__all__ = ["UNIT", "Basis", "Linear", "independent", "least_squares", "noisy_sums", "summed", "two_stage"]
+__all__ = [
+    "UNIT",
+    "Basis",
+    "KClass",
+    "Linear",
+    "independent",
+    "least_squares",
+    "noisy_sums",
+    "scaled",
+    "summed",
+    "two_stage",
+]
 
 #: Unit roundoff of double precision.
 UNIT = 2.0**-53
@@ -95,18 +106,36 @@ class Basis:
     @classmethod
     def of(cls, matrix: FloatArray, weights: FloatArray | None) -> Basis:
         """Decompose."""
-        q, r = np.linalg.qr(_scaled(matrix, weights))
+        q, r = np.linalg.qr(scaled(matrix, weights))
         return cls(matrix, weights, q, summed(r, matrix))
 
     def solve(self, y: FloatArray) -> FloatArray:
         """Coefficients of y (n,) or (n, m) on the columns."""
-        moments = summed(self.q.T @ _scaled(y, self.weights), y)
+        moments = summed(self.q.T @ scaled(y, self.weights), y)
         return np.asarray(linalg.solve_triangular(self.r, moments))
 
     def independent(self) -> Basis:
         """The basis of the columns that do not depend on earlier ones, by R's rule; itself where none does."""
         kept = independent_columns(self.r)
         return self if len(kept) == self.matrix.shape[1] else Basis.of(self.matrix[:, kept], self.weights)
+
+
+@dataclass(frozen=True, eq=False)
+class KClass:
+    """What sets a k-class fit apart from two-stage least squares.
+
+    Attributes
+    ----------
+    kappa : float
+    liml : float
+        LIML's κ, which Fuller's is smaller than.
+    root : (k, k) array
+        Upper triangular factor of X'W(I − κM)X, in place of that of P'WP.
+    """
+
+    kappa: float
+    liml: float
+    root: FloatArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,6 +153,8 @@ class Linear:
         Of the regressors' projection on the instruments, or of the regressors for least squares.
     instruments : Basis or None
         None for least squares. R's class is ``ivreg`` with and ``lm`` without, which some of its defaults look at.
+    k_class : KClass or None
+        None for least squares, one-stage or two-stage.
     """
 
     names: tuple[str, ...]
@@ -132,6 +163,7 @@ class Linear:
     coef: FloatArray
     basis: Basis
     instruments: Basis | None = None
+    k_class: KClass | None = None
 
     @property
     def projected(self) -> FloatArray:
@@ -170,8 +202,9 @@ class Linear:
 
     @cached_property
     def bread(self) -> FloatArray:
-        """(P'WP)⁻¹, (k, k)."""
-        inverse = linalg.solve_triangular(self.basis.r, np.eye(self.k))
+        """(P'WP)⁻¹, or (X'W(I − κM)X)⁻¹ of the k-class, (k, k)."""
+        root = self.basis.r if self.k_class is None else self.k_class.root
+        inverse = linalg.solve_triangular(root, np.eye(self.k))
         return np.asarray(inverse @ inverse.T)
 
     @cached_property
@@ -216,7 +249,8 @@ class Linear:
         return r2, 1 - (1 - r2) * (self.n - intercept) / self.df_resid
 
 
-def _scaled(matrix: FloatArray, weights: FloatArray | None) -> FloatArray:
+def scaled(matrix: FloatArray, weights: FloatArray | None) -> FloatArray:
+    """A matrix (n,) or (n, m) with its rows multiplied by the square roots of the weights."""
     if weights is None:
         return matrix
     root = np.sqrt(weights)

@@ -174,6 +174,7 @@ class Numbers:
     r2_adj: float
     tests: Mapping[str, Test | NotApplicable]
     first_stages: tuple[FirstStage, ...]
+    kappa: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,8 @@ class Estimate:
     sigma, r2, r2_adj : float
         As ``summary.ivreg``: √(RSS/(n−k)), R² and adjusted R² (may be negative).
     tests : mapping of str to Test or NotApplicable
-        Keys ``weak_instruments:<endog>`` (one each), ``wu_hausman``, ``sargan``, ``wald``.
+        Keys ``weak_instruments:<endog>`` (one each), ``wu_hausman``, ``sargan``, ``wald``; LIML and Fuller also have
+        ``anderson_rubin``, the overidentification test n·ln κ.
     first_stages : tuple of FirstStage
     seen : Seen
         Rows and matrices that the engine used.
@@ -47,6 +48,8 @@ class Estimate:
     provenance : Provenance
     notes, warnings : tuple of str
         What was left out of the data, and what the engine warned of.
+    kappa : float or None
+        The κ of LIML or Fuller; None for least squares, one-stage or two-stage.
     """
 
     json_skip: ClassVar[tuple[str, ...]] = ()
@@ -68,6 +71,7 @@ class Estimate:
     provenance: Provenance
     notes: tuple[str, ...] = field(default=())
     warnings: tuple[str, ...] = field(default=())
+    kappa: float | None = None
 
     @property
     def terms(self) -> tuple[str, ...]:
@@ -176,6 +180,7 @@ class Estimate:
         lines = [
             f"{self.spec.to_r()}",
             f"engine {self.engine}, vcov {self.spec.vcov}, inference {self.spec.inference}, n = {self.n}",
+            *([] if self.kappa is None else [f"{self.spec.method.heading} (kappa = {self.kappa:.10g})"]),
             "",
             "Residuals:",
             *tables.quantiles_line(self.residuals),

@@ -22,7 +22,9 @@ from scipy import stats
 
 from ivbridge.diagnostics import numbers
 from ivbridge.gaps import SMALLEST, Key, flatten, scales, spread
-from ivbridge.linear import UNIT, Basis, Linear, noisy_sums, summed, two_stage
+from ivbridge.kclass import correction, estimated
+from ivbridge.linear import UNIT, Basis, KClass, Linear, noisy_sums, scaled, summed
+from ivbridge.method import Method, TwoStage
 from ivbridge.records import FloatArray, Numbers, Seen, Test
 from ivbridge.sandwich import covariance
 from ivbridge.vcov import Classical, Inference, Vcov, Z
@@ -38,14 +40,29 @@ SAFETY = 10.0
 LAST_BITS = 16 * UNIT
 
 
-def allowed_gaps(seen: Seen, other: Seen, vcov: Vcov, inference: Inference) -> dict[Key, float]:
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """How the coefficients are estimated and what is inferred from them."""
+
+    method: Method
+    vcov: Vcov
+    inference: Inference
+
+
+def allowed_gaps(
+    seen: Seen,
+    other: Seen,
+    vcov: Vcov,
+    inference: Inference,
+    method: Method = TwoStage(),  # noqa: B008
+) -> dict[Key, float]:
     """The largest absolute gap that rounding explains, for every compared number.
 
     Parameters
     ----------
     seen, other : Seen
         The matrices that the two engines built; what their last bits do to the answer is part of the bound.
-    vcov, inference
+    vcov, inference, method
         The question's.
 
     Returns
@@ -54,15 +71,16 @@ def allowed_gaps(seen: Seen, other: Seen, vcov: Vcov, inference: Inference) -> d
         Keys as in :func:`ivbridge.gaps.flatten`.
     """
     random = np.random.default_rng(20261121)  # any fixed seed: the verdict must not change from run to run
-    answer = _answer(seen, vcov, inference)
+    question = _Question(method, vcov, inference)
+    answer = _answer(seen, question)
     base = flatten(answer)
     widest = dict.fromkeys(base, 0.0)
     for i in range(REPETITIONS):
-        repeated = _perturbed_answer(seen, (vcov, inference), random, i % 2)
+        repeated = _perturbed_answer(seen, question, random, i % 2)
         for key, size in spread(base, flatten(repeated)).items():
             widest[key] = max(widest[key], size)
     shared = _pooled(answer, widest, inference) | _cancelled(seen, answer, vcov)
-    columns = {} if _same_bits(seen, other) else spread(base, flatten(_answer(other, vcov, inference)))
+    columns = {} if _same_bits(seen, other) else spread(base, flatten(_answer(other, question)))
     return {
         key: SAFETY * max(widest[key], shared.get(key, 0.0)) + columns.get(key, 0.0) + _floor(key, value)
         for key, value in base.items()
@@ -158,24 +176,25 @@ def _perturbed(seen: Seen, random: np.random.Generator) -> Seen:
     return dataclasses.replace(seen, y=seen.y * _noise(seen.y.shape, random, level), x=x, z=z)
 
 
-def _perturbed_answer(seen: Seen, question: tuple[Vcov, Inference], random: np.random.Generator, kind: int) -> Numbers:
+def _perturbed_answer(seen: Seen, question: _Question, random: np.random.Generator, kind: int) -> Numbers:
     """Like R (kind 0): decompositions with sums in turn. Like linearmodels (kind 1): normal equations, blocked sums."""
-    vcov, inference = question
+    vcov = question.vcov
     with noisy_sums(random, blocked=bool(kind)):
         seen = _perturbed(seen, random)
         if not kind:
-            return _answer(seen, vcov, inference)
-        model = _normal_equations(seen)
+            return _answer(seen, question)
+        model = _normal_equations(seen, question.method)
         cov = covariance(model, vcov, seen.groups)
         if isinstance(vcov, Classical):  # linearmodels builds this one as a sandwich, too
             meat = model.sigma**2 * summed(model.gram, model.x)
             cov = model.bread @ meat @ model.bread
-        return numbers(seen, model, cov, vcov, inference)
+        return numbers(seen, model, cov, vcov, question.inference)
 
 
-def _answer(seen: Seen, vcov: Vcov, inference: Inference) -> Numbers:
-    model = two_stage(seen.y, seen.x, Basis.of(seen.z, seen.weights), seen.x_names)
-    return numbers(seen, model, covariance(model, vcov, seen.groups), vcov, inference)
+def _answer(seen: Seen, question: _Question) -> Numbers:
+    model = estimated(seen, question.method)
+    cov = covariance(model, question.vcov, seen.groups)
+    return numbers(seen, model, cov, question.vcov, question.inference)
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,17 +209,35 @@ class _NormalEquations(Linear):
         return np.asarray(np.linalg.inv(self.gram))
 
 
-def _normal_equations(seen: Seen) -> _NormalEquations:
-    """Two stages as linearmodels computes them: a pseudo-inverse of Z, then cross-products with rounding of their own.
+def _normal_equations(seen: Seen, method: Method) -> _NormalEquations:
+    """The estimator as linearmodels computes it: a pseudo-inverse of Z, then cross-products with rounding of their own.
 
     Both depend on how columns are scaled, which a decomposition by QR does not.
     """
     z = Basis.of(seen.z, seen.weights)
-    root = np.ones(len(seen.y)) if seen.weights is None else np.sqrt(seen.weights)
-    x, y = seen.x * root[:, None], seen.y * root
+    x, y = scaled(seen.x, seen.weights), scaled(seen.y, seen.weights)
     first = np.linalg.pinv(z.r) @ (z.q.T @ x)
-    cross = (z.matrix * root[:, None]).T
+    cross = scaled(z.matrix, seen.weights).T
     gram = summed((cross @ x).T @ first, x)
     moments = summed(first.T @ (cross @ y), y)
+    basis, k_class = Basis.of(seen.z @ first, seen.weights), None
+    if not isinstance(method, TwoStage):
+        liml = _kappa_of_products(seen, z, x, y)
+        kappa = liml - correction(seen, method)
+        gram = (1 - kappa) * summed(x.T @ x, x) + kappa * gram
+        moments = (1 - kappa) * summed(x.T @ y, y) + kappa * moments
+        k_class = KClass(kappa, liml, basis.r)
     coef = np.asarray(np.linalg.solve(gram, moments))
-    return _NormalEquations(seen.x_names, seen.y, seen.x, coef, Basis.of(seen.z @ first, seen.weights), z, gram)
+    return _NormalEquations(seen.x_names, seen.y, seen.x, coef, basis, z, k_class, gram)
+
+
+def _kappa_of_products(seen: Seen, z: Basis, x: FloatArray, y: FloatArray) -> float:
+    """LIML's κ from cross-products of residuals and an inverse square root of one of them."""
+    outside = [name not in seen.z_names for name in seen.x_names]
+    both = np.column_stack([y, x[:, outside]])
+    exogenous = x[:, [not out for out in outside]]
+    on_z = both - z.q @ (z.q.T @ both)
+    on_x = both - exogenous @ (np.linalg.pinv(exogenous) @ both) if exogenous.shape[1] else both
+    values, vectors = np.linalg.eigh(summed(on_z.T @ on_z, on_z))
+    root = vectors / np.sqrt(np.maximum(values, np.finfo(float).tiny)) @ vectors.T
+    return float(np.linalg.eigvalsh(root @ summed(on_x.T @ on_x, on_x) @ root)[0])

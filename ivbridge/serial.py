@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from ivbridge.errors import DataError
+from ivbridge.method import Method, parse_method
 from ivbridge.vcov import T, Vcov, Z
 from ivbridge.vcov_text import parse_inference, parse_vcov
 
@@ -27,7 +28,7 @@ FORMAT = "ivbridge/1"
 
 def encode(value: object) -> Any:
     """A record as plain JSON values; fields listed in ``json_skip`` of its class are left out."""
-    if isinstance(value, Vcov | T | Z):
+    if isinstance(value, Vcov | Method | T | Z):
         return str(value)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         skip = getattr(value, "json_skip", ())
@@ -84,6 +85,8 @@ def decode(kind: Any, plain: Any) -> Any:
         return float("nan" if plain == "NaN" else plain)
     if isinstance(kind, type) and issubclass(kind, Vcov):
         return parse_vcov(plain)
+    if isinstance(kind, type) and issubclass(kind, Method):
+        return parse_method(plain)
     if dataclasses.is_dataclass(kind) and isinstance(kind, type):
         hints = typing.get_type_hints(kind)
         names = [field.name for field in dataclasses.fields(kind) if field.name in plain]

@@ -19,6 +19,7 @@ from ivbridge.errors import FormulaError
 from ivbridge.expr import parse, quote_name
 from ivbridge.formula import Roles, order_terms, parse_formula, parse_term
 from ivbridge.lexer import check_name
+from ivbridge.method import Method, TwoStage, parse_method
 from ivbridge.stata import to_stata
 from ivbridge.translate import Levels, to_linearmodels, to_r
 from ivbridge.vcov import Inference, T, Vcov
@@ -56,13 +57,16 @@ class IVSpec:
         so engines ask for it.
     inference : Inference, default T()
         Reference distribution of the coefficients: ``T()``, ``T(df)`` or ``Z()``, or ``"t"``, ``"t(20)"``, ``"z"``.
+    method : Method, default TwoStage()
+        The estimator, or its short text form: ``"2sls"``, ``"liml"``, ``"fuller(1)"``.
 
     Raises
     ------
     FormulaError
-        If a text is not an allowed expression or term, or a term has two roles.
+        If a text is not an allowed expression or term, a term has two roles, or LIML or Fuller is asked of a question
+        without an endogenous regressor.
     UnsupportedError
-        If `vcov` or `inference` is an unknown text.
+        If `vcov`, `inference` or `method` is an unknown text.
     """
 
     dependent: str
@@ -74,6 +78,7 @@ class IVSpec:
     weights: str | None = None
     vcov: Vcov | None = None
     inference: Inference = T()  # noqa: RUF009
+    method: Method = TwoStage()  # noqa: RUF009
 
     def __post_init__(self) -> None:
         groups = order_terms(*(map(parse_term, _texts(g)) for g in (self.exog, self.endog, self.instruments)))
@@ -85,6 +90,7 @@ class IVSpec:
             "weights": None if self.weights is None else check_name(self.weights),
             "vcov": None if self.vcov is None else parse_vcov(self.vcov),
             "inference": parse_inference(self.inference),
+            "method": parse_method(self.method),
         }
         for name, value in values.items():
             object.__setattr__(self, name, value)
@@ -94,6 +100,11 @@ class IVSpec:
             raise FormulaError(f"The dependent variable {dependent!r} is also a regressor or an instrument.")
         if not (self.intercept or self.regressors):
             raise FormulaError(f"The question about {dependent!r} has no regressor and no intercept.")
+        if not (self.endog or isinstance(self.method, TwoStage)):
+            raise FormulaError(
+                f"{self.method} needs an endogenous regressor, and the question about {dependent!r} has none.",
+                do="name the instruments in the formula, or ask for 2sls, which is least squares here.",
+            )
 
     @classmethod
     def from_formula(
@@ -103,6 +114,7 @@ class IVSpec:
         vcov: str | Vcov | None = None,
         inference: str | Inference = "t",
         weights: str | None = None,
+        method: str | Method = "2sls",
     ) -> IVSpec:
         """Read a formula in R's two-part, R's three-part or linearmodels' dialect (see :mod:`ivbridge.formula`).
 
@@ -110,7 +122,7 @@ class IVSpec:
         ----------
         text : str
             The formula; it is parsed, never evaluated.
-        vcov, inference, weights
+        vcov, inference, weights, method
             As for the class.
 
         Raises
@@ -121,7 +133,7 @@ class IVSpec:
         r = parse_formula(text)
         return cls(
             r.dependent, r.exog, r.endog, r.instruments, r.intercept, r.offset, weights,
-            None if vcov is None else parse_vcov(vcov), parse_inference(inference),
+            None if vcov is None else parse_vcov(vcov), parse_inference(inference), parse_method(method),
         )  # fmt: skip
 
     @property
@@ -160,7 +172,12 @@ class IVSpec:
     def to_stata(self) -> str:
         """Write the question as lines of a Stata do-file (see :func:`ivbridge.stata.to_stata`)."""
         return to_stata(
-            self.roles, columns=self.columns, weights=self.weights, vcov=self.vcov, inference=self.inference
+            self.roles,
+            columns=self.columns,
+            weights=self.weights,
+            vcov=self.vcov,
+            inference=self.inference,
+            method=self.method,
         )
 
     def with_vcov(self, vcov: str | Vcov | None, inference: str | Inference | None = None) -> IVSpec:
@@ -169,7 +186,9 @@ class IVSpec:
         return replace(self, vcov=None if vcov is None else parse_vcov(vcov), inference=chosen)
 
     def __str__(self) -> str:
-        extras = [f"{name}={value}" for name, value in (("vcov", self.vcov), ("weights", self.weights)) if value]
+        method = None if isinstance(self.method, TwoStage) else self.method
+        named = (("method", method), ("vcov", self.vcov), ("weights", self.weights))
+        extras = [f"{name}={value}" for name, value in named if value]
         return " · ".join([self.to_r(), *extras])
 
 

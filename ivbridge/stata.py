@@ -7,6 +7,7 @@ import re
 from ivbridge.errors import UnsupportedError
 from ivbridge.expr import Arg, Binary, Bool, Call, Name, Node, Number, Text, Unary, deparse, format_number, parse
 from ivbridge.formula import Roles, parse_term
+from ivbridge.method import Fuller, Method, TwoStage
 from ivbridge.vcov import HC0, HC1, Classical, Clustered, Inference, T, Vcov, Z
 
 __all__ = ["to_stata"]
@@ -45,8 +46,9 @@ class _DoFile:
 def to_stata(
     roles: Roles, *, columns: tuple[str, ...], weights: str | None = None, vcov: Vcov | None = None,
     inference: Inference = T(),  # noqa: B008
+    method: Method = TwoStage(),  # noqa: B008
 ) -> str:  # fmt: skip
-    """Write ``ivregress 2sls`` (``regress`` without endogenous regressors) and the lines that make its variables.
+    """Write ``ivregress`` (``regress`` without endogenous regressors) and the lines that make its variables.
 
     Factor variables (``i.g``) need numeric codes in Stata: ``encode`` texts first. Coefficients of the same columns
     are the same; products of factors span the same space with other columns.
@@ -63,6 +65,8 @@ def to_stata(
         Classical, HC0, HC1 and one-way clustered have a Stata option; default: none is written.
     inference : Inference, default T()
         Decides about ``small`` for Classical, HC1 and clustered, which Stata ties to t.
+    method : Method, default TwoStage()
+        ``ivregress`` has 2sls and liml, not Fuller.
 
     Returns
     -------
@@ -73,8 +77,10 @@ def to_stata(
     ------
     UnsupportedError
         For orthogonal polynomials, splines, sum contrasts, baselines that are not whole numbers, column names that
-        Stata does not take, and covariance estimators without an equal in Stata.
+        Stata does not take, and estimators without an equal in Stata.
     """
+    if isinstance(method, Fuller):
+        raise UnsupportedError("Stata's ivregress has no Fuller estimator.", available="2sls, liml")
     do = _DoFile(columns)
     response = parse(roles.dependent)
     if roles.offset is not None:
@@ -82,7 +88,7 @@ def to_stata(
     dependent = _made(do, response)
     exog, endog, instruments = _blocks(do, roles)
     regress = not (roles.endog or roles.instruments)
-    words = ["regress" if regress else "ivregress 2sls", dependent, exog]
+    words = ["regress" if regress else f"ivregress {method}", dependent, exog]
     words += [] if regress else [f"({endog} = {instruments})"]
     words += [] if weights is None else [f"[aweight={_name(weights)}]"]
     options = ([] if roles.intercept else ["noconstant"]) + _vcov_options(vcov, inference, regress)

@@ -27,6 +27,7 @@ __all__ = [
     "HC4",
     "HC5",
     "Andrews",
+    "Bekker",
     "Bootstrap",
     "Classical",
     "Clustered",
@@ -334,6 +335,29 @@ class Bootstrap(Vcov):
     R: int = 250
     seed: int = 1
     cluster: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Bekker(Vcov):
+    """Standard errors of LIML and Fuller that stay right with many instruments and homoskedastic errors.
+
+    Bekker (1994, Econometrica 62(3)); with ``cse=True`` the corrected standard errors of Hansen, Hausman & Newey
+    (2008, Journal of Business & Economic Statistics 26(4)), which add terms for third and fourth moments of the errors
+    and equal Bekker's in large samples of normal ones. s² = SSR/(n−k). First stages and the tests built from auxiliary
+    regressions, which Bekker's formula does not cover, are classical.
+    R: none, ``r_scripts/kclass.R``. linearmodels: none. Stata: none in ivregress.
+
+    Parameters
+    ----------
+    cse : bool, default False
+        Add the terms for third and fourth moments.
+    """
+
+    keyword: ClassVar[str] = "bekker"
+    cse: bool = False
+
+    def __post_init__(self) -> None:
+        _check(self, "cse", (True, False))
 
 
 @dataclass(frozen=True, slots=True)

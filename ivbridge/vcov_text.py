@@ -19,6 +19,7 @@ from ivbridge.vcov import (
     HC4,
     HC5,
     Andrews,
+    Bekker,
     Bootstrap,
     Classical,
     Clustered,
@@ -38,11 +39,13 @@ _CLASSES: dict[str, type[Vcov]] = {
     kind.keyword.lower(): kind
     for kind in (
         Classical, HC0, HC1, HC2, HC3, HC4, HC4m, HC5, Clustered, NeweyWest, Andrews, DriscollKraay, PanelCorrected,
-        Bootstrap,
+        Bootstrap, Bekker,
     )
 }  # fmt: skip
 _ALIASES = {"iid": "classical", "const": "classical", "newey-west": "nw", "neweywest": "nw", "bs": "bootstrap"}
-_AVAILABLE = "classical, HC0 … HC5, HC4m, cluster(g), nw(4), andrews, dk(unit, period), pc(unit, period), bootstrap"
+_AVAILABLE = (
+    "classical, HC0 … HC5, HC4m, cluster(g), nw(4), andrews, dk(unit, period), pc(unit, period), bootstrap, bekker"
+)
 
 
 def parse_vcov(text: str | Vcov) -> Vcov:

@@ -23,11 +23,12 @@ LAYERS = " ".join(
         # what everything may use
         "errors resources rfind records tables journal",
         # the question
-        "vcov vcov_text lexer expr transforms frame canonical variables formula coding stata translate arrays spec",
+        "vcov vcov_text method lexer expr transforms frame canonical variables formula coding stata translate arrays",
+        "spec",
         # the data, and the two together
         "readers serial data questions modelmatrix rank rows design",
         # the answer and its arithmetic
-        "results linear rdistributions rrandom hac sandwich diagnostics",
+        "results linear kclass rdistributions rrandom hac sandwich diagnostics",
         # engines
         "engines engines.wire engines.transfer engines.r_gate engines.r_worker engines.child engines.process",
         "engines.native engines.r api",

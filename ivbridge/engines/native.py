@@ -14,13 +14,14 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
-from linearmodels.iv import IV2SLS
+from linearmodels.iv import IV2SLS, IVLIML
 
-from ivbridge import diagnostics, hac, sandwich
+from ivbridge import diagnostics, hac, kclass, sandwich
 from ivbridge.design import Design
 from ivbridge.engines import Available, Supported, Unavailable, Unsupported
 from ivbridge.errors import UnsupportedError
-from ivbridge.linear import Basis, Linear, two_stage
+from ivbridge.linear import Linear
+from ivbridge.method import Fuller, TwoStage, check_vcov
 from ivbridge.records import FloatArray, Provenance, Seen
 from ivbridge.results import Estimate
 from ivbridge.spec import IVSpec
@@ -30,7 +31,7 @@ __all__ = ["NativeEngine", "asked_vcov", "linearmodels_options", "seen_of"]
 
 
 def linearmodels_options(vcov: Vcov) -> dict[str, Any] | None:
-    """The arguments of ``IV2SLS.fit`` that give this covariance; None where linearmodels has no equal."""
+    """The arguments of linearmodels' ``fit`` that give this covariance; None where linearmodels has no equal."""
     if isinstance(vcov, Classical):
         return {"cov_type": "unadjusted", "debiased": True}
     if isinstance(vcov, HC0 | HC1):
@@ -44,7 +45,7 @@ def linearmodels_options(vcov: Vcov) -> dict[str, Any] | None:
 
 
 class NativeEngine:
-    """linearmodels' ``IV2SLS``, with AER's diagnostics rebuilt from matrices."""
+    """linearmodels' ``IV2SLS`` and ``IVLIML``, with AER's diagnostics rebuilt from matrices."""
 
     name: ClassVar[str] = "native"
 
@@ -67,13 +68,15 @@ class NativeEngine:
         Raises
         ------
         UnsupportedError
-            If the question names no vcov.
+            If the question names no vcov, or one that the method cannot have.
         DataError
             If the data cannot carry the vcov.
+        DesignError
+            If LIML or Fuller is not defined for the data.
         """
         vcov = asked_vcov(design.spec)
         seen = seen_of(design)
-        model, cov = _two_stage(design, seen, vcov)
+        model, cov = _estimated(design, seen, vcov)
         found = diagnostics.numbers(seen, model, cov, vcov, design.spec.inference)
         return Estimate(
             spec=design.spec,
@@ -104,7 +107,7 @@ def asked_vcov(spec: IVSpec) -> Vcov:
     Raises
     ------
     UnsupportedError
-        If the question names none.
+        If the question names none, or one that has no definition for its method.
     """
     if spec.vcov is None:
         raise UnsupportedError(
@@ -113,6 +116,7 @@ def asked_vcov(spec: IVSpec) -> Vcov:
             available='"classical", "HC1", "cluster(state)", …',
             do='pass vcov="HC1", for example.',
         )
+    check_vcov(spec.method, spec.vcov)
     return spec.vcov
 
 
@@ -131,29 +135,37 @@ def seen_of(design: Design) -> Seen:
     return Seen(groups=groups, **{name: getattr(design, name) for name in shared})
 
 
-def _two_stage(design: Design, seen: Seen, vcov: Vcov) -> tuple[Linear, FloatArray]:
-    """Coefficients from linearmodels; covariance from linearmodels where it has it."""
-    own = two_stage(seen.y, seen.x, Basis.of(seen.z, seen.weights), seen.x_names)
+def _estimated(design: Design, seen: Seen, vcov: Vcov) -> tuple[Linear, FloatArray]:
+    """Coefficients and κ from linearmodels; covariance from linearmodels where it has it."""
+    own = kclass.estimated(seen, design.spec.method)
     options = linearmodels_options(vcov)
     extra: dict[str, Any] = {}
     if isinstance(vcov, Clustered) and options is not None:
         extra["clusters"] = np.column_stack([seen.groups[name] for name in vcov.by])
     arguments: dict[str, Any] = {**(options or {"cov_type": "unadjusted", "debiased": True}), **extra}
-    result = _iv2sls(design).fit(**arguments)
+    result = _linearmodels(design).fit(**arguments)
     names = list(seen.x_names)
     model = dataclasses.replace(own, coef=result.params[names].to_numpy(dtype=float))
+    if own.k_class is not None:
+        kappa = float(result.kappa or np.nan)
+        liml = kappa + kclass.correction(seen, design.spec.method)
+        model = dataclasses.replace(model, k_class=dataclasses.replace(own.k_class, kappa=kappa, liml=liml))
     if options is None:
         return model, sandwich.covariance(model, vcov, seen.groups)
     return model, result.cov.loc[names, names].to_numpy(dtype=float)
 
 
-def _iv2sls(design: Design) -> IV2SLS:
+def _linearmodels(design: Design) -> IV2SLS | IVLIML:
     x = pd.DataFrame(design.x, columns=list(design.x_names))
     z = pd.DataFrame(design.z, columns=list(design.z_names))
     exog = [name for name in design.x_names if name not in design.endog_names]
     endog = x[list(design.endog_names)] if design.endog_names else None
     instruments = z[list(design.instrument_names)] if design.endog_names else None
-    return IV2SLS(pd.Series(design.y, name="y"), x[exog] if exog else None, endog, instruments, weights=design.weights)
+    parts = (pd.Series(design.y, name="y"), x[exog] if exog else None, endog, instruments)
+    method = design.spec.method
+    if isinstance(method, TwoStage):
+        return IV2SLS(*parts, weights=design.weights)
+    return IVLIML(*parts, weights=design.weights, fuller=method.a if isinstance(method, Fuller) else 0)
 
 
 def _calls(design: Design, vcov: Vcov) -> tuple[str, ...]:
@@ -164,7 +176,11 @@ def _calls(design: Design, vcov: Vcov) -> tuple[str, ...]:
     except UnsupportedError:
         options, text = None, ""
     if options is None:
-        extras = {"weights": spec.weights, "inference": None if spec.inference == T() else str(spec.inference)}
+        extras = {
+            "weights": spec.weights,
+            "inference": None if spec.inference == T() else str(spec.inference),
+            "method": None if isinstance(spec.method, TwoStage) else str(spec.method),
+        }
         shown = "".join(f", {name}={value!r}" for name, value in extras.items() if value)
         return ("import ivbridge", f"ivbridge.fit({spec.to_r()!r}, data, vcov={str(vcov)!r}{shown})")
     weights = f", weights=data[{spec.weights!r}]" if spec.weights else ""
@@ -172,8 +188,10 @@ def _calls(design: Design, vcov: Vcov) -> tuple[str, ...]:
         options["clusters"] = f"data[{list(vcov.by)!r}]"
     shown = ", ".join(f"{key}={value if key == 'clusters' else repr(value)}" for key, value in options.items())
     complete = [f"data = data.dropna(subset={list(spec.columns)!r})"] if len(design.rows) < len(design.frame) else []
-    fit = f"IV2SLS.from_formula({text!r}, data{weights}).fit({shown})"
-    return ("from linearmodels.iv import IV2SLS", *complete, fit)
+    kind = "IV2SLS" if isinstance(spec.method, TwoStage) else "IVLIML"
+    fuller = f", fuller={spec.method.a:g}" if isinstance(spec.method, Fuller) else ""
+    fit = f"{kind}.from_formula({text!r}, data{weights}{fuller}).fit({shown})"
+    return (f"from linearmodels.iv import {kind}", *complete, fit)
 
 
 @cache
@@ -187,6 +205,6 @@ def _blas() -> str:
 def _own_sha256() -> str:
     """Hash of the modules that compute the native numbers."""
     digest = hashlib.sha256()
-    for module in (sandwich, hac, diagnostics):
+    for module in (kclass, sandwich, hac, diagnostics):
         digest.update(Path(str(module.__file__)).read_bytes())
     return digest.hexdigest()

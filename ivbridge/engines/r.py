@@ -80,7 +80,7 @@ class REngine:
         """
         vcov = asked_vcov(design.spec)
         native = seen_of(design)
-        inapplicable = diagnostics.inapplicable(native, vcov)
+        inapplicable = diagnostics.inapplicable(native, design.spec.method, vcov)
         worker = default_worker()
         loaded = _load(worker, design)
         inferred = _infer(worker, loaded.key, design.spec, list(inapplicable))
