@@ -188,7 +188,8 @@ class Rows:
         for start in range(0, len(held), size):
             rows = held[start : start + size]
             x = self._x[rows]
-            yield rows, self._weights[rows], losses.linear_predictor(x, path.intercepts, path.coefs)
+            ties = self.design.spec.family == "binomial"  # ranks and the cut at one half see the last bit
+            yield rows, self._weights[rows], losses.linear_predictor(x, path.intercepts, path.coefs, ties=ties)
 
 
 def cross_validate(design: LassoDesign, source: Source) -> CrossValidated:

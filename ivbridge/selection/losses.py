@@ -54,7 +54,7 @@ def interpolated(own: FloatArray, wanted: FloatArray) -> tuple[np.ndarray, np.nd
     return left, right, share
 
 
-def linear_predictor(x: Matrix, intercepts: FloatArray, coefs: FloatArray) -> FloatArray:
+def linear_predictor(x: Matrix, intercepts: FloatArray, coefs: FloatArray, *, ties: bool = False) -> FloatArray:
     """Predictions ``a + x b`` for every λ.
 
     Parameters
@@ -62,14 +62,19 @@ def linear_predictor(x: Matrix, intercepts: FloatArray, coefs: FloatArray) -> Fl
     x : (m, p) array or sparse array
     intercepts : (L,) array
     coefs : (L, p) array
+    ties : bool, default False
+        Whether rows that agree in the columns with a coefficient must get the same bits, as in R.
 
     Returns
     -------
     (m, L) array
-        Rows that agree in the columns with a coefficient get the same bits, so ties stay ties.
     """
-    # A sparse product adds each row's terms in one order; a dense one need not, and would break ties in the AUC.
-    product = np.asarray((sparse.csr_array(coefs) @ x.T).T if not sparse.issparse(x) else x @ coefs.T)
+    if sparse.issparse(x):
+        product = np.asarray(x @ coefs.T)
+    elif ties:  # a sparse product adds every row's terms in one order, a dense one need not
+        product = np.asarray((sparse.csr_array(coefs) @ x.T).T)
+    else:
+        product = x.astype(np.float64, copy=False) @ coefs.T
     return np.asarray(product + intercepts)
 
 

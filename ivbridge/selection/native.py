@@ -23,7 +23,7 @@ import pandas as pd
 from ivbridge.engines import Available, Unavailable
 from ivbridge.errors import DataError, MissingExtraError
 from ivbridge.records import FloatArray, Provenance
-from ivbridge.selection import cv, losses
+from ivbridge.selection import compressed, cv, losses
 from ivbridge.selection.cv import Problem
 from ivbridge.selection.design import LassoDesign
 from ivbridge.selection.records import LassoFit, LassoPath
@@ -108,16 +108,16 @@ class NativeLasso:
 
 
 class Warned:
-    """A solver that keeps the texts of glmstar's warnings."""
+    """:func:`glmstar_path` with the texts of its warnings kept."""
 
     def __init__(self) -> None:
         self.texts: list[str] = []
 
-    def __call__(self, problem: Problem) -> LassoPath:
+    def __call__(self, problem: Problem, ratio: float | None = None) -> LassoPath:
         """Solve one path."""
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            found = glmstar_path(problem)
+            found = glmstar_path(problem, ratio=ratio)
         self.texts += [str(one.message) for one in caught]
         return found
 
@@ -160,8 +160,9 @@ def glmstar_path(problem: Problem, *, ratio: float | None = None) -> LassoPath:
     return LassoPath(lambdas, intercepts, np.array(fitted.coefs_, dtype=np.float64), share)
 
 
-def _source(design: LassoDesign, solve: cv.Solver) -> cv.Source:
-    return cv.Rows(design, solve)
+def _source(design: LassoDesign, solve: Warned) -> cv.Source:
+    rows = cv.Rows(design, solve)
+    return compressed.Compressed(design, solve, rows) if compressed.worthwhile(design) else rows
 
 
 @cache
@@ -200,7 +201,7 @@ def _installed(name: str) -> bool:
 def _own_sha256() -> str:
     """Hash of the modules that compute the native numbers."""
     digest = hashlib.sha256()
-    for path in (Path(__file__), *(Path(str(module.__file__)) for module in (cv, losses))):
+    for path in (Path(__file__), *(Path(str(module.__file__)) for module in (compressed, cv, losses))):
         digest.update(path.read_bytes())
     return digest.hexdigest()
 
