@@ -136,6 +136,29 @@ class RRandom:
             index = self._shuffled(m, k)
         return index + 1 if values is None else np.atleast_1d(values)[index]
 
+    def permutations(self, x: npt.ArrayLike, times: int) -> npt.NDArray[Any]:
+        """``replicate(times, sample(x))``: (m, times), each column another order of the m values.
+
+        Raises
+        ------
+        DataError
+            If there are no values.
+        """
+        values, count = np.asarray(x), _count(times, "times")
+        if values.ndim != 1 or len(values) == 0:
+            raise DataError("permutations: x must be a row of values.")
+        m = len(values)
+        if self._rejects or m < 2:
+            places = np.array([self._places(m, m) for _ in range(count)], dtype=np.int64).reshape(count, m)
+        else:
+            places = self._rounded(np.tile(np.arange(m, 0, -1), count)).reshape(count, m)
+        left, out = np.repeat(values[:, None], count, axis=1), np.empty((m, count), dtype=values.dtype)
+        columns = np.arange(count)
+        for i, j in enumerate(np.ascontiguousarray(places.T)):
+            out[i] = left[j, columns]
+            left[j, columns] = left[m - 1 - i]
+        return out
+
     def _uniform(self, n: int) -> FloatArray:
         words = self._words.take(n)
         u = words * _BIT

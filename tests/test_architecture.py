@@ -38,7 +38,7 @@ LAYERS = " ".join(
         "selection selection.rules selection.spec selection.design selection.records selection.engines",
         "selection.r",
         # Monte Carlo studies
-        "study",
+        "simulate study",
         # what people see
         "report.entry report.cells report.code report.plot report.view report.render report",
         "setup_r doctor cli_text cli_check cli",
