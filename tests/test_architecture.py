@@ -33,10 +33,13 @@ LAYERS = " ".join(
         "engines engines.wire engines.transfer engines.r_gate engines.r_worker engines.child engines.process",
         "engines.native engines.r api",
         # the comparison
-        "gaps conventions handshake agreement digits rounding compare",
+        "gaps conventions handshake verdicts agreement digits rounding compare",
         # LASSO selection
         "selection selection.rules selection.spec selection.design selection.records selection.engines",
         "selection.r",
+        # from a selection to an estimate
+        "selection.question selection.derive selection.plugin selection.choose selection.crossfit selection.controls",
+        "selection.steps selection.after selection.seeds selection.selected selection.select",
         # Monte Carlo studies
         "simulate study",
         # what people see

@@ -1,0 +1,270 @@
+"""A selection of instruments, and everything that is asked after it."""
+
+from __future__ import annotations
+
+import html
+import importlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pandas as pd
+
+from ivbridge import serial
+from ivbridge.agreement import Agreement
+from ivbridge.compare import crosscheck
+from ivbridge.method import Method, parse_method
+from ivbridge.records import FirstStage
+from ivbridge.results import Estimate
+from ivbridge.selection.after import caveats, estimate_after, iv_spec
+from ivbridge.selection.choose import Choice
+from ivbridge.selection.controls import why
+from ivbridge.selection.question import SelectionSpec
+from ivbridge.selection.records import LassoFit
+from ivbridge.selection.rules import Rule
+from ivbridge.selection.seeds import seed_sentence, seed_table
+from ivbridge.selection.steps import Steps
+from ivbridge.spec import IVSpec
+from ivbridge.vcov import Inference, Vcov
+from ivbridge.vcov_text import parse_inference, parse_vcov
+
+__all__ = ["Selection"]
+
+SHOWN = 20
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Selection:
+    """Instruments chosen by a rule, and the estimate that they lead to.
+
+    Attributes
+    ----------
+    question : SelectionSpec
+    steps : Steps
+        Every LASSO behind the choice.
+    data : DataFrame
+        Complete rows, with the cross-fitted prediction where there is one: what :meth:`spec` speaks of.
+    notes : tuple of str
+        What was left out, and how controls were used.
+    warnings : tuple of str
+        What the reader should know before quoting the estimate.
+    """
+
+    question: SelectionSpec
+    steps: Steps
+    data: pd.DataFrame
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    _tables: dict[tuple[int, str, str], pd.DataFrame] = field(default_factory=dict, repr=False)
+
+    @property
+    def selected(self) -> tuple[str, ...]:
+        """Chosen candidates, in the data's order; for a cross-fitted rule those chosen for any part."""
+        return self.steps.selected
+
+    @property
+    def controls(self) -> tuple[str, ...]:
+        """Controls that enter both equations."""
+        return self.steps.controls
+
+    @property
+    def rule(self) -> Rule:
+        """The rule that chose."""
+        return self.question.rule
+
+    @property
+    def n(self) -> int:
+        """Rows used."""
+        return len(self.data)
+
+    @property
+    def fits(self) -> Mapping[str, LassoFit]:
+        """The deciding cross-validated fit of each LASSO step that has one, by purpose."""
+        return {name: choice.fits[-1] for name, choice in self.steps.choices.items() if choice.fits}
+
+    @property
+    def shares(self) -> pd.Series:
+        """For stability selection: share of the fold draws that select each candidate, largest first."""
+        choice = self.steps.choices.get("instruments")
+        shares = choice.shares if choice else {}
+        return pd.Series(dict(shares), dtype=float, name="share").sort_values(ascending=False, kind="stable")
+
+    def spec(
+        self, vcov: str | Vcov | None = None, method: str | Method = "2sls", inference: str | Inference = "z"
+    ) -> IVSpec:
+        """The instrumental-variable question about :attr:`data`.
+
+        Parameters
+        ----------
+        vcov : str or Vcov, optional
+        method : str or Method, default "2sls"
+        inference : str or T or Z, default "z"
+            As the post's ``summary(fit, df = Inf)``.
+
+        Raises
+        ------
+        DesignError
+            If nothing was selected.
+        """
+        return replace(
+            iv_spec(self.question, self.steps),
+            vcov=None if vcov is None else parse_vcov(vcov),
+            method=parse_method(method),
+            inference=parse_inference(inference),
+        )
+
+    def estimate(
+        self,
+        vcov: str | Vcov = "HC0",
+        method: str | Method = "2sls",
+        engine: str = "native",
+        inference: str | Inference = "z",
+    ) -> Estimate:
+        """Estimate the effect with the selected instruments (post-LASSO); the caveats are among its notes.
+
+        Parameters
+        ----------
+        vcov : str or Vcov, default "HC0"
+            As R's ``sandwich``, which the post uses.
+        method : str or Method, default "2sls"
+        engine : {"native", "r"}
+        inference : str or T or Z, default "z"
+
+        Raises
+        ------
+        DesignError
+            If nothing was selected, or the model cannot be estimated.
+        """
+        return estimate_after(self.question, self.spec(vcov, method, inference), self.data, engine)
+
+    def crosscheck(
+        self,
+        vcovs: Sequence[str | Vcov] = ("HC0",),
+        method: str | Method = "2sls",
+        engines: Sequence[str] = ("r", "native"),
+        inference: str | Inference = "z",
+    ) -> Agreement:
+        """Let several engines estimate with the selected instruments and compare everything they say.
+
+        Parameters
+        ----------
+        vcovs : sequence of str or Vcov, default ("HC0",)
+        method, inference
+            As for :meth:`estimate`.
+        engines : sequence of str, default ("r", "native")
+        """
+        return crosscheck(self.spec(None, method, inference), self.data, vcovs, engines)
+
+    def first_stage(self, vcov: str | Vcov = "HC0", engine: str = "native") -> tuple[FirstStage, Any]:
+        """The post-LASSO first stage, and the effective F of Montiel Olea and Pflueger (2013).
+
+        Parameters
+        ----------
+        vcov : str or Vcov, default "HC0"
+            ``"classical"`` gives the F of R's ``lm``, as in the post.
+        engine : {"native", "r"}
+
+        Returns
+        -------
+        (FirstStage, EffectiveF)
+        """
+        found = self.estimate(vcov, engine=engine, inference="t")
+        weak = importlib.import_module("ivbridge.weakiv")
+        return found.first_stages[0], weak.effective_f(self.spec(), self.data, vcov, engine=engine)
+
+    def confidence_set(self, vcov: str | Vcov = "HC0", level: float = 0.95, engine: str = "native") -> Any:
+        """The Anderson–Rubin confidence set of the effect, valid however weak the instruments are.
+
+        After selection on the same rows it is valid for the selected instruments as if they had been named before.
+        """
+        weak = importlib.import_module("ivbridge.weakiv")
+        return weak.confidence_set(self.spec(), self.data, vcov, level=level, engine=engine)
+
+    def seeds(self, n: int = 30, vcov: str | Vcov = "HC0", method: str | Method = "2sls") -> pd.DataFrame:
+        """How the answer moves over fold seeds 1 … n: ``seed, number, estimate, std.error, selected``.
+
+        Computed once; :meth:`summary` then says what came out.
+
+        Parameters
+        ----------
+        n : int, default 30
+        vcov, method
+            Of the estimates.
+
+        Raises
+        ------
+        UnsupportedError
+            If nothing in the question is drawn at random (plug-in penalty, given folds).
+        """
+        asked = (parse_vcov(vcov), parse_method(method))
+        key = (n, str(asked[0]), str(asked[1]))
+        if key not in self._tables:
+            self._tables[key] = seed_table(self.question, self.data, n, asked)
+        return self._tables[key].copy()
+
+    def explain(self) -> str:
+        """How controls were used and which other way would choose differently, and what selection does to the tests."""
+        lines = [why(self.question, self.controls, self.data), *caveats(self.question)]
+        return "\n".join(line[0].upper() + line[1:] for line in lines)
+
+    def tidy(self) -> pd.DataFrame:
+        """One row a selected candidate: ``term, estimate`` (coefficient of the deciding LASSO, or post-LASSO)."""
+        rows = [
+            (name, value) for choice in self.steps.choices.values() for name, value in _coefs(choice, self.selected)
+        ]
+        return pd.DataFrame(rows, columns=["term", "estimate"])
+
+    def summary(self) -> str:
+        """Text: the sets, each LASSO step, notes and warnings, and the movement over seeds once it is computed."""
+        q = self.question
+        head = f"Instruments for {q.endog} in the equation of {q.dependent}: {_count(self)}, rule {q.rule}"
+        lines = [f"{head}, engine {q.options.engine}, n = {self.n}", f"  selected: {_listed(self.selected)}"]
+        if q.controls:
+            lines.append(f"  controls ({q.options.controls_by}): {_listed(self.controls)}")
+        lines += [f"  {name}: {_step(choice)}" for name, choice in self.steps.choices.items()]
+        lines += [*self.notes, *(f"Warning: {warning}" for warning in self.warnings)]
+        return "\n".join([*lines, *(seed_sentence(table, self.selected) for table in self._tables.values())])
+
+    def __repr__(self) -> str:
+        return f"<Selection {self.question.options.engine} {self.question.endog}: {_count(self)}, rule {self.rule}>"
+
+    def _repr_html_(self) -> str:
+        first, *rest = self.summary().split("\n")
+        return f"<p><strong>{html.escape(first)}</strong><br>" + "<br>".join(map(html.escape, rest)) + "</p>"
+
+    def to_json(self, *, indent: int | None = None) -> str:
+        """JSON of question, sets, coefficients, notes, warnings and seed tables; neither paths nor data."""
+        content = {
+            "format": serial.FORMAT, "type": "Selection", "question": serial.encode(self.question),
+            "rule": str(self.rule), "n": self.n, "selected": list(self.selected), "controls": list(self.controls),
+            "steps": {name: list(choice.selected) for name, choice in self.steps.choices.items()},
+            "coefs": self.tidy().to_dict("records"), "notes": list(self.notes), "warnings": list(self.warnings),
+            "seeds": [serial.encode(table.to_dict("records")) for table in self._tables.values()],
+        }  # fmt: skip
+        return json.dumps(content, ensure_ascii=False, allow_nan=False, indent=indent)
+
+
+def _count(selection: Selection) -> str:
+    return f"{len(selection.selected)} of {len(selection.question.candidates)} candidates"
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    more = f", … ({len(names)} in all)" if len(names) > SHOWN else ""
+    return (", ".join(names[:SHOWN]) + more) or "none"
+
+
+def _step(choice: Choice) -> str:
+    how = f"λ = {choice.penalty:.6g}" if choice.fits else ""
+    if choice.plugin:
+        how = f"λ₀ = {choice.plugin.lambda0:.6g}, {choice.plugin.rounds} rounds"
+    return f"{len(choice.selected)} of {len(choice.names)} columns for {choice.dependent} ({how})"
+
+
+def _coefs(choice: Choice, selected: tuple[str, ...]) -> list[tuple[str, float]]:
+    inside = set(choice.selected) & set(selected)
+    if choice.plugin:
+        pairs = zip(choice.plugin.names, choice.plugin.coefs, strict=True)
+        return [(name, float(value)) for name, value in pairs if name in inside]
+    coefs = choice.fits[-1].coef()
+    return [(name, float(coefs[name])) for name in choice.selected if name in inside]
