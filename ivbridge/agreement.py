@@ -1,8 +1,5 @@
-"""The outcome of a cross-check: comparisons, the verdict over them, and their plain renderings.
-
-Verdicts, best first: **identical** (the same bits), **rounding** (every gap lies within a bound derived from
-conditioning, n and the arithmetic), **convention** (the gap is exactly a named convention), **substantive** (no known
-reason), **not comparable** (the engines saw different rows, terms, levels or columns, or nothing was compared).
+"""The outcome of a cross-check of one IV question: comparisons and their plain renderings; verdicts are explained in
+:mod:`ivbridge.verdicts`.
 """
 
 from __future__ import annotations
@@ -18,16 +15,13 @@ from typing import Any
 import pandas as pd
 
 from ivbridge import serial
-from ivbridge.errors import DisagreementError
 from ivbridge.gaps import Gap
 from ivbridge.handshake import Check
-from ivbridge.records import Provenance
 from ivbridge.results import Estimate
 from ivbridge.spec import IVSpec
+from ivbridge.verdicts import Verdicts
 
-__all__ = ["LADDER", "Agreement", "Comparison"]
-
-LADDER = ("identical", "rounding", "convention", "substantive", "not comparable")
+__all__ = ["Agreement", "Comparison"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,8 +56,8 @@ class Comparison:
         return min(self.gaps, key=lambda gap: gap.digits, default=None)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Agreement:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Agreement(Verdicts):
     """The verdict on one question, over all vcovs and engines.
 
     Attributes
@@ -76,58 +70,13 @@ class Agreement:
     spec: IVSpec
     comparisons: tuple[Comparison, ...]
 
-    @property
-    def verdict(self) -> str:
-        """The worst verdict of all comparisons; ``not comparable`` when there are none."""
-        return max((c.verdict for c in self.comparisons), key=LADDER.index, default="not comparable")
-
-    @property
-    def ok(self) -> bool:
-        """Whether everything that was compared agrees up to rounding, and something was compared."""
-        return self.verdict in ("identical", "rounding")
-
-    @property
-    def reason(self) -> str:
-        """Why, in one sentence."""
-        if not self.comparisons:
-            return "nothing was compared"
-        if self.verdict == "rounding":
-            return (
-                f"all {len(self.gaps)} numbers agree to {self.digits:.1f} digits or more; rounding explains every gap"
-            )
-        return max(self.comparisons, key=lambda c: LADDER.index(c.verdict)).reason
-
-    @property
-    def gaps(self) -> tuple[Gap, ...]:
-        """All gaps of all comparisons."""
-        return tuple(gap for comparison in self.comparisons for gap in comparison.gaps)
-
-    @property
-    def worst(self) -> Gap | None:
-        """The number with the fewest agreeing digits."""
-        return min(self.gaps, key=lambda gap: gap.digits, default=None)
-
-    @property
-    def digits(self) -> float:
-        """The headline: agreeing digits of the worst number; 0 when nothing was compared."""
-        return self.worst.digits if self.worst else 0.0
-
-    @property
-    def engines(self) -> tuple[str, ...]:
-        """Engines that answered, the reference first."""
-        names = [name for c in self.comparisons for name in (c.reference.engine, c.candidate.engine)]
-        return tuple(dict.fromkeys(names))
+    def _compared(self) -> tuple[Comparison, ...]:
+        return self.comparisons
 
     @property
     def n(self) -> int:
         """Rows used by the reference; 0 when nothing was compared."""
         return self.comparisons[0].reference.n if self.comparisons else 0
-
-    @property
-    def provenance(self) -> tuple[Provenance, ...]:
-        """Where the numbers come from, one entry an engine."""
-        pairs = [estimate for c in self.comparisons for estimate in (c.reference, c.candidate)]
-        return tuple({estimate.engine: estimate.provenance for estimate in pairs}.values())
 
     @property
     def ledger(self) -> pd.DataFrame:
@@ -152,34 +101,9 @@ class Agreement:
         """The verdict as one JSON object: ``verdict digits n engines comparisons`` and the question."""
         return serial.dumps(_plain(self), indent=indent)
 
-    def assert_ok(self) -> None:
-        """Raise unless everything agrees up to rounding.
-
-        Raises
-        ------
-        DisagreementError
-            Its text names the question, the verdict and the worst numbers, and says what to do.
-        """
-        if not self.ok:
-            raise DisagreementError(self.summary(), do=_advice(self.verdict))
-
     def summary(self, *, most: int = 8) -> str:
         """Text: the question, the verdict, and the worst numbers where something failed."""
-        lines = [f"{self.verdict.upper()}: {self.spec.to_r()}", f"  {self.reason}"]
-        worst = self.worst
-        if worst is not None:
-            lines.append(f"  worst number: {worst.label}, {worst.digits:.1f} digits; {len(self.gaps)} numbers compared")
-        for comparison in self.comparisons:
-            failed = [check for check in comparison.handshake if not check.ok]
-            lines += [f"  {comparison.vcov}: {c.name}: {c.reference} | {c.candidate}" for c in failed]
-            gaps = sorted((gap for gap in comparison.gaps if not gap.ok), key=lambda gap: gap.digits)
-            lines += [
-                f"  {comparison.vcov}: {gap.describe(comparison.reference.engine, comparison.candidate.engine)}"
-                for gap in gaps[:most]
-            ]
-            if len(gaps) > most:
-                lines.append(f"  {comparison.vcov}: and {len(gaps) - most} more")
-        return "\n".join(lines)
+        return "\n".join(self._lines(self.spec.to_r(), [c.vcov for c in self.comparisons], most))
 
     def to_html(self) -> str:
         """One self-contained page (:mod:`ivbridge.report`)."""
@@ -207,20 +131,10 @@ class Agreement:
         question, reason = html.escape(self.spec.to_r()), html.escape(self.reason)
         return f"<p><code>{question}</code><br><b>{self.verdict}</b>: {reason}</p><table>{head}{rows}</table>"
 
-    def __repr__(self) -> str:
-        return f"<Agreement {self.verdict}, {self.digits:.1f} digits, {len(self.gaps)} numbers>"
-
 
 def _report() -> Any:
     """The module that draws; it stands above this one, so it is looked up when a drawing is asked for."""
     return importlib.import_module("ivbridge.report")
-
-
-def _advice(verdict: str) -> str:
-    return {
-        "convention": "ask both sides for the same convention, or accept the named one.",
-        "not comparable": "make both sides use the same rows and terms first (the lines above say which differ).",
-    }.get(verdict, "look at the numbers above; no known convention explains them.")
 
 
 def _plain(agreement: Agreement) -> Mapping[str, object]:

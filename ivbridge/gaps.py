@@ -18,7 +18,7 @@ import numpy as np
 
 from ivbridge.records import Coefficients, FirstStage, FloatArray, NotApplicable, Test
 
-__all__ = ["Answer", "Gap", "Key", "compare_numbers", "flatten", "scales", "spread"]
+__all__ = ["Answer", "Gap", "Key", "compare_numbers", "flatten", "gap_of", "scales", "spread"]
 
 MAX_DIGITS = 17.0
 #: The smallest number with all its digits; a p-value below it has few, and some libraries print zero.
@@ -187,32 +187,46 @@ def compare_numbers(reference: Answer, candidate: Answer, allowed: Mapping[Key, 
         error and what follows from it may be NaN on both sides when the variance, which is compared too, is negative.
     """
     a, b, sizes = flatten(reference), flatten(candidate), scales(reference)
-    errors = {term: error for (quantity, term), error in a.items() if quantity.endswith("std.error")}
+    errors = {term: float(np.max(error)) for (quantity, term), error in a.items() if quantity.endswith("std.error")}
     gaps = []
     for key in dict.fromkeys([*a, *b]):
         first, second = _pair(a.get(key, math.nan), b.get(key, math.nan))
         if math.isnan(first) and math.isnan(second) and key in a and key in b:
             continue
-        absolute = abs(second - first)
         scale = sizes.get(key, abs(first)) or 1.0
-        bound, relative = allowed.get(key, 0.0) / scale, absolute / scale
-        ok = bool(relative <= bound) if not math.isnan(relative) else False
         error = errors.get(key[1], math.nan) if key[0].endswith("estimate") else math.nan
-        digits = 0.0 if math.isnan(relative) else _digits(relative)
-        gaps.append(
-            Gap(
-                *key,
-                first,
-                second,
-                absolute,
-                relative,
-                digits,
-                float(absolute / error) if error else math.nan,
-                bound,
-                ok,
-            )
-        )
+        gaps.append(gap_of(key, (first, second), scale, allowed.get(key, 0.0) / scale, error))
     return tuple(gaps)
+
+
+def gap_of(key: Key, pair: tuple[float, float], scale: float, bound: float, error: float = math.nan) -> Gap:
+    """One compared number.
+
+    Parameters
+    ----------
+    key : tuple of str
+    pair : tuple of float
+        Reference and candidate; NaN on one side fails.
+    scale : float
+        Above 0; what the gap is measured against.
+    bound : float
+        The largest relative gap that rounding explains.
+    error : float, default NaN
+        Standard error, for a coefficient that has one.
+    """
+    absolute = abs(pair[1] - pair[0])
+    relative = absolute / scale
+    compared = not math.isnan(relative)
+    return Gap(
+        *key,
+        *pair,
+        absolute=absolute,
+        relative=relative,
+        digits=_digits(relative) if compared else 0.0,
+        in_se=float(absolute / error) if error else math.nan,
+        bound=bound,
+        ok=bool(relative <= bound) if compared else False,
+    )
 
 
 def _pair(first: float | FloatArray, second: float | FloatArray) -> tuple[float, float]:

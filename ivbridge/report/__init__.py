@@ -10,10 +10,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ivbridge.agreement import LADDER, Agreement
+from ivbridge.agreement import Agreement
 from ivbridge.errors import DataError, UnsupportedError
 from ivbridge.report.entry import COULD_NOT_RUN, Entry
 from ivbridge.report.render import render
+from ivbridge.verdicts import LADDER
 
 __all__ = ["COULD_NOT_RUN", "Entry", "check_path", "html", "json", "latex", "markdown", "worst_verdict", "write"]
 
