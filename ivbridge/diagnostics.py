@@ -22,7 +22,18 @@ from ivbridge.records import Coefficients, FirstStage, FloatArray, NotApplicable
 from ivbridge.sandwich import covariance, joint_rank
 from ivbridge.vcov import Bekker, Bootstrap, Classical, Inference, T, Vcov
 
-__all__ = ["SINGULAR", "coefficient_table", "first_stages", "inapplicable", "numbers", "singular", "tests", "wald_test"]
+__all__ = [
+    "OVERID",
+    "SINGULAR",
+    "coefficient_table",
+    "first_stages",
+    "inapplicable",
+    "numbers",
+    "singular",
+    "tests",
+    "untestable",
+    "wald_test",
+]
 
 RESAMPLED = "a bootstrap vcov would resample every auxiliary regression again; ask with another vcov"
 NO_ENDOG = "the model has no endogenous regressor"

@@ -28,10 +28,10 @@ LAYERS = " ".join(
         # the data, and the two together
         "readers serial data questions modelmatrix rank rows design",
         # the answer and its arithmetic
-        "results linear kclass rdistributions rrandom hac sandwich diagnostics",
+        "results linear kclass rdistributions rrandom hac sandwich diagnostics weak_records weak_native",
         # engines
         "engines engines.wire engines.transfer engines.r_gate engines.r_worker engines.child engines.process",
-        "engines.native engines.r api",
+        "engines.native engines.r api weak_r weakiv",
         # the comparison
         "gaps conventions handshake verdicts agreement digits rounding compare",
         # LASSO selection

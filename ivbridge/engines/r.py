@@ -1,4 +1,4 @@
-"""The R engine: AER::ivreg with sandwich and lmtest, in a worker process."""
+"""The R engine: AER::ivreg with sandwich and lmtest, and R code of our own for the k-class, in a worker process."""
 
 from __future__ import annotations
 
@@ -21,13 +21,14 @@ from ivbridge.engines.native import asked_vcov, seen_of
 from ivbridge.engines.process import RReply, RWorker, default_worker
 from ivbridge.errors import DesignError, RError, RNotAvailableError
 from ivbridge.expr import quote_name
+from ivbridge.method import Fuller, TwoStage
 from ivbridge.records import Coefficients, FirstStage, IntArray, NotApplicable, Provenance, Seen, Test
 from ivbridge.resources import scripts_dir
 from ivbridge.results import Estimate
 from ivbridge.spec import IVSpec
 from ivbridge.vcov import Bootstrap, Vcov, Z
 
-__all__ = ["REngine"]
+__all__ = ["REngine", "ask"]
 
 PACKAGES = ("AER", "sandwich", "lmtest", "car", "Formula")
 _HC_KEYWORDS = ("HC0", "HC1", "HC2", "HC3", "HC4", "HC4m", "HC5")
@@ -77,27 +78,32 @@ class REngine:
             If R, a package or rpy2 is missing.
         RError, RTimeoutError, RDiedError
             If R fails while it works.
+        UnsupportedError, DataError, DesignError
+            As the native engine's, in the same words.
         """
         vcov = asked_vcov(design.spec)
         native = seen_of(design)
         inapplicable = diagnostics.inapplicable(native, design.spec.method, vcov)
+        spec = design.spec
+        arguments = {
+            "vcov": r_vcov(vcov),
+            "df": math.inf if isinstance(spec.inference, Z) else spec.inference.df,
+            "skip": [key for key in inapplicable if key not in ("sargan", "anderson_rubin")],
+        }
+        if isinstance(spec.method, TwoStage):
+            inferred = ask(design, "ivb_infer", **arguments)
+        else:
+            fuller = spec.method.a if isinstance(spec.method, Fuller) else 0.0
+            inferred = ask(design, "ivb_kclass", fuller=fuller, **arguments)
         worker = default_worker()
-        loaded = _load(worker, design)
-        inferred = _infer(worker, loaded.key, design.spec, list(inapplicable))
-        if inferred is None:  # the worker was replaced or now holds another question
-            _loaded.pop(worker, None)
-            loaded = _load(worker, design)
-            inferred = _infer(worker, loaded.key, design.spec, list(inapplicable))
-        if inferred is None:
-            raise RError("R lost the fitted model between two calls.", do="run the command again.")
-        facts = self._facts(worker)
+        loaded, facts = _loaded[worker], self._facts(worker)
         provenance = Provenance(
             engine=self.name,
             versions=facts["versions"],
             platform=facts["platform"],
             blas=facts["blas"],
             threads="1",
-            script_sha256=hashlib.sha256((scripts_dir() / "ivreg.R").read_bytes()).hexdigest(),
+            script_sha256=_scripts_sha256(spec),
             recorded_on=datetime.now(UTC).isoformat(timespec="seconds"),
             calls=_calls(design.spec, vcov),
         )
@@ -132,18 +138,42 @@ def _load(worker: RWorker, design: Design) -> _Loaded:
     return known
 
 
-def _infer(worker: RWorker, key: str, spec: IVSpec, skip: list[str]) -> RReply | None:
-    """Everything that depends on the vcov; None when R no longer holds the question."""
-    df = math.inf if isinstance(spec.inference, Z) else spec.inference.df
-    joint = [name for name in skip if name != "sargan"]
-    try:
-        return worker.call("ivb_infer", key=key, vcov=r_vcov(asked_vcov(spec)), df=df, skip=joint)
-    except RError as error:
-        if "ivb_stale" in error.classes:
-            return None
-        if "ivb_prewhitening" in error.classes:
-            raise DesignError(error.message, do="ask with prewhite=0.") from error
-        raise
+def ask(design: Design, function: str, **arguments: Any) -> RReply:
+    """Call a function of the R scripts on a question, which is sent first unless R holds it.
+
+    Parameters
+    ----------
+    design : Design
+    function : str
+        Its first argument is ``key``, which names the question.
+    **arguments
+        As for :meth:`ivbridge.engines.process.RWorker.call`.
+
+    Raises
+    ------
+    RNotAvailableError, RError, RTimeoutError, RDiedError
+        As for that method.
+    DesignError
+        If prewhitening fails.
+    """
+    worker = default_worker()
+    for _ in range(2):
+        loaded = _load(worker, design)
+        try:
+            return worker.call(function, key=loaded.key, **arguments)
+        except RError as error:
+            if "ivb_prewhitening" in error.classes:
+                raise DesignError(error.message, do="ask with prewhite=0.") from error
+            if "ivb_stale" not in error.classes:
+                raise
+            _loaded.pop(worker, None)  # the worker was replaced or now holds another question
+    raise RError("R lost the fitted model between two calls.", do="run the command again.")
+
+
+def _scripts_sha256(spec: IVSpec) -> str:
+    """Hash of the R scripts that compute the numbers."""
+    names = ("ivreg.R",) if isinstance(spec.method, TwoStage) else ("ivreg.R", "kclass.R")
+    return hashlib.sha256(b"".join((scripts_dir() / name).read_bytes() for name in names)).hexdigest()
 
 
 def r_vcov(vcov: Vcov) -> dict[str, Any]:
@@ -207,6 +237,7 @@ def _estimate(
         provenance=provenance,
         notes=design.notes,
         warnings=warnings,
+        kappa=_scalar(value["kappa"]) if "kappa" in value else None,
     )
 
 
@@ -219,10 +250,11 @@ def _tests(
         f"weak_instruments:{x}": f"Weak instruments ({x})" if len(endog) > 1 else "Weak instruments" for x in endog
     }
     titles |= {"wu_hausman": "Wu-Hausman", "sargan": "Sargan"} if endog else {}
+    titles |= {"anderson_rubin": diagnostics.OVERID} if "kappa" in inferred else {}
     found: dict[str, Test | NotApplicable] = {}
     for i, (key, title) in enumerate(titles.items()):
         df1, df2, statistic, p_value = np.asarray(inferred["diagnostics"], dtype=float)[i].tolist()
-        chi2 = key == "sargan"
+        chi2 = key in ("sargan", "anderson_rubin")
         found[key] = Test(title, statistic, p_value, df1, math.inf if chi2 else df2, "chi2" if chi2 else "F")
     found["wald"] = _wald(inferred["wald"])
     return {**found, **inapplicable}
