@@ -28,7 +28,7 @@ LAYERS = " ".join(
         # the data, and the two together
         "readers serial data questions modelmatrix rank rows design",
         # the answer and its arithmetic
-        "results linear kclass rdistributions rrandom hac sandwich diagnostics weak_records weak_native",
+        "results linear kclass rdistributions rweighted rrandom hac sandwich diagnostics weak_records weak_native",
         # engines
         "engines engines.wire engines.transfer engines.r_gate engines.r_worker engines.child engines.process",
         "engines.native engines.r api weak_r weakiv",
@@ -36,6 +36,7 @@ LAYERS = " ".join(
         "gaps conventions handshake verdicts agreement digits rounding compare",
         # LASSO selection
         "selection selection.rules selection.spec selection.design selection.records selection.engines",
+        "selection.losses selection.cv selection.compressed selection.mirror selection.native selection.scikit",
         "selection.r",
         # from a selection to an estimate
         "selection.question selection.derive selection.plugin selection.choose selection.crossfit selection.controls",

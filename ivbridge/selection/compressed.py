@@ -115,7 +115,7 @@ def fold_products(design: LassoDesign) -> FoldProducts:
 
 def _column_means(x: Matrix) -> FloatArray:
     total = x.sum(axis=0) if sparse.issparse(x) else np.add.reduce(x, axis=0, dtype=np.float64)
-    return np.asarray(total, dtype=np.float64).ravel() / x.shape[0]
+    return np.asarray(np.asarray(total, dtype=np.float64).ravel() / x.shape[0])
 
 
 def _block(x: Matrix, rows: slice) -> np.ndarray:
@@ -147,18 +147,16 @@ class Compressed:
         spec, p = self.design.spec, self.design.p
         alone = replace(spec, standardize=False, intercept=False)
         count = self.design.n - (0 if fold is None else int(np.count_nonzero(self.design.foldid == fold)))
-        found = self.solve(
-            cv.Problem(x, y, None, self.design.penalty, lambdas, alone), cv.smallest_ratio(count, p)
-        )
+        found = self.solve(cv.Problem(x, y, None, self.design.penalty, lambdas, alone), cv.smallest_ratio(count, p))
         coefs = found.coefs / scale
         intercepts = means[p] - coefs @ means[:p] if spec.intercept else np.zeros(len(coefs))
         return LassoPath(found.lambdas, intercepts, coefs, found.dev_ratio)
 
     def mean_losses(self, fold: int, path: LassoPath, measure: str) -> FloatArray:
         """(L,) weighted mean losses of a fold's rows under a path."""
-        if measure == "mae":
-            return self.rows.mean_losses(fold, path, measure)
         products, shift, p = self.products.products[fold - 1], self.products.shift, self.design.p
+        if measure == "mae" or not products[-1, -1] > 0:
+            return self.rows.mean_losses(fold, path, measure)
         moved = path.intercepts + path.coefs @ shift[:p] - shift[p]
         residual = np.column_stack([-path.coefs, np.ones(len(moved)), -moved])
         sums = np.einsum("lj,lj->l", residual @ products, residual)
@@ -183,7 +181,7 @@ class Compressed:
         spread, lost = np.diag(centred), means**2
         means = means + self.products.shift
         constant = (spread <= lost / LARGEST_LOSS) | (spread <= (CONSTANT * means) ** 2)
-        if constant[p] or not all(self._is_constant(j, fold) for j in np.flatnonzero(constant)):
+        if constant[p] or not all(self._is_constant(j, fold) for j in np.flatnonzero(constant).tolist()):
             return None
         used = np.append(np.flatnonzero(~constant[:p]), p)
         matrix = centred if spec.intercept else centred + np.outer(means, means)

@@ -222,10 +222,10 @@ def cross_validate(design: LassoDesign, source: Source) -> CrossValidated:
         warned.append(UNGROUPED)
     path = source.fit(None, lambdas)
     paths = (interpolate(source.fit(fold, lambdas), path.lambdas) for fold in range(1, folds + 1))
-    weights = np.ones(design.n) if design.weights is None else design.weights
+    weights: FloatArray = np.ones(design.n) if design.weights is None else design.weights
     if grouped:
         values = np.array([source.mean_losses(fold, one, measure) for fold, one in enumerate(paths, 1)])
-        weights = np.bincount(design.foldid, weights)[1:]
+        weights = np.asarray(np.bincount(design.foldid, weights)[1:], dtype=np.float64)
     else:
         values = np.empty((design.n, len(path.lambdas)))
         for fold, one in enumerate(paths, 1):
@@ -255,7 +255,9 @@ def check_design(design: LassoDesign) -> None:
         low, high = _extremes_without(design)
         for fold in np.flatnonzero(~(high > low)) + 1:
             name = design.spec.dependent
-            raise DataError(f"The dependent variable {name!r} does not vary outside fold {fold}.", do="draw other folds.")
+            raise DataError(
+                f"The dependent variable {name!r} does not vary outside fold {fold}.", do="draw other folds."
+            )
 
 
 def _extremes_without(design: LassoDesign) -> tuple[FloatArray, FloatArray]:
@@ -276,8 +278,6 @@ def _class_warnings(design: LassoDesign, folds: int) -> list[str]:
     total = counts.sum(axis=1)
     smallest = np.array([total.min(), *(total[:, None] - counts).min(axis=0)])
     if smallest.min() <= 1:
-        raise DataError(
-            f"A class of {design.spec.dependent!r} has one row or none in a training part, which glmnet does not allow.",
-            do="ask for other folds.",
-        )
+        found = f"A class of {design.spec.dependent!r} has one row or none in a training part"
+        raise DataError(f"{found}, which glmnet does not allow.", do="ask for other folds.")
     return [RARE] * int((smallest < 8).sum())
