@@ -13,7 +13,8 @@ import gzip
 import lzma
 import warnings
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ import pandas as pd
 
 from ivbridge.errors import DataError, MissingExtraError
 
-__all__ = ["READERS", "plain", "read_table"]
+__all__ = ["READERS", "plain", "read_table", "table_blocks", "table_columns"]
 
 #: classes that R puts on a whole table, not on a column: without them the columns are the same
 _TABLE_CLASSES = frozenset({"tbl_df", "tbl", "spec_tbl_df", "grouped_df", "rowwise_df", "data.table", "pdata.frame"})
@@ -47,19 +48,36 @@ def read_table(path: Path, separator: str, *, types: Mapping[str, Any] | None = 
     DataError
         Not UTF-8, no header, a column name twice, or a line with more fields than the header.
     """
-    try:
+    with _table_errors(path, separator):
         _check_header(path, separator)
-        frame: pd.DataFrame = pd.read_csv(
-            path,
-            sep=separator,
-            encoding="utf-8-sig",
-            dtype=dict(types or {}),
-            keep_default_na=False,
-            na_values=["", "NA", "NaN", "nan"],
-            low_memory=False,
-            **_exact_floats(),
-        )
+        frame: pd.DataFrame = pd.read_csv(path, dtype=dict(types or {}), low_memory=False, **_table_options(separator))
         return frame
+
+
+def table_columns(path: Path, separator: str) -> tuple[str, ...]:
+    """Names in the header line; raises as :func:`read_table` does."""
+    with _table_errors(path, separator):
+        _check_header(path, separator)
+        return tuple(map(str, pd.read_csv(path, nrows=0, **_table_options(separator)).columns))
+
+
+def table_blocks(path: Path, separator: str, columns: Sequence[str], rows: int) -> Iterator[pd.DataFrame]:
+    """The columns named, at most ``rows`` rows at a time, types guessed anew in each block; see :func:`read_table`."""
+    with _table_errors(path, separator):
+        options = _table_options(separator)
+        with pd.read_csv(path, usecols=list(columns), chunksize=rows, low_memory=False, **options) as blocks:
+            yield from blocks
+
+
+def _table_options(separator: str) -> dict[str, Any]:
+    missing = {"keep_default_na": False, "na_values": ["", "NA", "NaN", "nan"]}
+    return {"sep": separator, "encoding": "utf-8-sig", **missing, **_exact_floats()}
+
+
+@contextmanager
+def _table_errors(path: Path, separator: str) -> Iterator[None]:
+    try:
+        yield
     except UnicodeDecodeError as error:
         raise DataError(
             f"{path} is not UTF-8 text: {error}.",

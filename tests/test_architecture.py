@@ -43,9 +43,15 @@ LAYERS = " ".join(
         "selection.steps selection.after selection.seeds selection.selected selection.select",
         # Monte Carlo studies
         "simulate study",
+        # encouragement designs
+        "encouragement encouragement.options encouragement.records encouragement.users encouragement.moments",
+        "encouragement.effects encouragement.balance encouragement.sums encouragement.pooled encouragement.choice",
+        "encouragement.simulated encouragement.words encouragement.report encouragement.analysis",
+        "encouragement.reading",
         # what people see
         "report.entry report.cells report.code report.plot report.view report.render report",
-        "setup_r doctor cli_text cli_check cli",
+        "encouragement.chart encouragement.page",
+        "setup_r doctor cli_text cli_check cli_encourage cli",
     ]
 ).split()
 

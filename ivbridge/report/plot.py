@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from ivbridge.agreement import Comparison
 from ivbridge.results import Estimate
 
-__all__ = ["MOST_PANELS", "MOST_VCOVS", "Interval", "Panel", "PanelRow", "panels"]
+__all__ = ["MOST_PANELS", "MOST_VCOVS", "Interval", "Panel", "PanelRow", "panels", "round_values", "tick"]
 
 #: More would not be read; the tables hold every term and every vcov.
 MOST_PANELS, MOST_VCOVS = 6, 12
@@ -97,7 +97,7 @@ def _panel(term: str, endogenous: bool, comparisons: Sequence[Comparison], label
             if limits
         )
         rows.append(PanelRow(comparison.vcov, top + 10, intervals))
-    ticks = tuple((x(value), _tick(value)) for value in _round_values(low, high))
+    ticks = tuple((x(value), tick(value)) for value in round_values(low, high))
     height = TOP + ROW * len(rows) + FOOT
     return Panel(term, endogenous, height, ticks, x(0.0) if low < 0 < high else None, tuple(rows))
 
@@ -107,7 +107,7 @@ def _said(label: str, limits: tuple[float, float, float]) -> str:
     return f"{label}: {middle}, 95 % interval {low} to {high}"
 
 
-def _round_values(low: float, high: float, most: int = 4) -> list[float]:
+def round_values(low: float, high: float, most: int = 4) -> list[float]:
     """Multiples of 1, 2 or 5 times a power of ten, at most four of them."""
     size = 10.0 ** math.floor(math.log10((high - low) / most))
     step = next(size * factor for factor in (1, 2, 5, 10, 20) if (high - low) / (size * factor) <= most)
@@ -115,5 +115,6 @@ def _round_values(low: float, high: float, most: int = 4) -> list[float]:
     return [number * step for number in range(first, math.floor(high / step) + 1)]
 
 
-def _tick(value: float) -> str:
+def tick(value: float) -> str:
+    """A number beside an axis."""
     return f"{value:.6g}".replace("-", "−")

@@ -14,7 +14,7 @@ from ivbridge.report.cells import Number
 from ivbridge.report.entry import Entry
 from ivbridge.report.view import document
 
-__all__ = ["escape_html", "escape_latex", "escape_markdown", "render"]
+__all__ = ["escape_html", "escape_latex", "escape_markdown", "fill", "render"]
 
 _MINUS = "−"
 
@@ -107,5 +107,10 @@ def _code_lines(text: str) -> Markup:
 
 def render(template: str, entries: Sequence[Entry]) -> str:
     """Fill a template with the view of the entries."""
+    return fill(template, document=document(entries))
+
+
+def fill(template: str, **values: object) -> str:
+    """Fill a template; the ending before ``.j2`` decides how its output is escaped."""
     kind = template.split(".")[-2]
-    return _environment(kind).get_template(template).render(document=document(entries))
+    return _environment(kind).get_template(template).render(**values)

@@ -1,0 +1,178 @@
+"""From users to a report: every experiment by itself, the selection, the pooled answer, and the comparison with R."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pandas as pd
+from scipy import sparse
+
+from ivbridge.compare import crosscheck
+from ivbridge.data import Dataset
+from ivbridge.encouragement import words
+from ivbridge.encouragement.balance import differences, holm, joint_balance, sample_ratio
+from ivbridge.encouragement.choice import select, try_seeds
+from ivbridge.encouragement.effects import contrasts, profile_of, shares_of
+from ivbridge.encouragement.moments import arm_moments
+from ivbridge.encouragement.options import EncourageOptions
+from ivbridge.encouragement.pooled import Pooled, pooled
+from ivbridge.encouragement.records import Experiment, Selected
+from ivbridge.encouragement.report import Checked, EncourageReport
+from ivbridge.encouragement.sums import cross_products
+from ivbridge.encouragement.users import Users, gather, with_sparse
+from ivbridge.errors import DataError
+from ivbridge.expr import quote_name
+from ivbridge.records import NotApplicable, Test
+from ivbridge.selection.design import LassoDesign
+from ivbridge.spec import IVSpec
+from ivbridge.vcov_text import parse_vcov
+
+__all__ = ["encourage"]
+
+
+def encourage(
+    data: pd.DataFrame | Dataset,
+    outcome: str,
+    behavior: str,
+    experiments: str | Sequence[str] | sparse.sparray | sparse.spmatrix = "test_*",
+    controls: Sequence[str] = (),
+    options: EncourageOptions = EncourageOptions(),  # noqa: B008
+) -> EncourageReport:
+    """Analyse A/B tests as randomised encouragement: does the behavior that they encourage change the outcome?
+
+    Parameters
+    ----------
+    data : DataFrame or Dataset, n rows
+        One row a user.
+    outcome : str
+        Column of numbers, for example 0/1 for retained.
+    behavior : str
+        Column of numbers that the experiments encourage; compliers exist where it is 0/1.
+    experiments : str, sequence of str, or sparse matrix (n, J), default ``"test_*"``
+        Names of columns of 0/1 or true/false, missing where a user was not in the experiment; patterns such as
+        ``"test_*"`` are allowed. Columns of pandas sparse dtype stay sparse, and the columns of a scipy sparse matrix
+        are called ``test_1, test_2, …``.
+    controls : sequence of str, optional
+        Columns of numbers known before the experiments; they are checked for balance, describe the compliers, and
+        enter the pooled equation as exogenous regressors.
+    options : EncourageOptions
+
+    Returns
+    -------
+    EncourageReport
+
+    Raises
+    ------
+    DataError
+        If a column is missing or unsuitable, the behavior or the outcome does not vary, or an experiment has one arm.
+    UnsupportedError
+        If the rule chooses no single set of experiments.
+
+    Notes
+    -----
+    Each experiment by itself is compared without controls: intention to treat as ``lm(outcome ~ test)``, the Wald
+    ratio as ``ivreg(outcome ~ behavior | test)``, both with the asked vcov and t with n − 2 degrees of freedom.
+    """
+    frame = data.frame if isinstance(data, Dataset) else data
+    if not isinstance(frame, pd.DataFrame):
+        raise DataError(f"data is a {type(data).__name__}, not a pandas DataFrame.", do="pass one row a user.")
+    if sparse.issparse(experiments):
+        frame, experiments = with_sparse(frame, experiments)
+    users = gather(frame, outcome, behavior, experiments, tuple(controls))
+    found = single(users, options)
+    selected, design = select(users, options)
+    answer = _pooled(users, selected, options)
+    seeds = try_seeds(users, selected, design, options)
+    checks = _checks(users, selected, design, options) if options.check else ()
+    return EncourageReport(
+        outcome=outcome,
+        behavior=behavior,
+        controls=users.controls,
+        n=users.n,
+        vcov=str(options.vcov),
+        engine=options.engine,
+        binary=users.binary,
+        experiments=found,
+        selected=selected,
+        pooled=answer,
+        seeds=seeds,
+        checks=checks,
+        notes=users.notes,
+        sentences=words.sentences(outcome, behavior, found, selected, answer),
+        warnings=words.warnings(found, selected, answer, seeds),
+    )
+
+
+def single(users: Users, options: EncourageOptions) -> tuple[Experiment, ...]:
+    """Every experiment by itself.
+
+    Parameters
+    ----------
+    users : Users
+    options : EncourageOptions
+    """
+    moments = arm_moments(users, profile=users.binary and bool(users.controls))
+    found = contrasts(moments, parse_vcov(options.vcov))
+    rows = []
+    for j, name in enumerate(users.experiments):
+        sizes = int(moments.size(0)[j]), int(moments.size(1)[j])
+        designed = options.share_of(name)
+        one = Experiment(
+            name=name,
+            users=sum(sizes),
+            treated=sizes[1],
+            missing=users.n - sum(sizes),
+            designed=designed,
+            sample_ratio=sample_ratio(sizes[1], sum(sizes), designed),
+            sample_ratio_holm=float("nan"),
+            balance=joint_balance(users, moments, j),
+            balance_holm=float("nan"),
+            differences=differences(users, moments, j),
+            control_outcome=float(moments.mean(0, "y")[j]) + moments.means["y"],
+            control_behavior=float(moments.mean(0, "x")[j]) + moments.means["x"],
+            itt=found.itt(j),
+            first_stage=found.first_stage(j),
+            weak=found.weak(j),
+            wald=found.wald(j),
+            anderson_rubin=found.anderson_rubin(j),
+            shares=shares_of(users, moments, found, j),
+            profile=profile_of(users, moments, found, j),
+        )
+        rows.append(one)
+    return _corrected(rows)
+
+
+def _corrected(rows: Sequence[Experiment]) -> tuple[Experiment, ...]:
+    ratio = holm([one.sample_ratio.p_value for one in rows])
+    balance = holm([one.balance.p_value if isinstance(one.balance, Test) else float("nan") for one in rows])
+    full = []
+    for one, first, second in zip(rows, ratio, balance, strict=True):
+        one = replace(one, sample_ratio_holm=float(first), balance_holm=float(second))
+        full.append(replace(one, warnings=words.experiment_warnings(one)))
+    return tuple(full)
+
+
+def _pooled(users: Users, selected: Selected, options: EncourageOptions) -> Pooled | NotApplicable:
+    if not selected.experiments:
+        return NotApplicable(
+            "Pooled estimate",
+            f"the rule {selected.rule} selects none of the {selected.candidates} experiments, because none moves "
+            f"{users.behavior} enough",
+        )
+    return pooled(cross_products(users, selected.experiments), parse_vcov(options.vcov))
+
+
+def _checks(
+    users: Users, selected: Selected, design: LassoDesign | None, options: EncourageOptions
+) -> tuple[Checked, ...]:
+    found = []
+    if selected.experiments:
+        marks = [mark for mark, members in users.indicators.items() if set(members) & set(selected.experiments)]
+        spec = IVSpec(
+            quote_name(users.outcome), tuple(map(quote_name, (*users.controls, *marks))), (quote_name(users.behavior),),
+            tuple(map(quote_name, selected.experiments)),
+        )  # fmt: skip
+        agreement = crosscheck(spec, users.frame(), vcovs=[options.vcov])
+        found.append(Checked("pooled estimate", agreement.verdict, agreement.reason))
+    return tuple(found)

@@ -1,0 +1,186 @@
+"""The findings in plain sentences, and what to look at before believing them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ivbridge.encouragement.choice import Seeds
+from ivbridge.encouragement.pooled import Pooled
+from ivbridge.encouragement.records import Effect, Experiment, Selected
+from ivbridge.records import NotApplicable, Test
+
+__all__ = ["experiment_warnings", "interval", "p_text", "sentences", "share_text", "warnings"]
+
+#: Below these p-values after Holm's correction a check of randomisation counts as failed.
+SAMPLE_RATIO_LIMIT, BALANCE_LIMIT = 0.01, 0.05
+#: Standardised differences beyond this are large whatever their p-value (Austin 2009, Statistics in Medicine 28(25)).
+SMD_LIMIT = 0.1
+#: Rule of thumb of Staiger and Stock (1997) for one instrument.
+WEAK = 10.0
+
+
+def p_text(p: float) -> str:
+    """``p = 0.034`` or ``p < 0.001``."""
+    return "p < 0.001" if p < 0.001 else f"p = {p:.2g}" if p < 0.1 else f"p = {p:.2f}"
+
+
+def interval(one: Effect) -> str:
+    """``0.103 (standard error 0.021, 95 % interval 0.062 to 0.144)``."""
+    return (
+        f"{one.estimate:.4g} (standard error {one.std_error:.2g}, 95 % interval {one.conf_low:.4g} to "
+        f"{one.conf_high:.4g})"
+    )
+
+
+def share_text(share: float) -> str:
+    """A share in per cent."""
+    return f"{100 * share:.1f} %"
+
+
+def experiment_warnings(one: Experiment) -> tuple[str, ...]:
+    """What is wrong with one experiment."""
+    found = []
+    if one.sample_ratio_holm < SAMPLE_RATIO_LIMIT:
+        found.append(
+            f"{share_text(one.share)} of its users were treated instead of {share_text(one.designed)} "
+            f"({p_text(one.sample_ratio_holm)} after Holm's correction): find out why before using it"
+        )
+    if one.balance_holm < BALANCE_LIMIT:
+        found.append(f"the controls predict treatment ({p_text(one.balance_holm)} after Holm's correction)")
+    far = [d for d in one.differences if abs(d.smd) > SMD_LIMIT]
+    if far:
+        found.append("standardised differences above 0.1: " + ", ".join(f"{d.control} {d.smd:+.2f}" for d in far))
+    if one.weak.statistic < WEAK:
+        found.append(
+            f"weak first stage (F = {one.weak.statistic:.3g}): read the Anderson–Rubin set, not the interval of the ratio"
+        )
+    return tuple(found)
+
+
+def sentences(
+    outcome: str, behavior: str, experiments: Sequence[Experiment], selected: Selected, pooled: Pooled | NotApplicable
+) -> tuple[str, ...]:
+    """The answer first, then what stands behind it."""
+    found = _answer(outcome, behavior, selected, pooled)
+    found += _strength(experiments, pooled)
+    found += _randomisation(experiments)
+    found += _overidentification(pooled)
+    return tuple(found)
+
+
+def _answer(outcome: str, behavior: str, selected: Selected, pooled: Pooled | NotApplicable) -> list[str]:
+    if isinstance(pooled, NotApplicable):
+        return [f"There is no pooled estimate: {pooled.reason}. Each experiment by itself stands below."]
+    how = f"{len(selected.experiments)} of {selected.candidates} experiments"
+    how = f"{how}, chosen by the rule {selected.rule}" if selected.rule else selected.experiments[0]
+    return [
+        f"One more unit of {behavior} changes {outcome} by {interval(pooled.two_stage)} among the users whom the "
+        f"experiments move: two-stage least squares with {how}.",
+        f"The 95 % set that weak instruments cannot mislead (Anderson–Rubin) is {pooled.anderson_rubin}.",
+        f"LIML, which many instruments bias less, says {pooled.liml.estimate:.4g} (Bekker standard error "
+        f"{pooled.bekker.std_error:.2g}).",
+        f"Least squares without experiments says {pooled.ols.estimate:.4g} (standard error {pooled.ols.std_error:.2g}); "
+        + _against_ols(pooled),
+    ]
+
+
+def _against_ols(pooled: Pooled) -> str:
+    p = pooled.wu_hausman.p_value
+    if p < 0.05:
+        return (
+            f"the two differ by more than chance (Wu–Hausman {p_text(p)}): confounding, if the experiments are valid, "
+            "or an effect on compliers that is not everybody's."
+        )
+    return f"the two do not differ by more than chance (Wu–Hausman {p_text(p)})."
+
+
+def _strength(experiments: Sequence[Experiment], pooled: Pooled | NotApplicable) -> list[str]:
+    best = max(experiments, key=lambda one: one.weak.statistic)
+    lines = []
+    if not isinstance(pooled, NotApplicable):
+        lines.append(
+            f"Together they are {_strong(pooled.effective_f)} instruments: first-stage F {pooled.weak.statistic:.4g}, "
+            f"effective F {pooled.effective_f:.4g}."
+        )
+    change = best.first_stage
+    lines.append(
+        f"The experiment that moves the behavior most clearly is {best.name}: {change.estimate:+.4g} (standard error "
+        f"{change.std_error:.2g}), F {best.weak.statistic:.4g}."
+    )
+    return lines
+
+
+def _strong(f: float) -> str:
+    # 23.1: critical value of the effective F for a worst-case bias of 10 % with one instrument at the 5 % level
+    return "strong" if f > 23.1 else "moderate" if f > WEAK else "weak"
+
+
+def _randomisation(experiments: Sequence[Experiment]) -> list[str]:
+    ratio = [one.name for one in experiments if one.sample_ratio_holm < SAMPLE_RATIO_LIMIT]
+    shifted = [one.name for one in experiments if one.balance_holm < BALANCE_LIMIT]
+    count = f"{len(experiments)} experiments" if len(experiments) > 1 else "The experiment"
+    if not ratio and not shifted:
+        checked = "treated shares" if all(np.isnan(one.balance_holm) for one in experiments) else (
+            "treated shares and controls"
+        )  # fmt: skip
+        return [f"Randomisation: {count} checked, {checked} as designed (Holm's correction)."]
+    lines = []
+    if ratio:
+        lines.append(f"Randomisation: treated shares are not as designed in {_listed(ratio)}.")
+    if shifted:
+        lines.append(f"Randomisation: controls predict treatment in {_listed(shifted)}.")
+    return lines
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+
+
+def _overidentification(pooled: Pooled | NotApplicable) -> list[str]:
+    if isinstance(pooled, NotApplicable) or not isinstance(pooled.sargan, Test):
+        return []
+    p = pooled.sargan.p_value
+    head = f"Overidentification: Sargan's test has {p_text(p)}"
+    if p < 0.05:
+        return [
+            f"{head}, so the experiments disagree about the effect: one of them may change the outcome by another way "
+            "than the behavior, or they move different users with different effects."
+        ]
+    return [f"{head}, so the experiments do not disagree about the effect; that does not prove any of them valid."]
+
+
+def warnings(
+    experiments: Sequence[Experiment], selected: Selected, pooled: Pooled | NotApplicable, seeds: Seeds | NotApplicable
+) -> tuple[str, ...]:
+    """What to look at before believing the sentences."""
+    found = []
+    if selected.rule and not isinstance(pooled, NotApplicable):
+        found.append(
+            "The experiments were selected on the same users that the estimate uses: intervals and the p-value of "
+            "Sargan's test are optimistic. ivbridge.select_instruments(rule=\"crossfit\") selects on other users."
+        )
+    if isinstance(seeds, Seeds) and seeds.same < len(seeds.draws):
+        (fewest, most), (low, high) = seeds.sizes, seeds.range
+        found.append(
+            f"Over {len(seeds.draws)} draws of folds the rule selects {fewest} to {most} experiments, the reported set "
+            f"in {seeds.same}, and the estimate moves from {low:.4g} to {high:.4g}."
+        )
+    if not isinstance(pooled, NotApplicable):
+        if pooled.effective_f < WEAK:
+            found.append("The instruments are weak together: read the Anderson–Rubin set.")
+        if pooled.dropped:
+            found.append(f"Left out because of linear dependence: {_listed(pooled.dropped)}.")
+    for one in experiments:
+        found += [f"{one.name}: {text}." for text in one.warnings if not text.startswith("weak")]
+    weak = [one.name for one in experiments if one.weak.statistic < WEAK]
+    if weak:
+        found.append(f"Weak by themselves (F below 10): {_listed(weak)}.")
+    partial = [one for one in experiments if one.missing]
+    if partial:
+        found.append(
+            f"Not every user was in {_listed([one.name for one in partial])}; treated users are compared with users of "
+            "the same experiment only."
+        )
+    return tuple(found)
