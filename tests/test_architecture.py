@@ -37,12 +37,13 @@ LAYERS = " ".join(
         # LASSO selection
         "selection selection.rules selection.spec selection.design selection.records selection.engines",
         "selection.losses selection.cv selection.compressed selection.mirror selection.native selection.scikit",
-        "selection.r",
+        "selection.r selection.moments selection.distances selection.noise selection.stopping selection.fragility",
+        "selection.check",
         # from a selection to an estimate
         "selection.question selection.derive selection.plugin selection.choose selection.crossfit selection.controls",
         "selection.steps selection.after selection.seeds selection.selected selection.select",
         # Monte Carlo studies
-        "simulate study",
+        "simulate study post_methods post charts post_charts",
         # encouragement designs
         "encouragement encouragement.options encouragement.records encouragement.users encouragement.moments",
         "encouragement.effects encouragement.balance encouragement.sums encouragement.pooled encouragement.choice",
@@ -51,7 +52,7 @@ LAYERS = " ".join(
         # what people see
         "report.entry report.cells report.code report.plot report.view report.render report",
         "encouragement.chart encouragement.page",
-        "setup_r doctor cli_text cli_check cli_encourage cli",
+        "setup_r doctor cli_text cli_check cli_encourage cli_post cli",
     ]
 ).split()
 
