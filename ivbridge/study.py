@@ -27,7 +27,7 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 
-from ivbridge.errors import DataError, EngineError, IvbridgeError
+from ivbridge.errors import DataError, DesignError, EngineError
 from ivbridge.journal import Journal, described
 
 __all__ = ["Method", "Outcome", "Progress", "World", "outcome", "run", "summary"]
@@ -98,8 +98,9 @@ class Method:
     names : tuple of str
     run : callable (draw, seed) -> sequence of Outcome
         One outcome for each name. It must be a function of a module or a record (it is sent to other processes), and
-        depend on nothing but its arguments. An :class:`~ivbridge.errors.IvbridgeError` or a singular matrix counts as
-        "no estimate" for all names; any other exception stops the study.
+        depend on nothing but its arguments. A :class:`~ivbridge.errors.DataError`,
+        :class:`~ivbridge.errors.DesignError` or singular matrix counts as "no estimate" for all names; any other
+        exception stops the study.
     """
 
     names: tuple[str, ...]
@@ -251,7 +252,7 @@ def _answers(task: _Task) -> list[dict[str, Any]]:
         start = time.perf_counter()
         try:
             found = tuple(method.run(draw, task.seed))
-        except (IvbridgeError, np.linalg.LinAlgError) as error:
+        except (DataError, DesignError, np.linalg.LinAlgError) as error:
             found = tuple(Outcome(note=f"{type(error).__name__}: {error}") for _ in method.names)
         seconds = time.perf_counter() - start
         for name, said in zip(method.names, found, strict=True):

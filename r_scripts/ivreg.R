@@ -22,21 +22,27 @@ ivb_functions <- c("~", "|", "+", "-", ":", "*", "/", "^", "(", "I", "log", "log
                    "abs", "poly", "factor", "C", "relevel", "scale", "bs", "ns", "offset", "c")
 ivb_constants <- c("TRUE", "FALSE", "contr.treatment", "contr.sum")
 
-ivb_check_language <- function(node, columns) {
-  if (is.call(node)) {
-    head <- node[[1L]]
-    if (!is.name(head) || !(as.character(head) %in% ivb_functions)) {
-      stop("the formula uses ", deparse(head)[1L], ", which is not allowed. Available: ",
-           paste(ivb_functions, collapse = " "), call. = FALSE)
+# A sum of 500 terms is a tree of depth 500: a recursive walk would exhaust R's C stack.
+ivb_check_language <- function(language, columns) {
+  left <- list(language)
+  while (length(left) > 0L) {
+    node <- left[[1L]]
+    left <- left[-1L]
+    if (is.call(node)) {
+      head <- node[[1L]]
+      if (!is.name(head) || !(as.character(head) %in% ivb_functions)) {
+        stop("the formula uses ", deparse(head)[1L], ", which is not allowed. Available: ",
+             paste(ivb_functions, collapse = " "), call. = FALSE)
+      }
+      left <- c(as.list(node)[-1L], left)
+    } else if (is.name(node)) {
+      if (!(as.character(node) %in% c(columns, ivb_constants))) {
+        stop("the formula uses the column ", sQuote(as.character(node), FALSE), ", which the data does not have. ",
+             "Available: ", paste(columns, collapse = ", "), call. = FALSE)
+      }
+    } else if (!(is.numeric(node) || is.logical(node) || is.character(node))) {
+      stop("the formula holds a ", class(node)[1L], ", which is not allowed", call. = FALSE)
     }
-    for (argument in as.list(node)[-1L]) ivb_check_language(argument, columns)
-  } else if (is.name(node)) {
-    if (!(as.character(node) %in% c(columns, ivb_constants))) {
-      stop("the formula uses the column ", sQuote(as.character(node), FALSE), ", which the data does not have. ",
-           "Available: ", paste(columns, collapse = ", "), call. = FALSE)
-    }
-  } else if (!(is.numeric(node) || is.logical(node) || is.character(node))) {
-    stop("the formula holds a ", class(node)[1L], ", which is not allowed", call. = FALSE)
   }
   invisible(TRUE)
 }
@@ -295,7 +301,7 @@ ivb_added <- function(y, base, extra, f) {
 }
 
 ivb_quadratic <- function(value, vc) {
-  scale <- sqrt(diag(as.matrix(vc)))
+  scale <- sqrt(abs(diag(as.matrix(vc)))) # several cluster dimensions can give a negative variance
   value <- value / scale
   drop(value %*% solve(vc / outer(scale, scale), value))
 }

@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 
 from ivbridge import study
-from ivbridge.errors import DataError, EngineError, UnsupportedError
+from ivbridge.errors import DataError, DesignError, EngineError
 from ivbridge.journal import Journal, described
 from ivbridge.study import Method, Outcome
 
@@ -51,7 +51,7 @@ def mean_and_median(draw: Sample, seed: int) -> tuple[Outcome, Outcome]:
 def sometimes(draw: Sample, seed: int) -> tuple[Outcome]:
     """No estimate for every third seed."""
     if seed % 3 == 0:
-        raise UnsupportedError("nothing was selected")
+        raise DesignError("nothing was selected")
     return (Outcome(float(draw.values[0]), covers=True),)
 
 
@@ -121,7 +121,7 @@ def test_draws_without_an_estimate_are_counted_and_say_why(table: pd.DataFrame) 
     assert found["coverage"] == 1.0  # of the 400 draws that have an answer
     assert np.isnan(found["selected"])
     notes = table.query("method == 'sometimes'")["note"]
-    assert notes.unique().tolist() == ["", "UnsupportedError: nothing was selected"]
+    assert notes.unique().tolist() == ["", "DesignError: nothing was selected"]
 
 
 def test_the_number_of_processes_changes_no_bit() -> None:
