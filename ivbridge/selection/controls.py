@@ -22,19 +22,20 @@ deviation in the first case, by that of its residuals in the second, so that the
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
 from ivbridge.errors import UnsupportedError
 from ivbridge.selection.choose import Choice, choose
-from ivbridge.selection.derive import forced, residualised, scales, with_columns
+from ivbridge.selection.derive import residualised, shrinkage
 from ivbridge.selection.design import LassoDesign, build_lasso
 from ivbridge.selection.engines import LassoEngine
 from ivbridge.selection.question import SelectionSpec
 from ivbridge.selection.rules import CrossFitted, PlugIn, Rule, parse_rule
 
-__all__ = ["choose_controls", "controls_of_instruments", "first_stage_design", "why"]
+__all__ = ["choose_controls", "controls_of_instruments", "first_stage_design", "how", "why"]
 
 
 def choose_controls(
@@ -83,11 +84,7 @@ def _choose_for(
             available="controls_by='forced', which keeps it",
         )
     found = choose(_single(question.rule), build_lasso(question.options.lasso(dependent, columns), data), engine)
-    kept = tuple(name for name in found.selected if name not in others)
-    return Choice(
-        found.rule, dependent, columns, kept, found.fits, found.plugin, found.shares,
-        (*found.notes, *(f"{name} was offered beside the controls" for name in others)),
-    )  # fmt: skip
+    return replace(found, selected=tuple(name for name in found.selected if name not in others))
 
 
 def _single(rule: Rule) -> Rule:
@@ -115,41 +112,46 @@ def first_stage_design(question: SelectionSpec, controls: tuple[str, ...], data:
     return residualised(design) if controls and question.options.controls_by == "residualised" else design
 
 
-def why(question: SelectionSpec, controls: tuple[str, ...], data: pd.DataFrame) -> str:
-    """How controls were used, and where another way would have chosen differently."""
-    if not question.controls:
-        return "no controls"
-    way, options = question.options.controls_by, question.options
-    if way in ("forced", "residualised"):
-        done = "forced in (penalty factor 0)" if way == "forced" else "taken out by least squares before the LASSO"
-        return f"{len(controls)} controls {done}. " + _forced_or_residualised(question, data)
-    used = {
-        "outcome": "chosen by a LASSO of the dependent variable on them and the endogenous regressor; one that matters "
-        "for the instruments alone can be missed, which 'union' mends",
-        "double": "chosen for the dependent variable or the endogenous regressor",
-        "union": "chosen for the dependent variable, the endogenous regressor or a selected instrument",
-    }[way]
-    end = "" if options.standardize else "; columns were not standardised"
-    return f"{len(controls)} of {len(question.controls)} controls enter: {used}{end}."
+def how(question: SelectionSpec, controls: tuple[str, ...]) -> str:
+    """How controls were used, in one line; nothing without controls."""
+    count = f"{len(controls)} of {len(question.controls)} controls"
+    return {
+        "forced": f"{count} forced in (penalty factor 0)",
+        "residualised": f"{count} taken out by least squares before the LASSO",
+        "outcome": f"{count} enter: chosen for the dependent variable; one that matters for the instruments alone can "
+        "be missed, which 'union' mends",
+        "double": f"{count} enter: chosen for the dependent variable or the endogenous regressor",
+        "union": f"{count} enter: chosen for the dependent variable, the endogenous regressor or a selected instrument",
+    }[question.options.controls_by]
 
 
-def _forced_or_residualised(question: SelectionSpec, data: pd.DataFrame) -> str:
-    other = "residualised" if question.options.controls_by == "forced" else "forced"
+def why(question: SelectionSpec, data: pd.DataFrame) -> str:
+    """Whether forced and residualised controls choose alike here, and why not.
+
+    Parameters
+    ----------
+    question : SelectionSpec
+        With controls, forced or residualised.
+    data : DataFrame
+        Complete in the question's columns.
+    """
+    options, p, q = question.options, len(question.candidates), len(question.controls)
+    here, other = ("forced", "residualised")[:: 1 if options.controls_by == "forced" else -1]
     if isinstance(question.rule, PlugIn) or getattr(question.rule, "rule", "") == "plugin":
-        return f"controls_by={other!r} gives the same set: the plug-in loadings are made after taking them out."
-    p, q = len(question.candidates), len(question.controls)
-    if not question.options.standardize:
         return (
-            f"controls_by={other!r} has the same solution path, columns not being standardised; its λ is "
-            f"{'larger' if other == 'residualised' else 'smaller'} by the factor {p + q}/{p}, which glmnet's factors "
-            "bring in, and its folds differ in that the controls' coefficients come from all rows."
+            f"controls_by={other!r} chooses the same: the plug-in loadings are made after the controls are taken out."
         )
-    design = build_lasso(question.options.lasso(question.endog, question.candidates, question.controls), data)
-    before = scales(with_columns(design, ~forced(design)))
-    after = scales(residualised(design))
-    ratio = after[before > 0] / before[before > 0]
+    if not options.standardize:
+        return (
+            f"controls_by={other!r} has the same solutions, as columns are not standardised; glmnet's factors, which "
+            f"sum to the number of columns, make λ {p + q}/{p} times as large for residualised as for forced controls. "
+            "Cross-validation can still choose another λ: it estimates the coefficients of forced controls again in "
+            "each training part."
+        )
+    ratio = shrinkage(build_lasso(options.lasso(question.endog, question.candidates, question.controls), data))
+    shrunk = f"{np.min(ratio):.2g}–{np.max(ratio):.2g}"
     return (
-        f"controls_by={other!r} can choose another set: glmnet standardises the candidates, whose standard deviations "
-        f"shrink to {np.min(ratio):.2g}–{np.max(ratio):.2g} of their size when the controls are taken out; with "
-        "standardize=False both have the same path."
+        f"controls_by={other!r} can choose other instruments than {here!r}: glmnet standardises the columns, and "
+        f"taking the controls out shrinks the candidates' standard deviations to {shrunk} of their size, so that the "
+        "penalties differ. With standardize=False both have the same solutions."
     )

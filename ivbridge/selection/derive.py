@@ -24,12 +24,14 @@ __all__ = [
     "projector",
     "residualised",
     "scales",
+    "shrinkage",
     "with_columns",
     "with_rows",
     "with_seed",
 ]
 
-WIDTH = 64
+#: Numbers in one block: 64 MB.
+BLOCK = 2**23
 
 
 def dense_columns(x: Matrix, columns: Sequence[int] | np.ndarray | slice) -> FloatArray:
@@ -39,9 +41,10 @@ def dense_columns(x: Matrix, columns: Sequence[int] | np.ndarray | slice) -> Flo
 
 
 def blocks(x: Matrix) -> Iterator[tuple[slice, FloatArray]]:
-    """The columns of a matrix, 64 at a time, as float64 with the slice that they come from."""
-    for start in range(0, x.shape[1], WIDTH):
-        at = slice(start, min(start + WIDTH, x.shape[1]))
+    """The columns of a matrix, some at a time, as float64 with the slice that they come from."""
+    width = max(1, BLOCK // max(1, x.shape[0]))
+    for start in range(0, x.shape[1], width):
+        at = slice(start, min(start + width, x.shape[1]))
         yield at, dense_columns(x, at)
 
 
@@ -139,7 +142,20 @@ def residualised(design: LassoDesign) -> LassoDesign:
     x = np.empty((design.n, rest.p), order="F")
     for at, block in blocks(rest.x):
         x[:, at] = take_out.residuals(block)
+    x[:, scales(replace(rest, x=x)) <= 1e-10 * scales(rest)] = 0.0  # what rounding leaves of an exact fit
     y = take_out.residuals(design.y)
-    if np.ptp(y) <= 1e-10 * np.ptp(design.y):  # what rounding leaves of an exact fit
+    if np.ptp(y) <= 1e-10 * np.ptp(design.y):
         raise DataError(f"The controls explain {design.spec.dependent!r} without error; nothing is left to select for.")
     return replace(rest, y=y, x=x)
+
+
+def shrinkage(design: LassoDesign) -> FloatArray:
+    """Standard deviations of the penalised columns without the unpenalised ones, over those with them; (m,) array."""
+    fixed = forced(design)
+    take_out = projector(dense_columns(design.x, np.flatnonzero(fixed)), design.weights)
+    rest = with_columns(design, ~fixed)
+    before, after = scales(rest), np.empty(rest.p)
+    w = np.full(design.n, 1 / design.n) if design.weights is None else design.weights / design.weights.sum()
+    for at, block in blocks(rest.x):
+        after[at] = np.sqrt(w @ take_out.residuals(block) ** 2)
+    return np.asarray(after[before > 0] / before[before > 0])

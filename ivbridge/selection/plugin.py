@@ -141,6 +141,8 @@ class _Solver:
         np.divide(self.moments, np.sqrt(self.squares), out=strength, where=self.varies)
         start = np.sort(np.argsort(-strength, kind="stable")[:START])
         residuals = self.refit(start[self.varies[start]])[1]
+        if float(np.mean(residuals**2)) <= self.exact:
+            residuals = self.y
         loadings, chosen, converged = self.loadings(residuals), np.array([-1]), False
         share, rounds = 0.5, 0
         while rounds < ROUNDS and not converged:
@@ -150,7 +152,8 @@ class _Solver:
             coefs, residuals = self.refit(chosen)
             converged = np.array_equal(chosen, previous) or len(chosen) == 0
             if float(np.mean(residuals**2)) <= self.exact:
-                break  # a perfect fit leaves no residual to make loadings of
+                converged = True  # a perfect fit leaves no residual to make loadings of
+                break
             loadings, share = self.loadings(residuals), 1.0
         names = self.design.names
         return PlugInFit(

@@ -8,7 +8,7 @@ import pandas as pd
 
 from ivbridge.errors import DataError
 from ivbridge.selection.after import data_of
-from ivbridge.selection.controls import why
+from ivbridge.selection.controls import how
 from ivbridge.selection.engines import lasso_engine
 from ivbridge.selection.question import SelectionSpec, SelectOptions
 from ivbridge.selection.rules import Adaptive, CrossFitted, Min, OneSE, PlugIn, Rule, parse_rule
@@ -85,10 +85,9 @@ def select_instruments(
     )
     kept, left_out = complete_rows(question, data)
     steps = take_steps(question, kept, lasso_engine(question.options.engine))
-    how = (why(question, steps.controls, kept),) if question.controls else ()
-    notes = tuple(
-        dict.fromkeys((*left_out, *how, *(note for choice in steps.choices.values() for note in choice.notes)))
-    )
+    used = (how(question, steps.controls),) if question.controls else ()
+    said = (note for choice in steps.choices.values() for note in choice.notes)
+    notes = tuple(dict.fromkeys((*left_out, *used, *said)))
     return Selection(question, steps, data_of(question, steps, kept), notes, _warnings(question, steps))
 
 

@@ -19,7 +19,7 @@ from ivbridge.records import FirstStage
 from ivbridge.results import Estimate
 from ivbridge.selection.after import caveats, estimate_after, iv_spec
 from ivbridge.selection.choose import Choice
-from ivbridge.selection.controls import why
+from ivbridge.selection.controls import how, why
 from ivbridge.selection.question import SelectionSpec
 from ivbridge.selection.records import LassoFit
 from ivbridge.selection.rules import Rule
@@ -204,9 +204,12 @@ class Selection:
         return self._tables[key].copy()
 
     def explain(self) -> str:
-        """How controls were used and which other way would choose differently, and what selection does to the tests."""
-        lines = [why(self.question, self.controls, self.data), *caveats(self.question)]
-        return "\n".join(line[0].upper() + line[1:] for line in lines)
+        """How controls were used, which other way would choose differently and why; what selection does to tests."""
+        q = self.question
+        lines = [how(q, self.controls) + "."] if q.controls else ["No controls."]
+        if q.controls and q.options.controls_by in ("forced", "residualised"):
+            lines.append(why(q, self.data))
+        return "\n".join([*lines, *caveats(q)])
 
     def tidy(self) -> pd.DataFrame:
         """One row a selected candidate: ``term, estimate`` (coefficient of the deciding LASSO, or post-LASSO)."""
@@ -222,7 +225,7 @@ class Selection:
         lines = [f"{head}, engine {q.options.engine}, n = {self.n}", f"  selected: {_listed(self.selected)}"]
         if q.controls:
             lines.append(f"  controls ({q.options.controls_by}): {_listed(self.controls)}")
-        lines += [f"  {name}: {_step(choice)}" for name, choice in self.steps.choices.items()]
+        lines += _step_lines(self)
         lines += [*self.notes, *(f"Warning: {warning}" for warning in self.warnings)]
         return "\n".join([*lines, *(seed_sentence(table, self.selected) for table in self._tables.values())])
 
@@ -252,6 +255,17 @@ def _count(selection: Selection) -> str:
 def _listed(names: tuple[str, ...]) -> str:
     more = f", … ({len(names)} in all)" if len(names) > SHOWN else ""
     return (", ".join(names[:SHOWN]) + more) or "none"
+
+
+def _step_lines(selection: Selection) -> list[str]:
+    """One line a LASSO; those of the selected instruments on controls share one."""
+    each = {f"controls for {name}" for name in selection.selected}
+    lines = [f"  {name}: {_step(choice)}" for name, choice in selection.steps.choices.items() if name not in each]
+    later = [choice for name, choice in selection.steps.choices.items() if name in each]
+    if later:
+        found = len({name for choice in later for name in choice.selected})
+        lines.append(f"  controls for {len(later)} selected instruments: {found} of {len(later[0].names)} columns")
+    return lines
 
 
 def _step(choice: Choice) -> str:
