@@ -14,26 +14,26 @@ distribution.
 
 from __future__ import annotations
 
-import math
 from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from ivbridge.errors import DataError, UnsupportedError
-from ivbridge.rdistributions import normal_quantile
+from ivbridge.rdistributions import binomial, exponential, normal
 from ivbridge.records import FloatArray, IntArray
+from ivbridge.rintegers import Integers
+from ivbridge.rweighted import with_replacement, without_replacement
+from ivbridge.rwords import Words
 
 __all__ = ["RRandom", "SampleKind"]
 
 SampleKind = Literal["Rejection", "Rounding"]
 
-_BIT = 2.3283064365386963e-10  # 2^-32 as R writes it: turns 32 bits into [0, 1)
-_NEVER_ZERO = 0.5 * 2.328306437080797e-10  # what R gives where all bits are 0: half of 1/(2^32 - 1)
-_BIG = 134217728.0  # 2^27: a normal number takes 27 bits of one uniform and all of the next
-_WIDE = 33554432.0  # 2^25: a "Rounding" integer above 2^31 - 1 likewise
 _LARGEST_INT = 2**31 - 1
 _LARGEST_EXACT = 2**53
+_LARGEST_VARIANCE = 20_000_000
+_CODES: dict[SampleKind, int] = {"Rejection": 10403, "Rounding": 403}
 _HASHED_ABOVE = 10_000_000
 
 
@@ -66,12 +66,40 @@ class RRandom:
             raise UnsupportedError(f"sample_kind={sample_kind!r} was asked.", available=", ".join(get_args(SampleKind)))
         if not _is_integer(seed) or abs(seed) > _LARGEST_INT:
             raise DataError(f"The seed {seed!r} is not an integer from -{_LARGEST_INT} to {_LARGEST_INT}.")
-        self.seed, self.sample_kind = int(seed), sample_kind
-        self._rejects = sample_kind == "Rejection"
-        self._words = _Words(self.seed)
+        self.sample_kind = sample_kind
+        self._words = Words(int(seed))
+        self._integers = Integers(self._words, rejects=sample_kind == "Rejection")
 
-    def __repr__(self) -> str:
-        return f"RRandom({self.seed}, {self.sample_kind!r})"
+    @classmethod
+    def resume(cls, random_seed: npt.ArrayLike) -> RRandom:
+        """Go on where an R session is.
+
+        Parameters
+        ----------
+        random_seed : (626,) array
+            R's ``.Random.seed``, integers.
+
+        Raises
+        ------
+        DataError
+            If it is not the state of a Mersenne Twister with normal numbers by inversion.
+        """
+        state = np.asarray(random_seed)
+        kinds = {code: kind for kind, code in _CODES.items()}
+        if state.shape != (626,) or state.dtype.kind not in "iu" or int(state[0]) not in kinds:
+            raise DataError(
+                "This is no .Random.seed of R's default generator.",
+                available="626 integers that begin with 10403 (Rejection) or 403 (Rounding)",
+                do='in R: RNGkind("Mersenne-Twister", "Inversion").',
+            )
+        random = cls(0, kinds[int(state[0])])
+        random._words.position = state[1:]
+        return random
+
+    @property
+    def random_seed(self) -> IntArray:
+        """R's ``.Random.seed`` after the same calls, (626,) integers; assign it in R to go on there."""
+        return np.concatenate([[_CODES[self.sample_kind]], self._words.position])
 
     def runif(self, n: int, min: npt.ArrayLike = 0.0, max: npt.ArrayLike = 1.0) -> FloatArray:
         """``runif(n, min, max)``, (n,) floats strictly between the limits; where they are equal, nothing is drawn.
@@ -85,7 +113,7 @@ class RRandom:
         if (low > high).any():
             raise DataError("runif: min is above max.")
         out, drawn = low.copy(), low < high
-        out[drawn] += (high - low)[drawn] * self._uniform(int(drawn.sum()))
+        out[drawn] += (high - low)[drawn] * self._words.uniform(int(drawn.sum()))
         return out
 
     def rnorm(self, n: int, mean: npt.ArrayLike = 0.0, sd: npt.ArrayLike = 1.0) -> FloatArray:
@@ -100,12 +128,51 @@ class RRandom:
         if (scale < 0).any():
             raise DataError("rnorm: an sd is negative.")
         out, drawn = centre.copy(), scale > 0
-        u = self._uniform(2 * int(drawn.sum()))
-        out[drawn] += scale[drawn] * normal_quantile((np.floor(_BIG * u[::2]) + u[1::2]) / _BIG)
+        out[drawn] += scale[drawn] * normal(int(drawn.sum()), self._words.uniform)
         return out
 
-    def sample(self, x: int | npt.ArrayLike, size: int | None = None, replace: bool = False) -> npt.NDArray[Any]:
-        """``sample(x, size, replace)``, (size,) values.
+    def rexp(self, n: int, rate: npt.ArrayLike = 1.0) -> FloatArray:
+        """``rexp(n, rate)``, (n,) floats.
+
+        Raises
+        ------
+        DataError
+            If a rate is not above 0, or not finite.
+        """
+        (rates,) = _recycled(n, rate=rate)
+        if (rates <= 0).any():
+            raise DataError("rexp: a rate is not above 0.")
+        return 1 / rates * exponential(len(rates), self._words.uniform)
+
+    def rbinom(self, n: int, size: npt.ArrayLike, prob: npt.ArrayLike) -> IntArray:
+        """``rbinom(n, size, prob)``, (n,) integers; nothing is drawn where the outcome is certain.
+
+        Raises
+        ------
+        DataError
+            If a size is not a whole number from 0 to 2³¹ - 2, or a probability not between 0 and 1.
+        UnsupportedError
+            If a variance size·prob·(1 - prob) is above 20 million: R's own integers overflow there.
+        """
+        sizes, probs = _recycled(n, size=size, prob=prob)
+        if not ((sizes >= 0) & (sizes < _LARGEST_INT) & (sizes == np.floor(sizes))).all():
+            raise DataError("rbinom: a size is not a whole number from 0 to 2^31 - 2.")
+        if not ((probs >= 0) & (probs <= 1)).all():
+            raise DataError("rbinom: a probability is not between 0 and 1.")
+        if (sizes * probs * (1 - probs) > _LARGEST_VARIANCE).any():
+            raise UnsupportedError(
+                "rbinom: R's integers overflow for so large a size.", available="size*prob*(1 - prob) up to 20 million"
+            )
+        return binomial(sizes.astype(np.int64), probs, self._words.uniform)
+
+    def sample(
+        self,
+        x: int | npt.ArrayLike,
+        size: int | None = None,
+        replace: bool = False,
+        prob: npt.ArrayLike | None = None,
+    ) -> npt.NDArray[Any]:
+        """``sample(x, size, replace, prob)``, (size,) values.
 
         Parameters
         ----------
@@ -115,11 +182,13 @@ class RRandom:
         size : int, optional
             Default: m.
         replace : bool, default False
+        prob : (m,) array, optional
+            Weights, which need not sum to one. Default: all equal.
 
         Raises
         ------
         DataError
-            If there is nothing to draw from, or, without replacement, not enough.
+            If there is nothing to draw from, or, without replacement, not enough; if weights are negative or missing.
         """
         values = None if _is_integer(x) else np.asarray(x)
         m = _count(x, "x") if values is None else len(np.atleast_1d(values))
@@ -128,12 +197,18 @@ class RRandom:
             raise DataError(f"sample: {k} of {m} values were asked.")
         if k > m and not replace:
             raise DataError(f"sample: {k} of {m} values were asked without replacement.", do="use replace=True.")
-        if replace or k < 2:
-            index = self._below(m, k)
-        elif m > _HASHED_ABOVE and size is not None and k <= m / 2:
-            index = self._distinct(m, k)
+        if prob is not None:
+            weights = _probabilities(prob, m, 1 if replace else k)
+            if replace:
+                index = with_replacement(weights, k, self._words.uniform, self._integers.rejects)
+            else:
+                index = without_replacement(weights, k, self._words.uniform)
+        elif replace or k < 2:
+            index = self._integers.below(m, k)
+        elif m > _HASHED_ABOVE and k <= m / 2:
+            index = self._integers.distinct(m, k)
         else:
-            index = self._shuffled(m, k)
+            index = self._integers.shuffled(m, k)
         return index + 1 if values is None else np.atleast_1d(values)[index]
 
     def permutations(self, x: npt.ArrayLike, times: int) -> npt.NDArray[Any]:
@@ -147,115 +222,7 @@ class RRandom:
         values, count = np.asarray(x), _count(times, "times")
         if values.ndim != 1 or len(values) == 0:
             raise DataError("permutations: x must be a row of values.")
-        m = len(values)
-        if self._rejects or m < 2:
-            places = np.array([self._places(m, m) for _ in range(count)], dtype=np.int64).reshape(count, m)
-        else:
-            places = self._rounded(np.tile(np.arange(m, 0, -1), count)).reshape(count, m)
-        left, out = np.repeat(values[:, None], count, axis=1), np.empty((m, count), dtype=values.dtype)
-        columns = np.arange(count)
-        for i, j in enumerate(np.ascontiguousarray(places.T)):
-            out[i] = left[j, columns]
-            left[j, columns] = left[m - 1 - i]
-        return out
-
-    def _uniform(self, n: int) -> FloatArray:
-        words = self._words.take(n)
-        u = words * _BIT
-        u[words == 0] = _NEVER_ZERO
-        return np.asarray(u, dtype=np.float64)
-
-    def _below(self, bound: int, size: int) -> IntArray:
-        """(size,) integers in [0, bound)."""
-        if not self._rejects:
-            return self._rounded(np.full(size, bound))
-        found: list[IntArray] = []
-        missing = size
-        while missing:
-            # asking for exactly the missing number keeps the stream aligned with R's one-by-one rejection
-            candidates = self._bits(_bits_below(bound), missing)
-            found.append(candidates[candidates < bound])
-            missing -= len(found[-1])
-        return np.concatenate(found) if found else np.empty(0, dtype=np.int64)
-
-    def _rounded(self, bounds: IntArray) -> IntArray:
-        """One integer in [0, bound) for each bound, by multiplying and rounding down."""
-        wide = bounds > _LARGEST_INT  # one uniform has too few bits; R then spends two
-        first = np.cumsum(1 + wide) - (1 + wide)
-        u = self._uniform(len(bounds) + int(wide.sum()))
-        share = u[first]
-        share[wide] = (np.floor(_WIDE * share[wide]) + u[first[wide] + 1]) / _WIDE
-        return np.asarray(np.floor(bounds * share), dtype=np.int64)
-
-    def _bits(self, bits: int, size: int) -> IntArray:
-        """(size,) integers of so many bits: the upper 16 bits of each of ⌊bits/16⌋ + 1 words, then the low ``bits``."""
-        parts = bits // 16 + 1
-        upper = (self._words.take(size * parts) >> 16).astype(np.int64).reshape(size, parts)
-        out = upper[:, 0]
-        for j in range(1, parts):
-            out = (out << 16) + upper[:, j]
-        return out & ((1 << bits) - 1)
-
-    def _shuffled(self, m: int, size: int) -> IntArray:
-        """Fisher-Yates: each draw takes a place among those left, and the last one left moves into it."""
-        left, out = list(range(m)), [0] * size
-        places = self._places(m, size)
-        for i in range(size):
-            j = places[i]
-            out[i] = left[j]
-            m -= 1
-            left[j] = left[m]
-        return np.array(out, dtype=np.int64)
-
-    def _places(self, m: int, size: int) -> list[int]:
-        """One integer below each of m, m - 1, …, m - size + 1."""
-        if not self._rejects:
-            places: list[int] = self._rounded(np.arange(m, m - size, -1)).tolist()
-            return places
-        places = []
-        while len(places) < size:
-            bound = m - len(places)
-            bits = _bits_below(bound)
-            lowest = max((1 << bits) >> 1, m - size)  # down to here the same number of bits is drawn
-            while bound > lowest:
-                # no candidate is left over: at most as many are drawn as are missing
-                for candidate in self._bits(bits, bound - lowest).tolist():
-                    if candidate < bound:
-                        places.append(candidate)
-                        bound -= 1
-        return places
-
-    def _distinct(self, m: int, size: int) -> IntArray:
-        """R's way for few of very many: draw, and draw again what came before."""
-        out = np.empty(0, dtype=np.int64)
-        while len(out) < size:
-            drawn = np.concatenate([out, self._below(m, size - len(out))])
-            out = drawn[np.sort(np.unique(drawn, return_index=True)[1])]
-        return out
-
-
-class _Words:
-    """The 32-bit words of a Mersenne Twister seeded as by ``set.seed``."""
-
-    def __init__(self, seed: int) -> None:
-        value = seed & 0xFFFFFFFF
-        for _ in range(51):  # 50 times to scramble; one more for a word that R replaces by its position counter
-            value = (69069 * value + 1) & 0xFFFFFFFF
-        key = np.empty(624, dtype=np.uint32)
-        for i in range(624):
-            value = (69069 * value + 1) & 0xFFFFFFFF
-            key[i] = value
-        self._bits = np.random.MT19937()
-        self._bits.state = {"bit_generator": "MT19937", "state": {"key": key, "pos": 624}}
-
-    def take(self, n: int) -> npt.NDArray[np.uint64]:
-        """The next n words, (n,) unsigned integers below 2³²."""
-        return np.asarray(self._bits.random_raw(n))
-
-
-def _bits_below(bound: int) -> int:
-    """Bits of a candidate for an integer below the bound; computed in floating point, as R does."""
-    return math.ceil(math.log2(bound))
+        return values[self._integers.permutations(len(values), count)]
 
 
 def _is_integer(x: object) -> bool:
@@ -266,6 +233,16 @@ def _count(x: Any, name: str) -> int:
     if not _is_integer(x) or not 0 <= x < _LARGEST_EXACT:
         raise DataError(f"{name}={x!r} is not a whole number from 0 to 2^53 - 1.")
     return int(x)
+
+
+def _probabilities(weights: npt.ArrayLike, m: int, needed: int) -> FloatArray:
+    """Weights that sum to one; at least so many must be positive as are needed."""
+    prob = np.asarray(weights, dtype=np.float64)
+    if prob.shape != (m,) or not (np.isfinite(prob) & (prob >= 0)).all():
+        raise DataError(f"sample: prob must hold {m} finite numbers that are not negative.")
+    if int((prob > 0).sum()) < needed:
+        raise DataError(f"sample: {needed} values were asked, {int((prob > 0).sum())} have a positive prob.")
+    return np.asarray(prob / np.cumsum(prob)[-1])
 
 
 def _recycled(n: int, **parameters: npt.ArrayLike) -> list[FloatArray]:

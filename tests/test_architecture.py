@@ -28,7 +28,8 @@ LAYERS = " ".join(
         # the data, and the two together
         "readers serial data questions modelmatrix rank rows design",
         # the answer and its arithmetic
-        "results linear kclass rdistributions rweighted rrandom hac sandwich diagnostics weak_records weak_native",
+        "rwords rintegers rdistributions rweighted rrandom",
+        "results linear kclass hac sandwich diagnostics weak_records weak_native",
         # engines
         "engines engines.wire engines.transfer engines.r_gate engines.r_worker engines.child engines.process",
         "engines.native engines.r api weak_r weakiv",
