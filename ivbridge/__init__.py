@@ -37,6 +37,10 @@ _HOMES = {
     "ivbridge.method": ("Fuller", "LIML", "Method", "TwoStage"),
     "ivbridge.records": ("Coefficients", "FirstStage", "NotApplicable", "Provenance", "Test"),
     "ivbridge.results": ("Estimate",),
+    "ivbridge.selection.question": ("SelectOptions", "SelectionSpec"),
+    "ivbridge.selection.select": ("select_instruments",),
+    "ivbridge.selection.selected": ("Selection",),
+    "ivbridge.selection.spec": ("FoldColumn", "Folds"),
     "ivbridge.spec": ("IVSpec", "from_arrays"),
     "ivbridge.vcov": (
         "HC0",
@@ -90,6 +94,8 @@ __all__ = [
     "EngineError",
     "Estimate",
     "FirstStage",
+    "FoldColumn",
+    "Folds",
     "FormulaError",
     "Fuller",
     "HC4m",
@@ -105,6 +111,9 @@ __all__ = [
     "RError",
     "RNotAvailableError",
     "RTimeoutError",
+    "SelectOptions",
+    "Selection",
+    "SelectionSpec",
     "T",
     "Test",
     "TwoStage",
@@ -123,6 +132,7 @@ __all__ = [
     "load",
     "parse_vcov",
     "read",
+    "select_instruments",
 ]
 
 

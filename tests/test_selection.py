@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import tomllib
+from importlib.resources import files
 
 import numpy as np
 import pandas as pd
@@ -220,3 +222,10 @@ def test_what_people_see() -> None:
     assert selection.tidy()["estimate"].tolist() == fit.coef()[list(selection.selected)].tolist()
     assert "optimistic" in selection.explain() and "No controls." in selection.explain()
     assert "selected" in selection.steps.choices["instruments"].to_json()
+
+
+def test_every_column_is_in_the_glossary() -> None:
+    selection = select_instruments(many(200, 15), "y", "x", "z*", rule="1se")
+    known = tomllib.loads((files("ivbridge") / "glossary.toml").read_text(encoding="utf-8"))["columns"]
+    for table in (selection.tidy(), selection.seeds(1), selection.shares.to_frame()):
+        assert [name for name in table.columns if name not in known] == []

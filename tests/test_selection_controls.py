@@ -82,7 +82,8 @@ def test_both_engines_choose_the_same(way: ControlsBy, rule: str) -> None:
     assert native.spec().exog == native.controls
 
 
-def test_a_user_of_r_finds_the_same(tmp_path_factory: pytest.TempPathFactory) -> None:
+@pytest.mark.parametrize("seed", [2, 7])
+def test_a_user_of_r_finds_the_same(seed: int, tmp_path_factory: pytest.TempPathFactory) -> None:
     code = """
     K <- as.matrix(d[, grep("^k", names(d))]); M <- as.matrix(d[, grep("^m", names(d))])
     kept <- function(x, y, keep, ...) {
@@ -100,13 +101,17 @@ def test_a_user_of_r_finds_the_same(tmp_path_factory: pytest.TempPathFactory) ->
     tell("union controls", sort(Reduce(union, lapply(Z, function(z) kept(K, M[, z], colnames(K))), both)))
     tell("union", Z)
     """
-    found = ask_r(confounded(), code, tmp_path_factory.mktemp("r"))
+    data = confounded(seed=seed)
+    found = ask_r(data, code, tmp_path_factory.mktemp("r"))
     for way in WAYS:
         options = SelectOptions(folds=FoldColumn("fold"), controls_by=way)
-        selection = select_instruments(confounded(), "y", "x", "m*", "k*", options=options)
+        selection = select_instruments(data, "y", "x", "m*", "k*", options=options)
         assert list(selection.selected) == found[way], way
         assert list(selection.controls) == found.get(f"{way} controls", list(CONTROLS)), way
-    assert found["forced"] != found["residualised"]
+    if seed == 7:  # the ways differ, or the comparison would say little
+        assert found["forced"] != found["residualised"]
+    else:
+        assert len({tuple(found[f"{way} controls"]) for way in ("outcome", "double", "union")}) == 3
 
 
 @pytest.mark.parametrize("way", ["forced", "residualised"])
@@ -151,13 +156,13 @@ def test_outcome_misses_what_union_finds() -> None:
     data = confounded(seed=4)
     data["k8"] = random.normal(size=500)
     data["m0"] += 2 * data["k8"]
-    data["y"] += 0.2 * data["k8"]
+    data["y"] += 0.1 * data["k8"]
     chosen = {
         way: select_instruments(data, "y", "x", "m*", "k*", rule="plugin", options=SelectOptions(controls_by=way))
-        for way in ("outcome", "union")
+        for way in ("outcome", "double", "union")
     }
     assert "m0" in chosen["union"].selected
-    assert "k8" not in chosen["outcome"].controls
+    assert "k8" not in chosen["outcome"].controls and "k8" not in chosen["double"].controls
     assert "k8" in chosen["union"].controls
     assert set(chosen["outcome"].controls) < set(chosen["union"].controls)
     assert "'union' mends" in chosen["outcome"].explain()
