@@ -33,6 +33,8 @@ __all__ = [
     "confidence_intervals",
     "critical_value",
     "effective_f",
+    "pieces",
+    "strength",
 ]
 
 #: An eigenvalue this near to the real line is a candidate for an end; a sign change decides.
@@ -200,8 +202,8 @@ def confidence_intervals(seen: Seen, vcov: Vcov, inference: Inference, level: fl
     unit = float(np.linalg.norm(_outside(at, e)) / np.linalg.norm(_outside(at, x)))
     if not unit > 0:
         raise DesignError("The model fits without error, so that the test has no value.")
-    pieces = (_classical if isinstance(vcov, Classical) else _robust)(at, e, unit * x, limit)
-    return [(centre + unit * low, centre + unit * high) for low, high in pieces]
+    found = (_classical if isinstance(vcov, Classical) else _robust)(at, e, unit * x, limit)
+    return [(centre + unit * low, centre + unit * high) for low, high in found]
 
 
 def _outside(at: _Coordinates, y: FloatArray) -> FloatArray:
@@ -236,9 +238,25 @@ def _quadratic_set(second: float, first: float, constant: float) -> list[tuple[f
 
 def _robust(at: _Coordinates, y: FloatArray, x: FloatArray, limit: float) -> list[tuple[float, float]]:
     """Find the roots of det(limit·V(t) − g(t)g(t)'), and keep the pieces between them where W(t) ≤ limit."""
-    a, b = at.coefficients(y), at.coefficients(x)
     vyy, vxx = at.covariance(y), at.covariance(x)
     cross = (at.covariance(y + x) - at.covariance(y - x)) / 2
+    return pieces(at.coefficients(y), at.coefficients(x), (vyy, cross, vxx), limit)
+
+
+def pieces(
+    a: FloatArray, b: FloatArray, covariances: tuple[FloatArray, FloatArray, FloatArray], limit: float
+) -> list[tuple[float, float]]:
+    """Where W(t) = g'V⁻¹g ≤ limit, with g = a − t·b and V = Vyy − t·C + t²·Vxx.
+
+    Parameters
+    ----------
+    a, b : (k,) arrays
+        Coefficients of y and of x on k orthonormal instruments.
+    covariances : three (k, k) arrays
+        Vyy, C (covariance of a with b and its transpose, added) and Vxx.
+    limit : float
+    """
+    vyy, cross, vxx = covariances
 
     def excess(t: float) -> float:
         g = a - t * b
@@ -258,9 +276,8 @@ def _robust(at: _Coordinates, y: FloatArray, x: FloatArray, limit: float) -> lis
             # brentq stops when the bracket is a few units in the last place wide
             ends.append(float(optimize.brentq(excess, left, right, xtol=1e-300, rtol=4 * np.finfo(float).eps)))
     ends.append(math.inf)
-    pieces = pairwise(ends)
     first = inside[0]
-    return [piece for i, piece in enumerate(pieces) if (i % 2 == 0) == first]
+    return [piece for i, piece in enumerate(pairwise(ends)) if (i % 2 == 0) == first]
 
 
 def _real_roots(m0: FloatArray, m1: FloatArray, m2: FloatArray) -> FloatArray:
@@ -289,7 +306,11 @@ def effective_f(seen: Seen, vcov: Vcov) -> tuple[float, dict[float, float], dict
     """
     at = _Coordinates.of(seen, vcov)
     x = at.endog[:, 0]
-    b, cov = at.coefficients(x), at.covariance(x)
+    return strength(at.coefficients(x), at.covariance(x))
+
+
+def strength(b: FloatArray, cov: FloatArray) -> tuple[float, dict[float, float], dict[float, float]]:
+    """The effective F of coefficients b (k,) on orthonormal instruments with covariance (k, k): :func:`effective_f`."""
     eigenvalues = np.linalg.eigvalsh(cov)
     total, largest = float(eigenvalues.sum()), float(eigenvalues[-1])
     squares = float(eigenvalues @ eigenvalues)

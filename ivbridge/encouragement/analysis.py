@@ -99,7 +99,7 @@ def encourage(
         seeds=seeds,
         checks=checks,
         notes=users.notes,
-        sentences=words.sentences(outcome, behavior, found, selected, answer),
+        sentences=words.sentences(outcome, behavior, found, selected, answer, binary=users.binary),
         warnings=words.warnings(found, selected, answer, seeds),
     )
 

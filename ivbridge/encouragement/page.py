@@ -16,7 +16,15 @@ from ivbridge.encouragement.choice import Seeds
 from ivbridge.encouragement.pooled import Pooled
 from ivbridge.encouragement.records import Effect, Experiment
 from ivbridge.encouragement.report import EncourageReport
-from ivbridge.encouragement.words import WEAK, share_text
+from ivbridge.encouragement.words import (
+    BALANCE_LIMIT,
+    SAMPLE_RATIO_LIMIT,
+    WEAK,
+    estimate_and_error,
+    rounded,
+    set_text,
+    share_text,
+)
 from ivbridge.errors import DataError, UnsupportedError
 from ivbridge.expr import quote_name
 from ivbridge.records import NotApplicable, Test
@@ -73,11 +81,13 @@ def _p(value: float) -> Number:
 
 
 def _with_error(one: Effect | NotApplicable) -> Number:
-    return Number("–") if isinstance(one, NotApplicable) else Number(f"{one.estimate:.4g} ({one.std_error:.2g})")
+    return Number("–") if isinstance(one, NotApplicable) else Number("{} ({})".format(*estimate_and_error(one)))
 
 
 def _interval(one: Effect | NotApplicable) -> Number:
-    return Number("–") if isinstance(one, NotApplicable) else Number(f"{one.conf_low:.4g} to {one.conf_high:.4g}")
+    if isinstance(one, NotApplicable):
+        return Number("–")
+    return Number(f"{rounded(one.conf_low, one.std_error)} to {rounded(one.conf_high, one.std_error)}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,13 +160,14 @@ def _head(report: EncourageReport, pooled: Pooled | None) -> tuple[str, str, Num
     strong = pooled.effective_f >= WEAK
     one = pooled.two_stage
     headline = f"{report.behavior} changes {report.outcome} by" if strong else "Weak instruments"
-    low, high = Number(f"{one.conf_low:.4g}"), Number(f"{one.conf_high:.4g}")
     why = (
-        f"95 % interval {low} to {high}; the Anderson–Rubin set, which weak instruments cannot mislead, is "
-        f"{pooled.anderson_rubin}. About the users whom the experiments move."
+        f"95 % interval {_interval(one)}; the Anderson–Rubin set, which weak instruments cannot mislead, is "
+        f"{set_text(pooled.anderson_rubin, one.std_error)}. About the users whom the experiments move."
     ).replace("-", "−")
-    fine = strong and report.ok and not any("instead of" in text for text in report.warnings)
-    return "ok" if fine else "named" if strong else "bad", headline, _n(one.estimate), why.replace("(−inf", "(−∞")
+    shares_fail = any(found.sample_ratio_holm < SAMPLE_RATIO_LIMIT for found in report.experiments)
+    fine = strong and report.ok and not shares_fail
+    figure = Number(rounded(one.estimate, one.std_error))
+    return "ok" if fine else "named" if strong else "bad", headline, figure, why
 
 
 def _facts(report: EncourageReport) -> tuple[tuple[str, str], ...]:
@@ -180,14 +191,17 @@ def _estimators(pooled: Pooled | None) -> tuple[tuple[Any, ...], ...]:
         return ()
     rows = (("Least squares", pooled.ols), ("Two-stage least squares", pooled.two_stage), ("LIML", pooled.liml),
             ("LIML, Bekker standard error", pooled.bekker))  # fmt: skip
-    return tuple((name, _n(one.estimate), _n(one.std_error, 3), _interval(one), _p(one.p_value)) for name, one in rows)
+    return tuple(
+        (name, *map(Number, estimate_and_error(one)), _interval(one), _p(one.p_value)) for name, one in rows
+    )
 
 
 def _tests(pooled: Pooled | None) -> tuple[tuple[Any, ...], ...]:
     if pooled is None:
         return ()
     rows: list[tuple[Any, ...]] = [_test_row(pooled.weak, "does the behavior move at all?")]
-    rows.append(("Effective F", "", _n(pooled.effective_f), "", "23.1 bounds the bias at 10 % with one instrument"))
+    bound = f"beyond {pooled.effective_critical:.3g} the bias is below 10 % of the worst case"
+    rows.append(("Effective F", "", _n(pooled.effective_f), "", bound))
     rows.append(_test_row(pooled.wu_hausman, "does two-stage least squares differ from least squares?"))
     rows.append(_test_row(pooled.sargan, "do the experiments disagree? Optimistic after selection on the same users."))
     return tuple(rows)
@@ -204,9 +218,11 @@ def _seeds(report: EncourageReport) -> str:
     seeds = report.seeds
     if not isinstance(seeds, Seeds):
         return f"Other draws of folds: {seeds.reason}."
-    (fewest, most), (low, high) = seeds.sizes, seeds.range
+    fewest, most = seeds.sizes
+    error = report.pooled.two_stage.std_error if isinstance(report.pooled, Pooled) else math.nan
+    low, high = (rounded(value, error) for value in seeds.range)
     count = f"{fewest} experiments" if fewest == most else f"{fewest} to {most} experiments"
-    moved = f"the estimate is {low:.4g} each time" if low == high else f"the estimate lies from {low:.4g} to {high:.4g}"
+    moved = f"the estimate is {low} each time" if low == high else f"the estimate lies from {low} to {high}"
     return (
         f"Other draws of folds: over {len(seeds.draws)} seeds the rule selects {count}, the reported set in "
         f"{seeds.same}; {moved}."
@@ -214,19 +230,21 @@ def _seeds(report: EncourageReport) -> str:
 
 
 def _effect_row(one: Experiment, selected: bool) -> tuple[Any, ...]:
+    error = math.nan if isinstance(one.wald, NotApplicable) else one.wald.std_error
     return (
         one.name, "✓" if selected else "", _with_error(one.itt), _with_error(one.first_stage), _n(one.weak.statistic, 3),
-        _with_error(one.wald), _interval(one.wald), Number(str(one.anderson_rubin).replace("inf", "∞")),
+        _with_error(one.wald), _interval(one.wald), Number(set_text(one.anderson_rubin, error)),
     )  # fmt: skip
 
 
 def _check_row(one: Experiment) -> tuple[Any, ...]:
     far = max(one.differences, key=lambda d: 0.0 if math.isnan(d.smd) else abs(d.smd), default=None)
     smd = Number(f"{far.smd:+.3f}") if far and not math.isnan(far.smd) else Number("–")
-    words = "; ".join(text for text in one.warnings if not text.startswith("weak"))
+    failed = [name for name, p, limit in (("share", one.sample_ratio_holm, SAMPLE_RATIO_LIMIT),
+                                          ("controls", one.balance_holm, BALANCE_LIMIT)) if p < limit]  # fmt: skip
     return (
         one.name, Number(f"{one.users}"), Number(f"{one.missing}"), share_text(one.share), share_text(one.designed),
-        _p(one.sample_ratio_holm), _p(one.balance_holm), smd, far.control if far else "", words,
+        _p(one.sample_ratio_holm), _p(one.balance_holm), smd, far.control if far else "", f"✗ {', '.join(failed)}" if failed else "",
     )  # fmt: skip
 
 
@@ -291,7 +309,7 @@ def _table(report: EncourageReport) -> list[str]:
     rows = [
         (
             "*" if one.name in report.selected.experiments else "", one.name, share_text(one.share),
-            f"{one.itt.estimate:.4f}", f"{one.first_stage.estimate:.4f}", f"{one.weak.statistic:.1f}",
+            *(estimate_and_error(effect)[0] for effect in (one.itt, one.first_stage)), f"{one.weak.statistic:.1f}",
             str(_with_error(one.wald)),
         )
         for one in shown

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import linalg, optimize, stats
+from scipy import linalg, stats
 
 from ivbridge.encouragement.effects import LEVEL, effect, quadratic_set
 from ivbridge.encouragement.records import Effect, Set
 from ivbridge.encouragement.sums import Cross
 from ivbridge.records import FloatArray, NotApplicable, Test
 from ivbridge.vcov import HC0, Classical, Vcov
+from ivbridge.weak_native import pieces, strength
 
-__all__ = ["Pooled", "anderson_rubin", "pooled"]
-
-#: Points at which the Anderson–Rubin statistic is looked at before its crossings are located.
-_ANGLES = 801
+__all__ = ["Pooled", "pooled"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +37,8 @@ class Pooled:
         LIML with the standard error of Bekker (1994), which many instruments do not mislead.
     weak : Test
         First-stage F of all chosen experiments under the asked vcov.
-    effective_f : float
-        Montiel Olea and Pflueger (2013).
+    effective_f, effective_critical : float
+        Montiel Olea and Pflueger (2013), and the value beyond which the bias is below 10 % of the worst case.
     wu_hausman : Test
         Classical, as ``summary.ivreg`` computes it without ``vcov.``.
     sargan : Test or NotApplicable
@@ -60,6 +57,7 @@ class Pooled:
     bekker: Effect
     weak: Test
     effective_f: float
+    effective_critical: float
     wu_hausman: Test
     sargan: Test | NotApplicable
     anderson_rubin: Set
@@ -71,7 +69,6 @@ class Pooled:
 class _Solved:
     """First stage and reduced form, and κ of LIML."""
 
-    inverse: FloatArray
     first: FloatArray
     reduced: FloatArray
     fitted: float
@@ -93,6 +90,15 @@ class _Meats:
     ols: float
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _ReducedForm:
+    """Coefficients a of y and b of x; covariances of a, of a with b (both triangles added), and of b."""
+
+    a: FloatArray
+    b: FloatArray
+    covariances: tuple[FloatArray, FloatArray, FloatArray]
+
+
 def pooled(cross: Cross, vcov: Vcov) -> Pooled:
     """Estimate and test.
 
@@ -105,6 +111,8 @@ def pooled(cross: Cross, vcov: Vcov) -> Pooled:
     meats = None if isinstance(vcov, Classical) else _meats(cross, solved)
     factor = 1.0 if isinstance(vcov, HC0) else cross.n / cross.df_second
     left = cross.xx - solved.fitted
+    form = _reduced_form(cross, solved, meats, vcov)
+    effective, _, critical = strength(form.b, form.covariances[2])
     liml_bread = cross.xx - solved.kappa * left
 
     def of(estimate: float, bread: float, meat: float | None) -> Effect:
@@ -120,11 +128,12 @@ def pooled(cross: Cross, vcov: Vcov) -> Pooled:
         liml=of(solved.liml, liml_bread, meats and meats.liml),
         kappa=solved.kappa,
         bekker=effect(solved.liml, _bekker(cross, solved), cross.df_second),
-        weak=_weak(cross, solved, meats, vcov),
-        effective_f=_effective_f(cross, solved, meats, vcov),
+        weak=_weak(cross, form),
+        effective_f=effective,
+        effective_critical=critical[0.10],
         wu_hausman=_wu_hausman(cross, solved),
         sargan=_sargan(cross, solved),
-        anderson_rubin=anderson_rubin(*_reduced_form(cross, solved, meats, vcov)),
+        anderson_rubin=_anderson_rubin(cross, solved, form, vcov),
         n=cross.n,
         df_resid=cross.df_second,
     )
@@ -142,7 +151,6 @@ def _solve(cross: Cross) -> _Solved:
     kappa = 1 + max(excess, 0.0)
     left = both - explained
     return _Solved(
-        inverse=linalg.cho_solve(factor, np.eye(cross.width)),
         first=first,
         reduced=reduced,
         fitted=fitted,
@@ -185,29 +193,44 @@ def _bekker(cross: Cross, solved: _Solved) -> float:
     return float(np.sqrt(meat) / abs(h))
 
 
-def _reduced_form(
-    cross: Cross, solved: _Solved, meats: _Meats | None, vcov: Vcov
-) -> tuple[FloatArray, FloatArray, tuple[FloatArray, FloatArray, FloatArray], int]:
-    """Moments z'y and z'x, their covariance matrices (uu, uv, vv), and the denominator's degrees of freedom."""
-    if meats is not None:
+def _reduced_form(cross: Cross, solved: _Solved, meats: _Meats | None, vcov: Vcov) -> _ReducedForm:
+    """Coefficients of y and x on orthonormal instruments, with the covariance matrices of regressions on these."""
+    lower = linalg.cholesky(cross.zz, lower=True)
+    a, b = (linalg.solve_triangular(lower, side, lower=True) for side in (cross.zy, cross.zx))
+    if meats is None:
+        left = [cross.yy - float(a @ a), cross.xy - float(a @ b), cross.xx - float(b @ b)]
+        yy, xy, xx = (np.eye(cross.width) * one / cross.df_first for one in left)
+    else:
         factor = 1.0 if isinstance(vcov, HC0) else cross.n / cross.df_first
-        return cross.zy, cross.zx, (factor * meats.uu, factor * meats.uv, factor * meats.vv), cross.df_first
-    left = [
-        cross.yy - float(cross.zy @ solved.reduced), cross.xy - float(cross.zy @ solved.first), cross.xx - solved.fitted
-    ]  # fmt: skip
-    uu, uv, vv = (cross.zz * one / cross.df_first for one in left)
-    return cross.zy, cross.zx, (uu, uv, vv), cross.df_first
+        yy, xy, xx = (factor * _orthonormal(lower, meat) for meat in (meats.uu, meats.uv, meats.vv))
+    return _ReducedForm(a, b, (yy, xy + xy.T, xx))
 
 
-def _weak(cross: Cross, solved: _Solved, meats: _Meats | None, vcov: Vcov) -> Test:
-    _, zx, (_, _, vv), df = _reduced_form(cross, solved, meats, vcov)
-    f = float(zx @ linalg.solve(vv, zx, assume_a="pos")) / cross.width
-    return Test("First-stage F", f, float(stats.f.sf(f, cross.width, df)), float(cross.width), float(df), "F")
+def _orthonormal(lower: FloatArray, meat: FloatArray) -> FloatArray:
+    half = linalg.solve_triangular(lower, meat, lower=True)
+    return np.asarray(linalg.solve_triangular(lower, half.T, lower=True).T)
 
 
-def _effective_f(cross: Cross, solved: _Solved, meats: _Meats | None, vcov: Vcov) -> float:
-    _, _, (_, _, vv), _ = _reduced_form(cross, solved, meats, vcov)
-    return solved.fitted / float(np.sum(solved.inverse * vv))
+def _weak(cross: Cross, form: _ReducedForm) -> Test:
+    f = float(form.b @ linalg.solve(form.covariances[2], form.b, assume_a="pos")) / cross.width
+    df = float(cross.df_first)
+    return Test("First-stage F", f, float(stats.f.sf(f, cross.width, df)), float(cross.width), df, "F")
+
+
+def _anderson_rubin(cross: Cross, solved: _Solved, form: _ReducedForm, vcov: Vcov) -> Set:
+    """Values at which the F test of the instruments in the regression of y − βx does not reject."""
+    limit = float(stats.f.ppf(LEVEL, cross.width, cross.df_first)) * cross.width
+    yy, both, xx = form.covariances
+    if isinstance(vcov, Classical) or cross.width == 1:  # the covariances are multiples of one matrix
+        square = float(form.b @ form.b) - limit * xx[0, 0]
+        linear = float(form.a @ form.b) - limit * both[0, 0] / 2
+        return quadratic_set(square, linear, float(form.a @ form.a) - limit * yy[0, 0])
+    # around the 2SLS estimate, in units of residuals, so that the coefficients of the polynomials have one size
+    centre = solved.two_stage
+    unit = float(np.sqrt(_rss(cross, centre) / cross.xx))
+    shifted = (yy - centre * both + centre**2 * xx, unit * (both - 2 * centre * xx), unit**2 * xx)
+    found = pieces(form.a - centre * form.b, unit * form.b, shifted, limit)
+    return Set(tuple((centre + unit * low, centre + unit * high) for low, high in found))
 
 
 def _wu_hausman(cross: Cross, solved: _Solved) -> Test:
@@ -228,66 +251,3 @@ def _sargan(cross: Cross, solved: _Solved) -> Test | NotApplicable:
     statistic = cross.n * float(gap @ deviation) / _rss(cross, b)
     df = float(cross.width - 1)
     return Test("Sargan", statistic, float(stats.chi2.sf(statistic, df)), df, float("inf"), "chi2")
-
-
-def anderson_rubin(
-    zy: FloatArray, zx: FloatArray, covariance: tuple[FloatArray, FloatArray, FloatArray], df: int
-) -> Set:
-    """Confidence set of the effect by inverting the Anderson–Rubin F test.
-
-    The statistic is a ratio of polynomials in β; it is followed along β = c + s tan θ over the whole line, and every
-    crossing of its limit is then located to rounding.
-
-    Parameters
-    ----------
-    zy, zx : (l,) arrays
-        Moments of outcome and behavior with the instruments.
-    covariance : three (l, l) arrays
-        Covariance matrices of zy, of zy with zx, and of zx.
-    df : int
-        Degrees of freedom of the denominator.
-    """
-    uu, uv, vv = covariance
-    limit = float(stats.f.ppf(LEVEL, len(zy), df)) * len(zy)
-    if len(zy) == 1:
-        parts = (zx[0] ** 2 - limit * vv[0, 0], zx[0] * zy[0] - limit * uv[0, 0], zy[0] ** 2 - limit * uu[0, 0])
-        return quadratic_set(*map(float, parts))
-
-    def spread(beta: float) -> FloatArray:
-        return uu - beta * (uv + uv.T) + beta**2 * vv
-
-    weight = linalg.solve(vv, zx, assume_a="pos")
-    centre = float(zy @ weight) / float(zx @ weight)
-    scale = float(np.sqrt(limit / (zx @ linalg.solve(spread(centre), zx, assume_a="pos"))))
-
-    def excess(angle: float) -> float:
-        cos, sin = np.cos(angle), np.sin(angle)
-        # both sides divided by (1 + tan²): finite at ±π/2, where β is infinite
-        gap = cos * (zy - centre * zx) - sin * scale * zx
-        turned = cos**2 * spread(centre) - cos * sin * scale * (uv + uv.T - 2 * centre * vv) + (sin * scale) ** 2 * vv
-        return float(gap @ linalg.solve(turned, gap, assume_a="pos")) - limit
-
-    def value(angle: float) -> float:
-        return float(np.copysign(np.inf, angle)) if abs(angle) == np.pi / 2 else float(centre + scale * np.tan(angle))
-
-    return Set(tuple((value(low), value(high)) for low, high in _below(excess)))
-
-
-def _below(excess: Callable[[float], float]) -> list[tuple[float, float]]:
-    """Intervals of angles in [−π/2, π/2] where a function is not positive; its ends count as infinite."""
-    angles = np.linspace(-np.pi / 2, np.pi / 2, _ANGLES)
-    values = np.array([excess(angle) for angle in angles])
-    lowest = int(np.argmin(values))
-    if values[lowest] > 0:  # a set narrower than the grid
-        around = (angles[max(lowest - 1, 0)], angles[min(lowest + 1, _ANGLES - 1)])
-        found = optimize.minimize_scalar(excess, bounds=around, method="bounded", options={"xatol": 1e-12})
-        if found.fun > 0:
-            return []
-        place = int(np.searchsorted(angles, found.x))
-        angles, values = np.insert(angles, place, found.x), np.insert(values, place, found.fun)
-    inside = values <= 0
-    edges = [float(angles[0])] if inside[0] else []
-    for k in np.flatnonzero(inside[1:] != inside[:-1]):
-        edges.append(float(optimize.brentq(excess, angles[k], angles[k + 1], xtol=1e-15, rtol=1e-14)))
-    edges += [float(angles[-1])] if inside[-1] else []
-    return list(zip(edges[::2], edges[1::2], strict=True))

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-
-import numpy as np
 
 from ivbridge.encouragement.choice import Seeds
 from ivbridge.encouragement.pooled import Pooled
-from ivbridge.encouragement.records import Effect, Experiment, Selected
+from ivbridge.encouragement.records import Effect, Experiment, Selected, Set
 from ivbridge.records import NotApplicable, Test
 
-__all__ = ["experiment_warnings", "interval", "p_text", "sentences", "share_text", "warnings"]
+__all__ = [
+    "estimate_and_error",
+    "experiment_warnings",
+    "interval",
+    "p_text",
+    "rounded",
+    "sentences",
+    "set_text",
+    "share_text",
+    "warnings",
+]
 
 #: Below these p-values after Holm's correction a check of randomisation counts as failed.
 SAMPLE_RATIO_LIMIT, BALANCE_LIMIT = 0.01, 0.05
@@ -26,12 +35,31 @@ def p_text(p: float) -> str:
     return "p < 0.001" if p < 0.001 else f"p = {p:.2g}" if p < 0.1 else f"p = {p:.2f}"
 
 
+def rounded(value: float, error: float) -> str:
+    """A number with as many decimals as two digits of its standard error have; thousands stay whole."""
+    if not (math.isfinite(value) and math.isfinite(error) and error > 0):
+        return f"{value:.4g}"
+    return f"{value:.{min(max(1 - math.floor(math.log10(error)), 0), 12)}f}"
+
+
+def set_text(found: Set, error: float) -> str:
+    """A confidence set with ends as :func:`rounded`."""
+    parts = []
+    for low, high in found.intervals:
+        left = f"[{rounded(low, error)}" if math.isfinite(low) else "(-∞"
+        parts.append(f"{left}, {rounded(high, error)}]" if math.isfinite(high) else f"{left}, ∞)")
+    return " ∪ ".join(parts) or "empty"
+
+
 def interval(one: Effect) -> str:
     """``0.103 (standard error 0.021, 95 % interval 0.062 to 0.144)``."""
-    return (
-        f"{one.estimate:.4g} (standard error {one.std_error:.2g}, 95 % interval {one.conf_low:.4g} to "
-        f"{one.conf_high:.4g})"
-    )
+    shown = [rounded(value, one.std_error) for value in (one.estimate, one.std_error, one.conf_low, one.conf_high)]
+    return f"{shown[0]} (standard error {shown[1]}, 95 % interval {shown[2]} to {shown[3]})"
+
+
+def estimate_and_error(one: Effect) -> tuple[str, str]:
+    """Estimate and standard error with the same decimals."""
+    return rounded(one.estimate, one.std_error), rounded(one.std_error, one.std_error)
 
 
 def share_text(share: float) -> str:
@@ -60,29 +88,38 @@ def experiment_warnings(one: Experiment) -> tuple[str, ...]:
 
 
 def sentences(
-    outcome: str, behavior: str, experiments: Sequence[Experiment], selected: Selected, pooled: Pooled | NotApplicable
+    outcome: str,
+    behavior: str,
+    experiments: Sequence[Experiment],
+    selected: Selected,
+    pooled: Pooled | NotApplicable,
+    *,
+    binary: bool,
 ) -> tuple[str, ...]:
-    """The answer first, then what stands behind it."""
-    found = _answer(outcome, behavior, selected, pooled)
+    """The answer first, then what stands behind it; ``binary`` says whether the behavior is 0/1."""
+    found = _answer(outcome, behavior, selected, pooled, binary=binary)
     found += _strength(experiments, pooled)
     found += _randomisation(experiments)
     found += _overidentification(pooled)
     return tuple(found)
 
 
-def _answer(outcome: str, behavior: str, selected: Selected, pooled: Pooled | NotApplicable) -> list[str]:
+def _answer(
+    outcome: str, behavior: str, selected: Selected, pooled: Pooled | NotApplicable, *, binary: bool
+) -> list[str]:
     if isinstance(pooled, NotApplicable):
         return [f"There is no pooled estimate: {pooled.reason}. Each experiment by itself stands below."]
     how = f"{len(selected.experiments)} of {selected.candidates} experiments"
     how = f"{how}, chosen by the rule {selected.rule}" if selected.rule else selected.experiments[0]
+    error = pooled.two_stage.std_error
+    liml, ols = estimate_and_error(pooled.bekker), estimate_and_error(pooled.ols)
+    what = behavior if binary else f"One more unit of {behavior}"
     return [
-        f"One more unit of {behavior} changes {outcome} by {interval(pooled.two_stage)} among the users whom the "
-        f"experiments move: two-stage least squares with {how}.",
-        f"The 95 % set that weak instruments cannot mislead (Anderson–Rubin) is {pooled.anderson_rubin}.",
-        f"LIML, which many instruments bias less, says {pooled.liml.estimate:.4g} (Bekker standard error "
-        f"{pooled.bekker.std_error:.2g}).",
-        f"Least squares without experiments says {pooled.ols.estimate:.4g} (standard error {pooled.ols.std_error:.2g}); "
-        + _against_ols(pooled),
+        f"{what} changes {outcome} by {interval(pooled.two_stage)} among the users whom the experiments move: two-stage "
+        f"least squares with {how}.",
+        f"The 95 % set that weak instruments cannot mislead (Anderson–Rubin) is {set_text(pooled.anderson_rubin, error)}.",
+        f"LIML, which many instruments bias less, says {liml[0]} (Bekker standard error {liml[1]}).",
+        f"Least squares without experiments says {ols[0]} (standard error {ols[1]}); {_against_ols(pooled)}",
     ]
 
 
@@ -101,20 +138,20 @@ def _strength(experiments: Sequence[Experiment], pooled: Pooled | NotApplicable)
     lines = []
     if not isinstance(pooled, NotApplicable):
         lines.append(
-            f"Together they are {_strong(pooled.effective_f)} instruments: first-stage F {pooled.weak.statistic:.4g}, "
-            f"effective F {pooled.effective_f:.4g}."
+            f"Together they are {_strong(pooled)} instruments: first-stage F {pooled.weak.statistic:.4g}, effective F "
+            f"{pooled.effective_f:.4g} ({pooled.effective_critical:.3g} or more bounds the bias at 10 %)."
         )
-    change = best.first_stage
+    change = estimate_and_error(best.first_stage)
     lines.append(
-        f"The experiment that moves the behavior most clearly is {best.name}: {change.estimate:+.4g} (standard error "
-        f"{change.std_error:.2g}), F {best.weak.statistic:.4g}."
+        f"The experiment that moves the behavior most clearly is {best.name}: by {change[0]} (standard error "
+        f"{change[1]}), F {best.weak.statistic:.4g}."
     )
     return lines
 
 
-def _strong(f: float) -> str:
-    # 23.1: critical value of the effective F for a worst-case bias of 10 % with one instrument at the 5 % level
-    return "strong" if f > 23.1 else "moderate" if f > WEAK else "weak"
+def _strong(pooled: Pooled) -> str:
+    f = pooled.effective_f
+    return "strong" if f > pooled.effective_critical else "moderate" if f > WEAK else "weak"
 
 
 def _randomisation(experiments: Sequence[Experiment]) -> list[str]:
@@ -122,7 +159,7 @@ def _randomisation(experiments: Sequence[Experiment]) -> list[str]:
     shifted = [one.name for one in experiments if one.balance_holm < BALANCE_LIMIT]
     count = f"{len(experiments)} experiments" if len(experiments) > 1 else "The experiment"
     if not ratio and not shifted:
-        checked = "treated shares" if all(np.isnan(one.balance_holm) for one in experiments) else (
+        checked = "treated shares" if all(math.isnan(one.balance_holm) for one in experiments) else (
             "treated shares and controls"
         )  # fmt: skip
         return [f"Randomisation: {count} checked, {checked} as designed (Holm's correction)."]
@@ -162,10 +199,11 @@ def warnings(
             "Sargan's test are optimistic. ivbridge.select_instruments(rule=\"crossfit\") selects on other users."
         )
     if isinstance(seeds, Seeds) and seeds.same < len(seeds.draws):
-        (fewest, most), (low, high) = seeds.sizes, seeds.range
+        (fewest, most), error = seeds.sizes, math.nan if isinstance(pooled, NotApplicable) else pooled.two_stage.std_error
+        low, high = (rounded(value, error) for value in seeds.range)
         found.append(
             f"Over {len(seeds.draws)} draws of folds the rule selects {fewest} to {most} experiments, the reported set "
-            f"in {seeds.same}, and the estimate moves from {low:.4g} to {high:.4g}."
+            f"in {seeds.same}, and the estimate moves from {low} to {high}."
         )
     if not isinstance(pooled, NotApplicable):
         if pooled.effective_f < WEAK:
