@@ -53,7 +53,7 @@ def normal(n: int, uniforms: Uniforms) -> FloatArray:
 
 
 def normal_quantile(p: FloatArray) -> FloatArray:
-    """Quantiles of the standard normal distribution, R's ``qnorm(p)``, (n,) from probabilities in (0, 1).
+    """Quantiles of the standard normal distribution, R's ``qnorm(p)``, (n,) from probabilities in [0, 1].
 
     Source: M. J. Wichura (1988), "Algorithm AS 241: the percentage points of the normal distribution", Applied
     Statistics 37, 477-484.
@@ -63,7 +63,8 @@ def normal_quantile(p: FloatArray) -> FloatArray:
     centre = np.abs(q) <= 0.425
     inner = q[centre]
     out[centre] = _rational(0.180625 - inner * inner, _CENTRE, inner)
-    sides = ~centre
+    out[p == 0], out[p == 1] = -np.inf, np.inf
+    sides = ~centre & (p > 0) & (p < 1)
     r = np.sqrt(-_log(np.minimum(p, 1 - p)[sides]))
     middle = r <= 5
     value = np.empty_like(r)

@@ -31,7 +31,7 @@ __all__ = ["RRandom", "SampleKind"]
 SampleKind = Literal["Rejection", "Rounding"]
 
 _LARGEST_INT = 2**31 - 1
-_LARGEST_EXACT = 2**53
+_LARGEST_COUNT = 4_500_000_000_000_000  # R's sample() goes no further
 _LARGEST_VARIANCE = 20_000_000
 _CODES: dict[SampleKind, int] = {"Rejection": 10403, "Rounding": 403}
 _HASHED_ABOVE = 10_000_000
@@ -86,7 +86,8 @@ class RRandom:
         """
         state = np.asarray(random_seed)
         kinds = {code: kind for kind, code in _CODES.items()}
-        if state.shape != (626,) or state.dtype.kind not in "iu" or int(state[0]) not in kinds:
+        whole = state.shape == (626,) and state.dtype.kind in "iu"
+        if not whole or int(state[0]) not in kinds or not 1 <= state[1] <= 624:
             raise DataError(
                 "This is no .Random.seed of R's default generator.",
                 available="626 integers that begin with 10403 (Rejection) or 403 (Rounding)",
@@ -230,8 +231,8 @@ def _is_integer(x: object) -> bool:
 
 
 def _count(x: Any, name: str) -> int:
-    if not _is_integer(x) or not 0 <= x < _LARGEST_EXACT:
-        raise DataError(f"{name}={x!r} is not a whole number from 0 to 2^53 - 1.")
+    if not _is_integer(x) or not 0 <= x <= _LARGEST_COUNT:
+        raise DataError(f"{name}={x!r} is not a whole number from 0 to 4.5e15.")
     return int(x)
 
 
