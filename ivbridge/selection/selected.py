@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import html
-import importlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import pandas as pd
 
@@ -28,6 +26,8 @@ from ivbridge.selection.steps import Steps
 from ivbridge.spec import IVSpec
 from ivbridge.vcov import Inference, Vcov
 from ivbridge.vcov_text import parse_inference, parse_vcov
+from ivbridge.weak_records import ConfidenceSet, EffectiveF
+from ivbridge.weakiv import confidence_set, effective_f
 
 __all__ = ["Selection"]
 
@@ -156,7 +156,7 @@ class Selection:
         """
         return crosscheck(self.spec(None, method, inference), self.data, vcovs, engines)
 
-    def first_stage(self, vcov: str | Vcov = "HC0", engine: str = "native") -> tuple[FirstStage, Any]:
+    def first_stage(self, vcov: str | Vcov = "HC0", engine: str = "native") -> tuple[FirstStage, EffectiveF]:
         """The post-LASSO first stage, and the effective F of Montiel Olea and Pflueger (2013).
 
         Parameters
@@ -170,16 +170,14 @@ class Selection:
         (FirstStage, EffectiveF)
         """
         found = self.estimate(vcov, engine=engine, inference="t")
-        weak = importlib.import_module("ivbridge.weakiv")
-        return found.first_stages[0], weak.effective_f(self.spec(), self.data, vcov, engine=engine)
+        return found.first_stages[0], effective_f(self.spec(), self.data, vcov, engine=engine)
 
-    def confidence_set(self, vcov: str | Vcov = "HC0", level: float = 0.95, engine: str = "native") -> Any:
+    def confidence_set(self, vcov: str | Vcov = "HC0", level: float = 0.95, engine: str = "native") -> ConfidenceSet:
         """The Anderson–Rubin confidence set of the effect, valid however weak the instruments are.
 
         After selection on the same rows it is valid for the selected instruments as if they had been named before.
         """
-        weak = importlib.import_module("ivbridge.weakiv")
-        return weak.confidence_set(self.spec(), self.data, vcov, level=level, engine=engine)
+        return confidence_set(self.spec(), self.data, vcov, level, engine)
 
     def seeds(self, n: int = 30, vcov: str | Vcov = "HC0", method: str | Method = "2sls") -> pd.DataFrame:
         """How the answer moves over fold seeds 1 … n: ``seed, number, estimate, std.error, selected``.
