@@ -34,6 +34,7 @@ __all__ = [
     "question_line",
     "say",
     "verdict_counts",
+    "wrapped",
 ]
 
 WIDTH = 80
@@ -68,7 +69,7 @@ def say(line: str = "", verdict: str = "") -> None:
     _console().print(text)
 
 
-def _wrapped(text: str, indent: str = "  ") -> list[str]:
+def wrapped(text: str, indent: str = "  ") -> list[str]:
     """Lines of at most 80 columns; a word that is longer stays whole."""
     return textwrap.wrap(text, WIDTH, initial_indent=indent, subsequent_indent=indent + "  ", break_long_words=False,
                          break_on_hyphens=False)  # fmt: skip
@@ -77,7 +78,7 @@ def _wrapped(text: str, indent: str = "  ") -> list[str]:
 def headline(agreement: Agreement) -> str:
     """``ROUNDING, 9.1 agreeing digits`` and below it the reason."""
     digits = f", {agreement.digits:.1f} agreeing digits" if agreement.gaps else ""
-    return "\n".join([agreement.verdict.upper() + digits, *_wrapped(agreement.reason)])
+    return "\n".join([agreement.verdict.upper() + digits, *wrapped(agreement.reason)])
 
 
 def question_line(entry: Entry) -> str:
@@ -114,11 +115,11 @@ def _question(agreement: Agreement, data: str) -> list[str]:
     spec = agreement.spec
     sides = [f"{p.engine} ({', '.join(f'{name} {v}' for name, v in p.versions.items())})" for p in agreement.provenance]
     weights = f", weights {spec.weights}" if spec.weights else ""
-    lines = _wrapped(spec.to_r(), indent="")
+    lines = wrapped(spec.to_r(), indent="")
     name = f"{data}, " if data else ""
-    lines += _wrapped(f"{name}n = {agreement.n}, inference {spec.inference}{weights}")
+    lines += wrapped(f"{name}n = {agreement.n}, inference {spec.inference}{weights}")
     for side in sides:
-        lines += _wrapped(side)
+        lines += wrapped(side)
     return lines
 
 
@@ -134,7 +135,7 @@ def _handshakes(comparisons: Sequence[Comparison]) -> list[str]:
         lines.append(f"Handshake{where}: what {c.reference.engine} and {c.candidate.engine} saw")
         for check in c.handshake:
             both = check.reference if check.reference == check.candidate else f"{check.reference} | {check.candidate}"
-            lines += _wrapped(f"{'same' if check.ok else 'DIFFERENT':<10} {check.name}: {both}")
+            lines += wrapped(f"{'same' if check.ok else 'DIFFERENT':<10} {check.name}: {both}")
     return lines
 
 
@@ -175,7 +176,7 @@ def _remarks(agreement: Agreement) -> list[str]:
     sides = [estimate for c in agreement.comparisons for estimate in (c.reference, c.candidate)]
     notes = dict.fromkeys(note for side in sides for note in side.notes)
     warnings = dict.fromkeys(f"{side.engine} warns: {text}" for side in sides for text in side.warnings)
-    lines = [line for text in (*sorted(skipped), *notes, *warnings) for line in _wrapped(text)]
+    lines = [line for text in (*sorted(skipped), *notes, *warnings) for line in wrapped(text)]
     return ["", *lines] if lines else []
 
 
@@ -184,7 +185,7 @@ def _failures(comparisons: Sequence[Comparison], most: int) -> list[str]:
     for c in comparisons:
         failed = sorted((gap for gap in c.gaps if not gap.ok), key=lambda gap: gap.digits)
         if failed:
-            lines += ["", *_wrapped(f"{c.vcov}: {c.reason}", indent="")]
+            lines += ["", *wrapped(f"{c.vcov}: {c.reason}", indent="")]
         for gap in failed[:most]:
             lines.append(f"  {gap.label}: {gap.digits:.1f} digits")
             lines.append(f"    {c.reference.engine:<8} {gap.reference:.17g}")
@@ -226,7 +227,7 @@ def dataset_table(listing: pd.DataFrame) -> list[str]:
     lines = []
     for row in listing.itertuples():
         lines.append(f"{row.name:<20} {row.rows:>7} rows {row.columns:>3} columns   {row.licence}")
-        lines += _wrapped(str(row.description))
+        lines += wrapped(str(row.description))
     return [*lines, "", "ivbridge datasets NAME shows columns, source and the first rows."]
 
 
@@ -237,7 +238,7 @@ def dataset_lines(data: Dataset) -> list[str]:
              "note": data.note}  # fmt: skip
     lines = [f"{data.name}: {rows} rows, {columns} columns"]
     for name, value in facts.items():
-        lines += _wrapped(f"{name}: {value}") if value else []
+        lines += wrapped(f"{name}: {value}") if value else []
     lines += ["", f"{'column':<20} {'type':<12} first values"]
     for label, column in data.frame.items():
         values = ", ".join(f"{value:.6g}" if isinstance(value, float) else str(value) for value in column.head(4))

@@ -42,7 +42,7 @@ LAYERS = " ".join(
         "selection.check",
         # from a selection to an estimate
         "selection.question selection.derive selection.plugin selection.choose selection.crossfit selection.controls",
-        "selection.steps selection.after selection.seeds selection.selected selection.select",
+        "selection.steps selection.after selection.seeds selection.selected selection.select selection.checked",
         # Monte Carlo studies
         "simulate study post_methods post charts post_charts",
         # encouragement designs
@@ -53,7 +53,7 @@ LAYERS = " ".join(
         # what people see
         "report.entry report.cells report.code report.plot report.view report.render report",
         "encouragement.chart encouragement.page",
-        "setup_r doctor cli_text cli_check cli_encourage cli_post cli",
+        "setup_r doctor cli_text cli_check cli_select cli_encourage cli_post cli",
     ]
 ).split()
 

@@ -198,9 +198,9 @@ def agree_lasso(
     return verdict("substantive", _unexplained(gaps, allowed) + _longer(reference, candidate), gaps)
 
 
-def _repeatable(reference: LassoFit, candidate: LassoFit) -> LassoFit:
-    """The fit whose engine can be asked again fastest."""
-    return reference if reference.engine == "native" or candidate.engine == "r" else candidate
+def _repeatable(reference: LassoFit, candidate: LassoFit) -> str:
+    """The engine that can be asked again fastest."""
+    return reference.engine if reference.engine == "native" or candidate.engine == "r" else candidate.engine
 
 
 def _near_tie(gaps: tuple[Gap, ...], allowed: Mapping[str, float]) -> str:

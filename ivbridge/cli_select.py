@@ -1,0 +1,156 @@
+"""``ivbridge select``: choose instruments by the LASSO, estimate with them, and on request check both against R."""
+
+from __future__ import annotations
+
+import json as json_module
+from dataclasses import dataclass, replace
+from typing import Any
+
+import typer
+
+from ivbridge import cli_text, serial
+from ivbridge.data import read
+from ivbridge.errors import DesignError, UnsupportedError
+from ivbridge.records import Test
+from ivbridge.results import Estimate
+from ivbridge.selection.checked import SelectionAgreement, crosscheck_selection
+from ivbridge.selection.question import SelectOptions
+from ivbridge.selection.select import select_instruments
+from ivbridge.selection.selected import Selection
+from ivbridge.tables import coefficient_lines, format_p
+
+__all__ = ["Asked", "run"]
+
+AGREE, DISAGREE = 0, 1
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the command line says.
+
+    Attributes
+    ----------
+    data : str
+        A file, or the name of a bundled set.
+    dependent, endog : str
+    candidates, controls : tuple of str
+        Names or patterns.
+    rule : str
+    vcov, method, inference : str
+        Of the estimate.
+    seeds : int
+        Fold seeds over which to show how the answer moves; 0 for none.
+    """
+
+    data: str
+    dependent: str
+    endog: str
+    candidates: tuple[str, ...]
+    controls: tuple[str, ...] = ()
+    rule: str = "1se"
+    vcov: str = "HC0"
+    method: str = "2sls"
+    inference: str = "z"
+    seeds: int = 30
+
+
+def run(asked: Asked, options: SelectOptions, *, check: bool = False, as_json: bool = False) -> int:
+    """Select, estimate and print.
+
+    Parameters
+    ----------
+    asked : Asked
+    options : SelectOptions
+    check : bool, default False
+        Let R and Python take every step, and compare.
+    as_json : bool, default False
+        Print one JSON object and nothing else.
+
+    Returns
+    -------
+    int
+        0; with ``check`` 1 where R and Python disagree.
+    """
+    frame = read(asked.data).frame
+    roles = (asked.dependent, asked.endog, asked.candidates, asked.controls)
+    selection = select_instruments(frame, *roles, asked.rule, options)
+    if asked.seeds and _moves(selection):
+        selection.seeds(asked.seeds, asked.vcov, asked.method)
+    agreement = None
+    if check:
+        agreement = crosscheck_selection(selection, (asked.vcov,), asked.method, asked.inference)
+    if as_json:
+        typer.echo(json_module.dumps(_content(asked, selection, agreement), ensure_ascii=False, allow_nan=False))
+    else:
+        _print(asked, selection, agreement)
+    return AGREE if agreement is None or agreement.ok else DISAGREE
+
+
+def _moves(selection: Selection) -> bool:
+    """Whether a seed changes anything."""
+    try:
+        selection.question.with_seed(1)
+    except UnsupportedError:
+        return False
+    return True
+
+
+def _estimated(asked: Asked, selection: Selection) -> Estimate | None:
+    try:
+        return selection.estimate(asked.vcov, asked.method, inference=asked.inference)
+    except DesignError:
+        if selection.selected:
+            raise
+        return None
+
+
+def _print(asked: Asked, selection: Selection, agreement: SelectionAgreement | None) -> None:
+    for line in selection.summary().split("\n"):
+        for part in cli_text.wrapped(line, indent=""):
+            cli_text.say(part)
+    estimate = _estimated(asked, selection)
+    if estimate is not None:
+        cli_text.say()
+        for line in _estimate_lines(asked, selection, estimate):
+            cli_text.say(line)
+    if agreement is not None:
+        cli_text.say()
+        for line in agreement.lines():
+            cli_text.say(line)
+        cli_text.say(agreement.headline(), agreement.verdict)
+
+
+def _estimate_lines(asked: Asked, selection: Selection, estimate: Estimate) -> list[str]:
+    stage, effective = selection.first_stage(asked.vcov)
+    weak = stage.weak
+    strength = f"F = {weak.statistic:.4g}, " if isinstance(weak, Test) else ""
+    sargan = estimate.tests["sargan"]
+    letter = "z" if asked.inference == "z" else "t"
+    lines = [
+        f"First stage ({asked.vcov}): {strength}{effective}",
+        "",
+        f"Effect of {asked.endog} on {asked.dependent}: {asked.method}, vcov {asked.vcov}",
+        *coefficient_lines(estimate.coefs, letter),
+        f"Anderson-Rubin 95% set, valid with weak instruments: {selection.confidence_set(asked.vcov)}",
+    ]
+    if isinstance(sargan, Test):
+        lines.append(
+            f"Sargan: {sargan.statistic:.4g} on {sargan.df1:g} DF, p-value {format_p(sargan.p_value, digits=4)} "
+            "(not valid as stated after selection on the same rows)"
+        )
+    return lines
+
+
+def _content(asked: Asked, selection: Selection, agreement: SelectionAgreement | None) -> dict[str, Any]:
+    estimate = _estimated(asked, selection)
+    content: dict[str, Any] = {"selection": json_module.loads(selection.to_json()), "estimate": None}
+    if estimate is not None:
+        _, effective = selection.first_stage(asked.vcov)
+        content |= {
+            "estimate": json_module.loads(replace(estimate).to_json()),
+            "effective_f": serial.encode(effective),
+            "anderson_rubin": serial.encode(selection.confidence_set(asked.vcov)),
+        }
+    if agreement is not None:
+        content["agreement"] = json_module.loads(agreement.to_json())
+    return content
