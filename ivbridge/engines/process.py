@@ -45,7 +45,7 @@ class RWorker:
 
     Parameters
     ----------
-    scripts : sequence of str or Path, default ("ivreg.R", "cv_glmnet.R")
+    scripts : sequence of str or Path, default ("ivreg.R", "kclass.R", "weakiv.R", "cv_glmnet.R")
         R scripts to load: names of files in `ivbridge.resources.scripts_dir()`, or paths. ``provenance.R`` is always
         loaded too.
     timeout : float, default 300.0
@@ -62,7 +62,7 @@ class RWorker:
     def __init__(
         self,
         *,
-        scripts: Sequence[str | Path] = ("ivreg.R", "cv_glmnet.R"),
+        scripts: Sequence[str | Path] = ("ivreg.R", "kclass.R", "weakiv.R", "cv_glmnet.R"),
         timeout: float = 300.0,
         memory_bytes: int | None = None,
     ) -> None:

@@ -285,6 +285,8 @@ def _calls(spec: IVSpec, vcov: Vcov) -> tuple[str, ...]:
     """R that gives the same numbers by hand."""
     weights = f", weights = {quote_name(spec.weights)}" if spec.weights else ""
     df = "Inf" if isinstance(spec.inference, Z) else None if spec.inference.df is None else f"{spec.inference.df:g}"
+    if not isinstance(spec.method, TwoStage):
+        return _kclass_calls(spec, vcov)
     on_x = r_call(vcov).replace("fit", "x", 1)
     seed = f"set.seed({vcov.seed}); " if isinstance(vcov, Bootstrap) else ""
     summary = f"summary(fit, vcov. = function(x) {on_x}{', df = Inf' if df == 'Inf' else ''}, diagnostics = TRUE)"
@@ -298,10 +300,24 @@ def _calls(spec: IVSpec, vcov: Vcov) -> tuple[str, ...]:
     )
 
 
+def _kclass_calls(spec: IVSpec, vcov: Vcov) -> tuple[str, ...]:
+    """The same for LIML and Fuller, which AER does not have."""
+    weights = f", weights = {json.dumps(spec.weights, ensure_ascii=False)}" if spec.weights else ""
+    fuller = f", fuller = {spec.method.a:g}" if isinstance(spec.method, Fuller) else ""
+    df = "Inf" if isinstance(spec.inference, Z) else None if spec.inference.df is None else f"{spec.inference.df:g}"
+    return (
+        'source("kclass.R")  # with ivreg.R from the folder that ivbridge.resources.scripts_dir() names in Python',
+        f"fit <- ivb_kclass_model({spec.to_r()}, data{weights}{fuller})",
+        *(["used <- data[names(residuals(fit)), ]  # the rows without missing values"] if vcov.columns else []),
+        f"coeftest(fit, vcov. = {r_call(vcov)}{'' if df is None else f', df = {df}'})",
+        "fit$kappa",
+    )
+
+
 def r_call(vcov: Vcov) -> str:
     """The R call on ``fit`` that gives this covariance."""
     heads = {"classical": "vcov", "cluster": "vcovCL", "nw": "NeweyWest", "andrews": "kernHAC", "dk": "vcovPL",
-             "pc": "vcovPC", "bootstrap": "vcovBS"}  # fmt: skip
+             "pc": "vcovPC", "bootstrap": "vcovBS", "bekker": "ivb_bekker"}  # fmt: skip
     if vcov.keyword in _HC_KEYWORDS:
         return f'vcovHC(fit, type = "{vcov.keyword}")'
     arguments = []
