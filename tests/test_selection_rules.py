@@ -104,6 +104,18 @@ def test_cross_fitting_in_r(in_r: dict[str, list[str]]) -> None:
     assert selection.estimate().params["x"] == pytest.approx(float(in_r["crossfit"][0]), rel=1e-12)
 
 
+@pytest.mark.parametrize("rule", ["1se", "plugin", "crossfit(rule=plugin)", "stability(seeds=2)"])
+def test_scikit_learn_chooses_the_same(rule: str) -> None:
+    """A solver of its own under the same cross-validation; near-ties aside, sets are equal."""
+    options = (SelectOptions(engine=engine, threshold=1e-12) for engine in ("native", "sklearn"))
+    native, scikit = (select_instruments(many(), "y", "x", "z*", rule=rule, options=one) for one in options)
+    assert scikit.selected == native.selected != ()
+    # threshold 1e-12 leaves coefficients of size 1 right to about its square root
+    np.testing.assert_allclose(scikit.tidy()["estimate"], native.tidy()["estimate"], atol=1e-5)
+    with pytest.raises(UnsupportedError, match="Ridge"):
+        select_instruments(many(), "y", "x", "z*", rule="adaptive", options=SelectOptions(engine="sklearn"))
+
+
 def test_the_plug_in_penalty_on_the_posts_data() -> None:
     """hdm 0.3.2: rlasso picks the five; rlassoIV(x = NULL) has no intercept behind its 2.0073 (.0256)."""
     draw = SCENARIOS["post-b"].draw()

@@ -9,8 +9,12 @@ import pandas as pd
 
 from ivbridge.method import Method
 from ivbridge.selection.after import data_of, effect_of, estimate_after, iv_spec
+from ivbridge.selection.controls import first_stage_design
+from ivbridge.selection.derive import with_seed
+from ivbridge.selection.design import LassoDesign
 from ivbridge.selection.engines import lasso_engine
 from ivbridge.selection.question import SelectionSpec
+from ivbridge.selection.spec import Folds
 from ivbridge.selection.steps import take_steps
 from ivbridge.spec import IVSpec
 from ivbridge.vcov import Vcov
@@ -36,11 +40,12 @@ def seed_table(question: SelectionSpec, data: pd.DataFrame, n: int, asked: tuple
         If nothing in the question is drawn at random.
     """
     engine = lasso_engine(question.options.engine)
+    design = _shared_design(question, data)
     known: dict[IVSpec, tuple[float, float]] = {}
     rows = []
     for seed in range(1, n + 1):
         seeded = question.with_seed(seed)
-        steps = take_steps(seeded, data, engine)
+        steps = take_steps(seeded, data, engine, design and _reseeded(design, seed))
         effect = (float("nan"), float("nan"))
         if steps.selected:
             spec = replace(iv_spec(seeded, steps), vcov=asked[0], method=asked[1])
@@ -49,6 +54,17 @@ def seed_table(question: SelectionSpec, data: pd.DataFrame, n: int, asked: tuple
             effect = known[spec]
         rows.append((seed, len(steps.selected), *effect, steps.selected))
     return pd.DataFrame(rows, columns=["seed", "number", "estimate", "std.error", "selected"])
+
+
+def _shared_design(question: SelectionSpec, data: pd.DataFrame) -> LassoDesign | None:
+    """The first stage's matrices where no seed changes the controls; None where each seed may choose others."""
+    if question.controls and question.options.controls_by not in ("forced", "residualised"):
+        return None
+    return first_stage_design(question, question.controls, data)
+
+
+def _reseeded(design: LassoDesign, seed: int) -> LassoDesign:
+    return with_seed(design, seed) if isinstance(design.spec.folds, Folds) else design
 
 
 def seed_sentence(table: pd.DataFrame, selected: tuple[str, ...]) -> str:

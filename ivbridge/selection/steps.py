@@ -12,6 +12,7 @@ from ivbridge.errors import DataError
 from ivbridge.selection.choose import Choice, choose
 from ivbridge.selection.controls import choose_controls, controls_of_instruments, first_stage_design
 from ivbridge.selection.crossfit import CrossFit, cross_fit
+from ivbridge.selection.design import LassoDesign
 from ivbridge.selection.engines import LassoEngine
 from ivbridge.selection.question import SelectionSpec
 from ivbridge.selection.rules import CrossFitted
@@ -69,7 +70,9 @@ def complete_rows(question: SelectionSpec, data: pd.DataFrame) -> tuple[pd.DataF
     return data.loc[~missing], (note,)
 
 
-def take_steps(question: SelectionSpec, data: pd.DataFrame, engine: LassoEngine) -> Steps:
+def take_steps(
+    question: SelectionSpec, data: pd.DataFrame, engine: LassoEngine, design: LassoDesign | None = None
+) -> Steps:
     """Choose controls, then instruments.
 
     Parameters
@@ -79,6 +82,8 @@ def take_steps(question: SelectionSpec, data: pd.DataFrame, engine: LassoEngine)
         Complete in the question's columns.
     engine : LassoEngine
         Answers every LASSO.
+    design : LassoDesign, optional
+        That of the first stage, where it is made already.
 
     Raises
     ------
@@ -86,7 +91,7 @@ def take_steps(question: SelectionSpec, data: pd.DataFrame, engine: LassoEngine)
         If a step cannot be taken with these data.
     """
     controls, choices = choose_controls(question, data, engine)
-    design = first_stage_design(question, controls, data)
+    design = first_stage_design(question, controls, data) if design is None else design
     if isinstance(question.rule, CrossFitted):
         crossed = cross_fit(design, question.rule, engine)
         choices |= {f"instruments of part {part}": choice for part, choice in enumerate(crossed.choices, 1)}
