@@ -35,6 +35,7 @@ _HOMES = {
         "UnsupportedError",
     ),
     "ivbridge.method": ("Fuller", "LIML", "Method", "TwoStage"),
+    "ivbridge.post": ("PostResult", "post_figures"),
     "ivbridge.records": ("Coefficients", "FirstStage", "NotApplicable", "Provenance", "Test"),
     "ivbridge.results": ("Estimate",),
     "ivbridge.selection.question": ("SelectOptions", "SelectionSpec"),
@@ -106,6 +107,7 @@ __all__ = [
     "NeweyWest",
     "NotApplicable",
     "PanelCorrected",
+    "PostResult",
     "Provenance",
     "RDiedError",
     "RError",
@@ -131,6 +133,7 @@ __all__ = [
     "from_arrays",
     "load",
     "parse_vcov",
+    "post_figures",
     "read",
     "select_instruments",
 ]

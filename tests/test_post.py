@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import tomllib
 from functools import cache
+from importlib.resources import files
 from pathlib import Path
 
 import pandas as pd
@@ -62,6 +64,14 @@ def test_the_result_reads_as_text_as_tables_and_as_json() -> None:
     }  # fmt: skip
     assert set(found.published()["source"]) == {"post", "notebook"}
     assert PostResult.from_json(found.to_json()).to_json() == found.to_json()
+
+
+def test_every_column_is_in_the_glossary() -> None:
+    known = tomllib.loads((files("ivbridge") / "glossary.toml").read_text(encoding="utf-8"))["columns"]
+    found = native()
+    table = study.run(SCENARIOS["post-a"], post_methods.METHODS_A[:1], 2, workers=1)
+    tables = (found.to_frame(), found.published(), found.fold_seeds(), table, study.summary(table))
+    assert {column for one in tables for column in one.columns} - set(known) == set()
 
 
 def test_an_empty_question_is_refused() -> None:
