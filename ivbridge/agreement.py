@@ -103,7 +103,7 @@ class Agreement(Verdicts):
 
     def summary(self, *, most: int = 8) -> str:
         """Text: the question, the verdict, and the worst numbers where something failed."""
-        return "\n".join(self._lines(self.spec.to_r(), [c.vcov for c in self.comparisons], most))
+        return "\n".join(self._lines(self.spec.title, [c.vcov for c in self.comparisons], most))
 
     def to_html(self) -> str:
         """One self-contained page (:mod:`ivbridge.report`)."""
@@ -128,7 +128,7 @@ class Agreement(Verdicts):
             for c in self.comparisons
         )
         head = "<tr><th>vcov</th><th>engine</th><th>verdict</th><th>digits</th></tr>"
-        question, reason = html.escape(self.spec.to_r()), html.escape(self.reason)
+        question, reason = html.escape(self.spec.title), html.escape(self.reason)
         return f"<p><code>{question}</code><br><b>{self.verdict}</b>: {reason}</p><table>{head}{rows}</table>"
 
 
@@ -144,6 +144,7 @@ def _plain(agreement: Agreement) -> Mapping[str, object]:
         "question": {
             "formula": spec.to_r(), "dependent": spec.dependent, "exog": spec.exog, "endog": spec.endog,
             "instruments": spec.instruments, "weights": spec.weights, "inference": str(spec.inference),
+            "method": str(spec.method),
         },
         "verdict": agreement.verdict,
         "ok": agreement.ok,

@@ -9,7 +9,7 @@ import typer
 
 from ivbridge import cli_text, report
 from ivbridge.agreement import Agreement
-from ivbridge.compare import DEFAULT_VCOVS, Progress, crosscheck
+from ivbridge.compare import Progress, crosscheck
 from ivbridge.data import Dataset, read
 from ivbridge.errors import IvbridgeError
 from ivbridge.questions import Question
@@ -29,9 +29,15 @@ DEMO = Question(
 
 def _run(question: Question, data: Dataset, progress: Progress | None) -> Agreement:
     return crosscheck(
-        question.formula, data.frame, question.vcovs or DEFAULT_VCOVS, question.engines, question.weights,
-        question.inference, progress,
-    )  # fmt: skip
+        question.formula,
+        data.frame,
+        question.vcovs or None,
+        question.engines,
+        progress=progress,
+        weights=question.weights,
+        inference=question.inference,
+        method=question.method,
+    )
 
 
 def check_one(question: Question, reports: tuple[Path, ...] = (), *, as_json: bool = False) -> int:

@@ -115,7 +115,7 @@ def _question(agreement: Agreement, data: str) -> list[str]:
     spec = agreement.spec
     sides = [f"{p.engine} ({', '.join(f'{name} {v}' for name, v in p.versions.items())})" for p in agreement.provenance]
     weights = f", weights {spec.weights}" if spec.weights else ""
-    lines = wrapped(spec.to_r(), indent="")
+    lines = wrapped(spec.title, indent="")
     name = f"{data}, " if data else ""
     lines += wrapped(f"{name}n = {agreement.n}, inference {spec.inference}{weights}")
     for side in sides:

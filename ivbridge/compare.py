@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Sequence
+from typing import TypedDict, Unpack
 
 import numpy as np
 import pandas as pd
@@ -20,6 +21,7 @@ from ivbridge.engines.native import asked_vcov
 from ivbridge.errors import UnsupportedError
 from ivbridge.gaps import Gap, compare_numbers
 from ivbridge.handshake import handshake
+from ivbridge.method import Method, TwoStage
 from ivbridge.records import NotApplicable
 from ivbridge.results import Estimate
 from ivbridge.rounding import allowed_gaps
@@ -27,7 +29,7 @@ from ivbridge.spec import IVSpec
 from ivbridge.vcov import Inference, Vcov
 from ivbridge.vcov_text import parse_vcov
 
-__all__ = ["DEFAULT_VCOVS", "agree", "crosscheck"]
+__all__ = ["DEFAULT_VCOVS", "Changes", "agree", "crosscheck", "default_vcovs"]
 
 #: Asked when the caller names none: every estimator that needs no column and no seed.
 DEFAULT_VCOVS = ("classical", "HC0", "HC1", "HC2", "HC3", "HC4")
@@ -36,6 +38,19 @@ DEFAULT_VCOVS = ("classical", "HC0", "HC1", "HC2", "HC3", "HC4")
 FEW_DIGITS = 4
 
 Progress = Callable[[int, int, str], None]
+
+
+class Changes(TypedDict, total=False):
+    """What a call may ask otherwise than the spec does."""
+
+    weights: str | np.ndarray | pd.Series | None
+    inference: str | Inference | None
+    method: str | Method | None
+
+
+def default_vcovs(method: Method) -> tuple[str, ...]:
+    """The vcovs that :func:`crosscheck` asks of an estimator when none is named: those that it has."""
+    return DEFAULT_VCOVS if isinstance(method, TwoStage) else DEFAULT_VCOVS[:3]
 
 
 def agree(reference: Estimate, candidate: Estimate) -> Comparison:
@@ -95,11 +110,11 @@ def _not_compared(reference: Estimate, candidate: Estimate) -> dict[str, str]:
 def crosscheck(
     spec_or_formula: IVSpec | str,
     data: pd.DataFrame | Dataset,
-    vcovs: Sequence[str | Vcov] = DEFAULT_VCOVS,
+    vcovs: Sequence[str | Vcov] | None = None,
     engines: Sequence[str] = ("r", "native"),
-    weights: str | np.ndarray | pd.Series | None = None,
-    inference: str | Inference | None = None,
+    *,
     progress: Progress | None = None,
+    **changes: Unpack[Changes],
 ) -> Agreement:
     """Let several engines answer one question and compare everything they say.
 
@@ -108,13 +123,14 @@ def crosscheck(
     spec_or_formula : IVSpec or str
         As for :func:`ivbridge.fit`.
     data : DataFrame or Dataset, n rows
-    vcovs : sequence of str or Vcov, default classical and HC0 to HC4
+    vcovs : sequence of str or Vcov, optional
+        Default: classical and HC0 to HC4; for LIML and Fuller classical, HC0 and HC1.
     engines : sequence of str, default ("r", "native")
         The first one is the reference.
-    weights, inference
-        As for :func:`ivbridge.fit`.
     progress : callable (done, total, what), optional
         Called before each fit and once at the end.
+    weights, inference, method : optional
+        As for :func:`ivbridge.fit`.
 
     Returns
     -------
@@ -127,25 +143,27 @@ def crosscheck(
     RNotAvailableError
         If an engine is R and R cannot be used here.
     """
-    _check_enough(engines, vcovs)
-    design = design_for(spec_or_formula, data, vcovs, weights, inference)
+    asked = () if vcovs is None else tuple(vcovs)
+    _check_enough(engines, asked, named=vcovs is not None)
+    design = design_for(spec_or_formula, data, asked, **changes)
+    asked = asked or default_vcovs(design.spec.method)
     members = [engine_named(name) for name in engines]
-    total, comparisons = len(vcovs) * len(members), []
-    for i, vcov in enumerate(map(parse_vcov, vcovs)):
-        asked = dataclasses.replace(design, spec=dataclasses.replace(design.spec, vcov=vcov))
+    total, comparisons = len(asked) * len(members), []
+    for i, vcov in enumerate(map(parse_vcov, asked)):
+        question = dataclasses.replace(design, spec=dataclasses.replace(design.spec, vcov=vcov))
         answers = []
         for j, member in enumerate(members):
             if progress:
                 progress(i * len(members) + j, total, f"{member.name}, {vcov}")
-            answers.append(_fit(member, asked))
+            answers.append(_fit(member, question))
         comparisons += [agree(answers[0], candidate) for candidate in answers[1:]]
     if progress:
         progress(total, total, "done")
     return Agreement(dataclasses.replace(design.spec, vcov=None), tuple(comparisons))
 
 
-def _check_enough(engines: Sequence[str], vcovs: Sequence[str | Vcov]) -> None:
-    if len(engines) < 2 or not vcovs:
+def _check_enough(engines: Sequence[str], vcovs: Sequence[str | Vcov], *, named: bool) -> None:
+    if len(engines) < 2 or (named and not vcovs):
         found = f"crosscheck() got {len(engines)} engine(s) and {len(vcovs)} vcov(s)."
         raise UnsupportedError(found, do="name two engines and one vcov at least.")
 

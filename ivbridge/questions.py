@@ -17,6 +17,7 @@ The tables ``[defaults]`` (optional; every key but name and formula) and ``[[que
     weights = "population"
     engines = ["r", "native"]
     inference = "z"
+    method = "liml"
 
 A path of data is relative to the TOML file.
 """
@@ -37,7 +38,7 @@ from ivbridge.vcov_text import parse_inference, parse_vcov
 
 __all__ = ["Question", "load_questions"]
 
-_KEYS = ("name", "formula", "data", "vcov", "weights", "engines", "inference")
+_KEYS = ("name", "formula", "data", "vcov", "weights", "engines", "inference", "method")
 _LISTS = ("vcov", "engines")
 
 
@@ -52,7 +53,7 @@ class Question:
         A bundled set or a path, as :func:`ivbridge.read` takes it.
     vcovs : tuple of str
         Empty: the defaults of :func:`ivbridge.crosscheck`.
-    weights, inference : str or None
+    weights, inference, method : str or None
     engines : tuple of str
     """
 
@@ -63,6 +64,7 @@ class Question:
     weights: str | None = None
     engines: tuple[str, ...] = ("r", "native")
     inference: str | None = None
+    method: str | None = None
 
 
 def load_questions(path: Path) -> tuple[Question, ...]:
@@ -133,6 +135,8 @@ def _question(path: Path, number: int, defaults: Mapping[str, Any], entry: Mappi
             parse_vcov(vcov)
     with _naming(f"{where}: inference"):
         parse_inference(values.get("inference") or "t")
+    with _naming(f"{where}: method"):
+        IVSpec.from_formula(values["formula"], method=values.get("method") or "2sls")
     return Question(
         name=values.get("name") or f"question {number}",
         formula=values["formula"],
@@ -141,6 +145,7 @@ def _question(path: Path, number: int, defaults: Mapping[str, Any], entry: Mappi
         weights=values.get("weights") or None,
         engines=lists["engines"] or ("r", "native"),
         inference=values.get("inference") or None,
+        method=values.get("method") or None,
     )
 
 

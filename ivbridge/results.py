@@ -201,7 +201,7 @@ class Estimate:
         return "\n".join([*lines, *self.notes])
 
     def _repr_html_(self) -> str:
-        caption = html.escape(f"{self.spec.to_r()}  ·  {self.engine}, {self.spec.vcov}, n = {self.n}")
+        caption = html.escape(f"{self.spec.title}  ·  {self.engine}, {self.spec.vcov}, n = {self.n}")
         parts = [
             self.tidy().to_html(index=False, float_format="{:.6g}".format),
             self.diagnostics().to_html(index=False),
@@ -209,7 +209,7 @@ class Estimate:
         return f"<p><code>{caption}</code></p>" + "".join(parts)
 
     def __repr__(self) -> str:
-        return f"<Estimate {self.engine} {self.spec.vcov} n={self.n}: {self.spec.to_r()}>"
+        return f"<Estimate {self.engine} {self.spec.vcov} n={self.n}: {self.spec.title}>"
 
     def to_json(self, *, indent: int | None = None) -> str:
         """JSON that reads back to the same bits; the model matrices themselves are left out."""

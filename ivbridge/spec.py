@@ -165,6 +165,11 @@ class IVSpec:
         """Write the question as R's two-part formula, exogenous regressors first in both parts."""
         return to_r(self.roles)
 
+    @property
+    def title(self) -> str:
+        """The question in one line: R's formula, and the estimator where it is not two-stage least squares."""
+        return self.to_r() if isinstance(self.method, TwoStage) else f"{self.to_r()} · {self.method.heading}"
+
     def to_linearmodels(self, levels: Levels | None = None) -> str:
         """Write the question as a formula of linearmodels (see :func:`ivbridge.translate.to_linearmodels`)."""
         return to_linearmodels(self.roles, levels)

@@ -9,6 +9,7 @@ import pandas as pd
 
 from ivbridge.agreement import Agreement
 from ivbridge.data import Dataset, datasets
+from ivbridge.method import TwoStage
 from ivbridge.results import Estimate
 
 __all__ = ["python_code", "r_code"]
@@ -50,6 +51,7 @@ def python_code(agreement: Agreement, data: Dataset | None) -> str:
     spec = agreement.spec
     extra = f", weights={spec.weights!r}" if spec.weights else ""
     extra += f", inference={str(spec.inference)!r}" if str(spec.inference) != "t" else ""
+    extra += "" if isinstance(spec.method, TwoStage) else f", method={str(spec.method)!r}"
     check = f"ivbridge.crosscheck({spec.to_r()!r}, data, {vcovs!r}{extra})"
     return "\n".join(
         [

@@ -116,7 +116,7 @@ def _section(anchor: str, entry: Entry) -> Section | Failed:
     failed = cells.failures(comparisons)
     return Section(
         anchor=anchor,
-        heading=entry.name or found.spec.to_r(),
+        heading=entry.name or found.spec.title,
         agreement=found,
         mark=cells.mark_of(found.verdict),
         digits=cells.Number(f"{found.digits:.1f}"),
@@ -155,6 +155,7 @@ def _facts(entry: Entry, agreement: Agreement) -> tuple[tuple[str, str], ...]:
     exogenous = [*(["(intercept)"] if spec.intercept else []), *spec.exog]
     facts = {
         "Formula": spec.to_r(),
+        "Estimator": _estimator(agreement),
         "Dependent variable": spec.dependent,
         "Endogenous regressors": ", ".join(spec.endog) or "none: least squares",
         "Excluded instruments": ", ".join(spec.instruments) or "none",
@@ -169,6 +170,12 @@ def _facts(entry: Entry, agreement: Agreement) -> tuple[tuple[str, str], ...]:
         "SHA-256 of the columns used": sha,
     }
     return tuple((name, value) for name, value in facts.items() if value)
+
+
+def _estimator(agreement: Agreement) -> str:
+    """LIML or Fuller with its κ; empty for least squares, one-stage or two-stage."""
+    kappa = agreement.comparisons[0].reference.kappa if agreement.comparisons else None
+    return "" if kappa is None else f"{agreement.spec.method.heading}, kappa = {kappa:.10g}"
 
 
 def _distribution(inference: str) -> str:
