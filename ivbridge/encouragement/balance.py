@@ -1,4 +1,4 @@
-"""Did randomisation work? Treated share against the design, controls between the arms, corrected for many experiments."""
+"""Did randomisation work? Treated share against the design, controls between the arms, corrected for many tests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which experiments the pooled estimate uses: the LASSO of the behavior on all of them, and how luck of folds moves it."""
+"""Which experiments the pooled estimate uses: the LASSO of the behavior on all of them, and what luck of folds does."""
 
 from __future__ import annotations
 

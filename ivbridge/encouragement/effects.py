@@ -78,7 +78,7 @@ class Contrasts:
     def wald(self, j: int) -> Effect | NotApplicable:
         """Ratio of the two differences."""
         if self.behavior[j] == 0:
-            return NotApplicable("Wald", "the behavior is equally frequent in both arms, so the ratio has no denominator")
+            return NotApplicable("Wald", "the behavior is equally frequent in both arms: the ratio has no denominator")
         ratio = self.outcome[j] / self.behavior[j]
         return effect(float(ratio), float(np.sqrt(self.wald_var[j])), float(self.df[j]))
 
@@ -173,7 +173,8 @@ def _profile(users: Users, moments: ArmMoments, a: int, j: int, df: float) -> Pr
     sizes = [float(moments.size(arm)[j]) for arm in (0, 1)]
     n = sum(sizes)
     share = sizes[1] / n
-    sums = [{p: float(moments.total(arm, *p)[j]) for p in ((k,), ("d",), ("d", k), (k, k), ("d", k, k))} for arm in (0, 1)]
+    products: list[tuple[str, ...]] = [(k,), ("d",), ("d", k), (k, k), ("d", k, k)]
+    sums = [{product: float(moments.total(arm, *product)[j]) for product in products} for arm in (0, 1)]
     mean = (sums[0][(k,)] + sums[1][(k,)]) / n
     kappa = sums[1][("d",)] / sizes[1] - sums[0][("d",)] / sizes[0]
     # without the behavior the control-arm term is the always-takers', the treated-arm term the never-takers'
@@ -184,8 +185,8 @@ def _profile(users: Users, moments: ArmMoments, a: int, j: int, df: float) -> Pr
         {"x": 1.0, "dx": -1 / (1 - share), "d": theta / (1 - share)},
         {"x": 1 - 1 / share, "dx": 1 / share, "d": -theta / share},
     ]
-    square = sum(_squares(sums[arm], sizes[arm], k, coefficients[arm], mean) for arm in (0, 1))
-    error = float(np.sqrt(square)) / n / abs(kappa)
+    squares = [_squares(sums[arm], sizes[arm], k, coefficients[arm], mean) for arm in (0, 1)]
+    error = float(np.sqrt(sum(squares))) / n / abs(kappa)
     shift = moments.means[k]
     against = effect(theta, error, df, null=mean)
     shown = effect(theta + shift, error, df)

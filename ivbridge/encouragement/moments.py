@@ -87,7 +87,9 @@ def arm_moments(users: Users, *, profile: bool) -> ArmMoments:
     place = {name: j for j, name in enumerate(users.experiments)}
     for p, members in enumerate(patterns.values()):
         all_arms[[place[name] for name in members]] = inside[p]
-    return ArmMoments({product: m for m, product in enumerate(products)}, np.stack([all_arms - treated, treated]), means)
+    return ArmMoments(
+        {product: m for m, product in enumerate(products)}, np.stack([all_arms - treated, treated]), means
+    )
 
 
 def row_blocks(n: int, width: int) -> Iterator[tuple[int, int]]:
@@ -107,9 +109,7 @@ def _products(controls: int, *, profile: bool) -> list[tuple[str, ...]]:
     return [tuple(sorted(product)) for product in found]
 
 
-def _block(
-    users: Users, means: dict[str, float], products: list[tuple[str, ...]], start: int, stop: int
-) -> FloatArray:
+def _block(users: Users, means: dict[str, float], products: list[tuple[str, ...]], start: int, stop: int) -> FloatArray:
     factors = {"y": users.y[start:stop] - means["y"], "x": users.x[start:stop] - means["x"], "d": users.x[start:stop]}
     factors |= {f"k{a}": users.k[start:stop, a] - means[f"k{a}"] for a in range(users.k.shape[1])}
     values = np.ones((stop - start, len(products)))

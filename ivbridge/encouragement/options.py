@@ -47,7 +47,7 @@ class EncourageOptions:
     vcov: Vcov | str = HC1()  # noqa: RUF009
     share: float | Mapping[str, float] = 0.5
     engine: str = "native"
-    folds: Folds = Folds()
+    folds: Folds = Folds()  # noqa: RUF009
     seeds: int | None = None
     check: bool = False
 

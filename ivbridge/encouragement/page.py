@@ -143,7 +143,7 @@ def _page(report: EncourageReport) -> _Page:
         shares=tuple(_share_row(one) for one in shown if not isinstance(one.shares, NotApplicable)),
         shares_reason=_reason(shown[0].shares),
         profiles=tuple(row for one in moved for row in _profile_rows(one)),
-        profile_reason=_reason(shown[0].profile) or ("" if moved else "no experiment has a first-stage F of 10 or more"),
+        profile_reason=_reason(shown[0].profile) or "no experiment has a first-stage F of 10 or more",
         unshown=len(report.experiments) - len(shown),
         r_code=_r_code(report),
         python_code=_python_code(report),
@@ -191,9 +191,7 @@ def _estimators(pooled: Pooled | None) -> tuple[tuple[Any, ...], ...]:
         return ()
     rows = (("Least squares", pooled.ols), ("Two-stage least squares", pooled.two_stage), ("LIML", pooled.liml),
             ("LIML, Bekker standard error", pooled.bekker))  # fmt: skip
-    return tuple(
-        (name, *map(Number, estimate_and_error(one)), _interval(one), _p(one.p_value)) for name, one in rows
-    )
+    return tuple((name, *map(Number, estimate_and_error(one)), _interval(one), _p(one.p_value)) for name, one in rows)
 
 
 def _tests(pooled: Pooled | None) -> tuple[tuple[Any, ...], ...]:
@@ -232,8 +230,9 @@ def _seeds(report: EncourageReport) -> str:
 def _effect_row(one: Experiment, selected: bool) -> tuple[Any, ...]:
     error = math.nan if isinstance(one.wald, NotApplicable) else one.wald.std_error
     return (
-        one.name, "✓" if selected else "", _with_error(one.itt), _with_error(one.first_stage), _n(one.weak.statistic, 3),
-        _with_error(one.wald), _interval(one.wald), Number(set_text(one.anderson_rubin, error)),
+        one.name, "✓" if selected else "", _with_error(one.itt), _with_error(one.first_stage),
+        _n(one.weak.statistic, 3), _with_error(one.wald), _interval(one.wald),
+        Number(set_text(one.anderson_rubin, error)),
     )  # fmt: skip
 
 
@@ -244,7 +243,8 @@ def _check_row(one: Experiment) -> tuple[Any, ...]:
                                           ("controls", one.balance_holm, BALANCE_LIMIT)) if p < limit]  # fmt: skip
     return (
         one.name, Number(f"{one.users}"), Number(f"{one.missing}"), share_text(one.share), share_text(one.designed),
-        _p(one.sample_ratio_holm), _p(one.balance_holm), smd, far.control if far else "", f"✗ {', '.join(failed)}" if failed else "",
+        _p(one.sample_ratio_holm), _p(one.balance_holm), smd, far.control if far else "",
+        f"✗ {', '.join(failed)}" if failed else "",
     )  # fmt: skip
 
 
@@ -284,7 +284,8 @@ def _python_code(report: EncourageReport) -> str:
         return ""
     lines = textwrap.wrap(_formula(report), 90, drop_whitespace=False)
     quoted = "\n    ".join(repr(line) for line in lines)
-    return f"import ivbridge\nfit = ivbridge.fit(\n    {quoted},\n    users, vcov={report.vcov!r},\n)\nprint(fit.summary())"
+    call = f"fit = ivbridge.fit(\n    {quoted},\n    users, vcov={report.vcov!r},\n)"
+    return f"import ivbridge\n{call}\nprint(fit.summary())"
 
 
 def text(report: EncourageReport) -> str:
@@ -295,7 +296,9 @@ def text(report: EncourageReport) -> str:
     if report.warnings:
         lines += ["", "Before you believe it:", *(line for one in report.warnings for line in _wrapped(one))]
     lines += ["", *_wrapped(_seeds(report)), "", *_table(report)]
-    lines += [line for c in report.checks for line in _wrapped(f"R and Python, {c.what}: {c.verdict.upper()}, {c.reason}")]
+    lines += [
+        line for c in report.checks for line in _wrapped(f"R and Python, {c.what}: {c.verdict.upper()}, {c.reason}")
+    ]
     return "\n".join(lines)
 
 

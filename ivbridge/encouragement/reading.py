@@ -60,9 +60,7 @@ def read_users(
     return _joined(blocks, wanted, names, path)
 
 
-def _joined(
-    blocks: Iterator[pd.DataFrame], wanted: Sequence[str], names: Sequence[str], path: Path
-) -> pd.DataFrame:
+def _joined(blocks: Iterator[pd.DataFrame], wanted: Sequence[str], names: Sequence[str], path: Path) -> pd.DataFrame:
     others = [name for name in wanted if name not in set(names)]
     kept: list[pd.DataFrame] = []
     cells: list[np.ndarray] = []

@@ -158,7 +158,9 @@ class EncourageReport:
         writers = {".html": self.to_html, ".md": self.to_markdown, ".json": self.to_json}
         writer = writers.get(Path(path).suffix.lower())
         if writer is None:
-            raise UnsupportedError(f"A report cannot be {Path(path).name}.", available="names ending in .html .md .json")
+            raise UnsupportedError(
+                f"A report cannot be {Path(path).name}.", available="names ending in .html .md .json"
+            )
         try:
             Path(path).write_text(writer(), encoding="utf-8")
         except OSError as error:

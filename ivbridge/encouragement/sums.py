@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import linalg, sparse
@@ -121,7 +122,7 @@ def _raw(users: Users, controls: tuple[str, ...], instruments: tuple[str, ...]) 
     patterns = users.indicators
     marks = [users.enrolled[patterns[name][0]] for name in controls if name not in users.controls]
     plain = [users.controls.index(name) for name in controls if name in users.controls]
-    rows = sparse.csr_array(users.assignment[:, places]) if sparse.issparse(users.assignment) else users.assignment
+    rows: Any = sparse.csr_array(users.assignment[:, places]) if sparse.issparse(users.assignment) else users.assignment
     width = len(controls) + len(instruments) + 2
     for start, stop in row_blocks(users.n, 2 * width):
         block = np.empty((stop - start, width))
@@ -182,7 +183,7 @@ def free_of_controls(users: Users) -> FloatArray:
     scale = np.sqrt(np.maximum(np.diag(gram), np.finfo(float).tiny))
     kept = independent((gram / np.outer(scale, scale))[:q, :q], means, scale, users.n)
     on = linalg.solve(gram[np.ix_(kept, kept)], gram[kept, q], assume_a="pos") if kept else np.empty(0)
-    rest = users.x - means[q]
+    rest: FloatArray = users.x - means[q]
     for place, slope in zip(kept, on, strict=True):
         rest -= slope * (users.k[:, place] - means[place])
     return rest

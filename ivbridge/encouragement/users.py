@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -74,8 +75,7 @@ class Users:
         if isinstance(self.assignment, np.ndarray):
             tests = pd.DataFrame(self.assignment, columns=list(self.experiments), copy=False)
         else:
-            matrix = sparse.csc_matrix(self.assignment)
-            tests = pd.DataFrame.sparse.from_spmatrix(matrix, columns=list(self.experiments))
+            tests = _sparse_frame(self.assignment, list(self.experiments))
         marks = {name: self.enrolled[members[0]].astype(np.int8) for name, members in self.indicators.items()}
         taken = {self.outcome, self.behavior, *self.controls, *self.experiments}
         if repeated := sorted(set(marks) & taken):
@@ -104,9 +104,18 @@ def with_sparse(data: pd.DataFrame, matrix: sparse.sparray | sparse.spmatrix) ->
         raise DataError(f"The sparse matrix of experiments has {matrix.shape[0]} rows, the data {len(data)}.")
     names = tuple(f"test_{j + 1}" for j in range(matrix.shape[1]))
     if taken := [name for name in names if name in data.columns]:
-        raise DataError(f"The data already has a column {taken[0]!r}.", do="rename it, or name the experiments' columns.")
-    tests = pd.DataFrame.sparse.from_spmatrix(sparse.csc_matrix(matrix), index=data.index, columns=list(names))
-    return pd.concat([data, tests], axis=1), names
+        raise DataError(
+            f"The data already has a column {taken[0]!r}.", do="rename it, or name the experiments' columns."
+        )
+    return pd.concat([data, _sparse_frame(matrix, list(names), data.index)], axis=1), names
+
+
+def _sparse_frame(
+    matrix: sparse.sparray | sparse.spmatrix, names: list[str], index: pd.Index | None = None
+) -> pd.DataFrame:
+    accessor: Any = pd.DataFrame.sparse  # pandas-stubs has no type for it
+    frame: pd.DataFrame = accessor.from_spmatrix(sparse.csc_matrix(matrix), index=index, columns=names)
+    return frame
 
 
 def gather(
@@ -154,7 +163,9 @@ def _check_roles(
             raise DataError(f"The data has no column {name!r} for the {role}.", available=shown)
     roles = (outcome, behavior, *controls)
     if twice := [name for name in dict.fromkeys(roles) if roles.count(name) > 1]:
-        raise DataError(f"The column {twice[0]!r} plays two roles.", do="give outcome, behavior and controls their own.")
+        raise DataError(
+            f"The column {twice[0]!r} plays two roles.", do="give outcome, behavior and controls their own."
+        )
     if not names:
         raise DataError("No column is left for the experiments: outcome, behavior and controls are none.")
 
@@ -222,7 +233,8 @@ def _is_sparse(kind: object) -> bool:
 
 
 def _sparse_assignment(data: pd.DataFrame, names: tuple[str, ...], known: np.ndarray) -> sparse.csc_array:
-    matrix = sparse.csc_array(pd.DataFrame(data[list(names)]).sparse.to_coo(), dtype=np.int8)
+    accessor: Any = data[list(names)].sparse  # pandas-stubs has no type for it
+    matrix = sparse.csc_array(accessor.to_coo(), dtype=np.int8)
     matrix.eliminate_zeros()
     if not (matrix.data == 1).all():
         raise DataError("A sparse experiment holds other values than 0 and 1.", do="make one 0/1 column for each arm.")
@@ -253,8 +265,7 @@ def arms(column: pd.Series) -> tuple[np.ndarray, np.ndarray | None]:
             raise _not_binary(column, sorted(map(str, found)))
     elif not (pd.api.types.is_numeric_dtype(kind) or pd.api.types.is_bool_dtype(kind)):
         raise _not_binary(column, sorted(map(str, column[~missing].unique())))
-    values = column.to_numpy(dtype=np.float64, na_value=np.nan)
-    values[missing] = 0
+    values = np.where(missing, 0.0, column.to_numpy(dtype=np.float64, na_value=np.nan))
     _check_binary(column, values)
     return values.astype(np.int8), missing
 

@@ -82,7 +82,7 @@ def experiment_warnings(one: Experiment) -> tuple[str, ...]:
         found.append("standardised differences above 0.1: " + ", ".join(f"{d.control} {d.smd:+.2f}" for d in far))
     if one.weak.statistic < WEAK:
         found.append(
-            f"weak first stage (F = {one.weak.statistic:.3g}): read the Anderson–Rubin set, not the interval of the ratio"
+            f"weak first stage (F = {one.weak.statistic:.3g}): read the Anderson–Rubin set instead of the interval"
         )
     return tuple(found)
 
@@ -114,13 +114,19 @@ def _answer(
     error = pooled.two_stage.std_error
     liml, ols = estimate_and_error(pooled.bekker), estimate_and_error(pooled.ols)
     what = behavior if binary else f"One more unit of {behavior}"
+    moved = f"{what} changes {outcome} by {interval(pooled.two_stage)} among the users whom the experiments move"
     return [
-        f"{what} changes {outcome} by {interval(pooled.two_stage)} among the users whom the experiments move: two-stage "
-        f"least squares with {how}.",
-        f"The 95 % set that weak instruments cannot mislead (Anderson–Rubin) is {set_text(pooled.anderson_rubin, error)}.",
+        f"{moved}: two-stage least squares with {how}.",
+        f"The 95 % set that weak instruments cannot mislead (Anderson–Rubin) is {_set(pooled, error)}.",
         f"LIML, which many instruments bias less, says {liml[0]} (Bekker standard error {liml[1]}).",
         f"Least squares without experiments says {ols[0]} (standard error {ols[1]}); {_against_ols(pooled)}",
     ]
+
+
+def _set(pooled: Pooled, error: float) -> str:
+    if not pooled.anderson_rubin.intervals:
+        return "empty: no effect is compatible with all experiments at once"
+    return set_text(pooled.anderson_rubin, error)
 
 
 def _against_ols(pooled: Pooled) -> str:
@@ -181,10 +187,11 @@ def _overidentification(pooled: Pooled | NotApplicable) -> list[str]:
     p = pooled.sargan.p_value
     head = f"Overidentification: Sargan's test has {p_text(p)}"
     if p < 0.05:
-        return [
-            f"{head}, so the experiments disagree about the effect: one of them may change the outcome by another way "
-            "than the behavior, or they move different users with different effects."
-        ]
+        why = (
+            "one of them may change the outcome by another way than the behavior, or they move different users with "
+            "different effects"
+        )
+        return [f"{head}, so the experiments disagree about the effect: {why}."]
     return [f"{head}, so the experiments do not disagree about the effect; that does not prove any of them valid."]
 
 
@@ -196,10 +203,13 @@ def warnings(
     if selected.rule and not isinstance(pooled, NotApplicable):
         found.append(
             "The experiments were selected on the same users that the estimate uses: intervals and the p-value of "
-            "Sargan's test are optimistic. ivbridge.select_instruments(rule=\"crossfit\") selects on other users."
+            'Sargan\'s test are optimistic. ivbridge.select_instruments(rule="crossfit") selects on other users.'
         )
     if isinstance(seeds, Seeds) and seeds.same < len(seeds.draws):
-        (fewest, most), error = seeds.sizes, math.nan if isinstance(pooled, NotApplicable) else pooled.two_stage.std_error
+        (fewest, most), error = (
+            seeds.sizes,
+            math.nan if isinstance(pooled, NotApplicable) else pooled.two_stage.std_error,
+        )
         low, high = (rounded(value, error) for value in seeds.range)
         found.append(
             f"Over {len(seeds.draws)} draws of folds the rule selects {fewest} to {most} experiments, the reported set "
