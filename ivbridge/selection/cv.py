@@ -127,6 +127,9 @@ def take_rows(x: Matrix, chosen: np.ndarray) -> Matrix:
     if sparse.issparse(x):
         return sparse.csc_array(x.tocsr()[chosen], dtype=np.float64)
     taken = np.empty((len(chosen), x.shape[1]), order="F")
+    if x.dtype == taken.dtype and x.flags.f_contiguous:
+        np.take(x.T, chosen, axis=1, out=taken.T, mode="clip")  # other modes copy through a buffer
+        return taken
     for j in range(x.shape[1]):
         taken[:, j] = x[chosen, j]
     return taken
