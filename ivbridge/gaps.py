@@ -241,4 +241,4 @@ def _pair(first: float | FloatArray, second: float | FloatArray) -> tuple[float,
 def _digits(relative: float) -> float:
     if relative == 0:
         return MAX_DIGITS
-    return float(min(max(-math.log10(relative), 0.0), MAX_DIGITS))
+    return float(min(max(0.0, -math.log10(relative)), MAX_DIGITS))

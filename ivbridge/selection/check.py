@@ -29,7 +29,7 @@ from ivbridge.selection.moments import Moments, moments
 from ivbridge.selection.noise import allowed_gaps
 from ivbridge.selection.records import LassoFit, LassoSeen
 from ivbridge.selection.spec import LassoSpec
-from ivbridge.selection.stopping import stopping_rule
+from ivbridge.selection.stopping import EXACT_ENGINES, stopping_rule
 from ivbridge.verdicts import Verdicts
 
 __all__ = ["LassoAgreement", "LassoComparison", "agree_lasso", "crosscheck_lasso"]
@@ -182,7 +182,7 @@ def agree_lasso(
     if failed := [check.name for check in checks if not check.ok]:
         return verdict("not comparable", f"the engines did not see the same {', '.join(failed)}")
     found = moments(design) if found is None else found
-    allowed = allowed_gaps(design, _repeatable(reference, candidate), found)
+    allowed = _allowed(design, reference, candidate, found)
     bounds = {quantity: size for quantity, size in allowed.items() if quantity not in DISCRETE}
     gaps = compare_fits(reference, candidate, scales_of(reference, found), bounds)
     worst = min(gaps, key=lambda gap: gap.digits)
@@ -198,9 +198,12 @@ def agree_lasso(
     return verdict("substantive", _unexplained(gaps, allowed) + _longer(reference, candidate), gaps)
 
 
-def _repeatable(reference: LassoFit, candidate: LassoFit) -> str:
-    """The engine that can be asked again fastest."""
-    return reference.engine if reference.engine == "native" or candidate.engine == "r" else candidate.engine
+def _allowed(design: LassoDesign, reference: LassoFit, candidate: LassoFit, found: Moments) -> dict[str, float]:
+    """What rounding explains, by the engine that repeats itself fastest; nothing beside a solver of another kind."""
+    if {reference.engine, candidate.engine} & EXACT_ENGINES:
+        return {}
+    repeats = reference if reference.engine == "native" or candidate.engine == "r" else candidate
+    return allowed_gaps(design, repeats.engine, found)
 
 
 def _near_tie(gaps: tuple[Gap, ...], allowed: Mapping[str, float]) -> str:
@@ -232,7 +235,7 @@ def _only_one_side(reference: LassoFit, candidate: LassoFit) -> dict[str, str]:
     if one == two:
         return {}
     engine = reference.engine if one > two else candidate.engine
-    span = f"lambda {min(one, two) + 1} to {max(one, two)}"
+    span = f"lambda {max(one, two)}" if abs(one - two) == 1 else f"lambda {min(one, two) + 1} to {max(one, two)}"
     return {span: f"only on the path of {engine}; the other one stopped before"}
 
 
