@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import tomllib
+from importlib.resources import files
 
 import numpy as np
 import pandas as pd
@@ -506,3 +508,14 @@ def test_records_are_frozen(report: EncourageReport) -> None:
     one: Experiment = report.experiments[0]
     with pytest.raises(dataclasses.FrozenInstanceError):
         one.users = 3  # type: ignore[misc]
+
+
+def test_every_column_is_in_the_glossary(report: EncourageReport) -> None:
+    known = tomllib.loads((files("ivbridge") / "glossary.toml").read_text(encoding="utf-8"))["columns"]
+    columns = {*report.to_frame(), *report.tidy(), *report.profile()}
+    assert columns - set(known) == set()
+
+
+def test_the_function_is_found_whatever_was_imported_before() -> None:
+    assert ivbridge.encourage is encourage
+    assert ivbridge.simulated_users is simulated_users

@@ -197,8 +197,8 @@ def _row(one: Experiment, selected: bool) -> dict[str, object]:
         "experiment": one.name,
         "users": one.users,
         "treated": one.treated,
-        "missing": one.missing,
-        "share": one.share,
+        "outside": one.missing,
+        "share.treated": one.share,
         "share.designed": one.designed,
         "p.value.sample_ratio": one.sample_ratio.p_value,
         "p.holm.sample_ratio": one.sample_ratio_holm,
@@ -221,5 +221,5 @@ def _row(one: Experiment, selected: bool) -> dict[str, object]:
         "std.error.compliers": shares.compliers.std_error if shares else nan,
         "always_takers": shares.always_takers.estimate if shares else nan,
         "never_takers": shares.never_takers.estimate if shares else nan,
-        "selected": selected,
+        "in.pooled": selected,
     }
