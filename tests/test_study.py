@@ -61,6 +61,10 @@ def whole_matrix(draw: Sample, _seed: int) -> tuple[Outcome]:
     return (Outcome(float(np.linalg.slogdet(matrix @ matrix.T)[1])),)
 
 
+def threads(_draw: Sample, _seed: int) -> tuple[Outcome]:
+    return (Outcome(float(os.environ["OMP_NUM_THREADS"]), float(os.environ["OPENBLAS_NUM_THREADS"])),)
+
+
 def dies(_draw: Sample, seed: int) -> tuple[Outcome]:
     if seed == 4:
         os._exit(1)
@@ -128,6 +132,15 @@ def test_the_number_of_processes_changes_no_bit() -> None:
     methods = (BOTH, Method(("whole",), whole_matrix))
     one, two = (study.run([Mean(), Mean("far", 9.0)], methods, range(5, 11), 300, workers=w) for w in (1, 2))
     pd.testing.assert_frame_equal(numbers(one), numbers(two), check_exact=True)
+
+
+def test_processes_compute_with_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
+    found = study.run(Mean(), [Method(("threads",), threads)], 2, 50, workers=1)
+    assert found[["estimate", "std.error"]].to_numpy().tolist() == [[1.0, 1.0]] * 2
+    assert os.environ["OMP_NUM_THREADS"] == "7"
+    assert "OPENBLAS_NUM_THREADS" not in os.environ
 
 
 def test_a_study_goes_on_where_it_was_stopped(tmp_path: Path) -> None:
