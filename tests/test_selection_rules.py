@@ -159,6 +159,36 @@ def test_the_plug_in_fit_is_the_fixed_point_of_its_definition(n: int, p: int, se
     assert (np.abs(2 * z[:, ~inside].T @ (x - z[:, inside] @ lasso)) < penalty[~inside]).all()
 
 
+def test_the_rounds_of_the_plug_in_penalty_in_r(tmp_path: Path) -> None:
+    """The same steps by R's own glmnet; without the first round's half penalty both sets would be empty."""
+    code = """
+    for (world in c("a", "b")) {
+      M <- as.matrix(d[, grep(paste0("^", world, ".z"), names(d))]); x <- d[, paste0(world, ".x")]
+      M <- scale(M, scale = FALSE); n <- nrow(M); p <- ncol(M)
+      lambda0 <- 2.2 * sqrt(n) * qnorm(1 - 0.1/log(n)/(2 * p))
+      e <- resid(lm(x ~ M[, order(-abs(cor(M, x)))[1:5]])); share <- 0.5; previous <- NULL
+      for (round in 1:15) {
+        psi <- sqrt(colMeans(e^2 * M^2))
+        fit <- glmnet(M, x, penalty.factor = psi, standardize = FALSE, thresh = 1e-14,
+                      lambda = share * lambda0 * mean(psi)/(2 * n))
+        set <- which(as.numeric(fit$beta) != 0)
+        if (length(set) == 0 || identical(set, previous)) break
+        e <- resid(lm(x ~ M[, set])); previous <- set; share <- 1
+      }
+      tell(world, sub("..", "", colnames(M)[set]), round)
+    }
+    """
+    worlds = {"a": many(150, 60, 9, strength=0.4), "b": many(150, 60, 5, strength=0.6)}
+    for data in worlds.values():
+        data["x"] *= np.exp(0.6 * data["z0"])
+    side_by_side = pd.concat([data.add_prefix(f"{name}.") for name, data in worlds.items()], axis=1)
+    found = ask_r(side_by_side, code, tmp_path)
+    for name, data in worlds.items():
+        fit = plug_in(_design(data), PlugIn(), lasso_engine("native"))
+        assert [*fit.selected, str(fit.rounds)] == found[name]
+        assert len(fit.selected) == 1
+
+
 def test_plug_in_options() -> None:
     data = many(300, 30)
     sizes = [len(select_instruments(data, "y", "x", "z*", rule=f"plugin(c={c})").selected) for c in (0.3, 1.1, 3)]
