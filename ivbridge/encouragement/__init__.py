@@ -4,3 +4,5 @@ Read in this order: :mod:`~ivbridge.encouragement.options` (what may be chosen),
 (the data), :mod:`~ivbridge.encouragement.effects` (each experiment by itself), :mod:`~ivbridge.encouragement.pooled`
 (all of them), :mod:`~ivbridge.encouragement.analysis` (the function), :mod:`~ivbridge.encouragement.page` (the report).
 """
+
+__all__: list[str] = []

@@ -12,7 +12,7 @@ from ivbridge.compare import crosscheck
 from ivbridge.data import Dataset
 from ivbridge.encouragement import words
 from ivbridge.encouragement.balance import differences, holm, joint_balance, sample_ratio
-from ivbridge.encouragement.choice import select, try_seeds
+from ivbridge.encouragement.choice import lasso_question, select, try_seeds
 from ivbridge.encouragement.effects import contrasts, profile_of, shares_of
 from ivbridge.encouragement.moments import arm_moments
 from ivbridge.encouragement.options import EncourageOptions
@@ -24,7 +24,7 @@ from ivbridge.encouragement.users import Users, gather, with_sparse
 from ivbridge.errors import DataError
 from ivbridge.expr import quote_name
 from ivbridge.records import NotApplicable, Test
-from ivbridge.selection.design import LassoDesign
+from ivbridge.selection.check import crosscheck_lasso
 from ivbridge.spec import IVSpec
 from ivbridge.vcov_text import parse_vcov
 
@@ -79,15 +79,17 @@ def encourage(
         raise DataError(f"data is a {type(data).__name__}, not a pandas DataFrame.", do="pass one row a user.")
     if sparse.issparse(experiments):
         frame, experiments = with_sparse(frame, experiments)
-    users = gather(frame, outcome, behavior, experiments, tuple(controls))
+    return _report(gather(frame, outcome, behavior, experiments, tuple(controls)), options)
+
+
+def _report(users: Users, options: EncourageOptions) -> EncourageReport:
     found = single(users, options)
     selected, design = select(users, options)
     answer = _pooled(users, selected, options)
     seeds = try_seeds(users, selected, design, options)
-    checks = _checks(users, selected, design, options) if options.check else ()
     return EncourageReport(
-        outcome=outcome,
-        behavior=behavior,
+        outcome=users.outcome,
+        behavior=users.behavior,
         controls=users.controls,
         n=users.n,
         vcov=str(options.vcov),
@@ -97,9 +99,9 @@ def encourage(
         selected=selected,
         pooled=answer,
         seeds=seeds,
-        checks=checks,
+        checks=_checks(users, selected, options) if options.check else (),
         notes=users.notes,
-        sentences=words.sentences(outcome, behavior, found, selected, answer, binary=users.binary),
+        sentences=words.sentences(users.outcome, users.behavior, found, selected, answer, binary=users.binary),
         warnings=words.warnings(found, selected, answer, seeds),
     )
 
@@ -163,10 +165,12 @@ def _pooled(users: Users, selected: Selected, options: EncourageOptions) -> Pool
     return pooled(cross_products(users, selected.experiments), parse_vcov(options.vcov))
 
 
-def _checks(
-    users: Users, selected: Selected, design: LassoDesign | None, options: EncourageOptions
-) -> tuple[Checked, ...]:
+def _checks(users: Users, selected: Selected, options: EncourageOptions) -> tuple[Checked, ...]:
+    """R and Python on the LASSO path with its cross-validation, and on the pooled estimate."""
     found = []
+    if len(users.experiments) > 1:
+        lasso = crosscheck_lasso(*lasso_question(users, options))
+        found.append(Checked("LASSO", lasso.verdict, lasso.reason))
     if selected.experiments:
         marks = [mark for mark, members in users.indicators.items() if set(members) & set(selected.experiments)]
         spec = IVSpec(

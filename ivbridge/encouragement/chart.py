@@ -91,7 +91,7 @@ def _chart(
     inside = set(selected)
     marks = []
     for number, (one, effect) in enumerate(zip(shown, effects, strict=True)):
-        label = one.name if len(one.name) <= LETTERS else one.name[: LETTERS - 1] + "…"
+        label = one.name if len(one.name) <= LETTERS else f"{one.name[:5]}…{one.name[6 - LETTERS :]}"
         y = TOP + ROW * number + ROW / 2
         side = int(one.name not in inside)
         if isinstance(effect, NotApplicable):

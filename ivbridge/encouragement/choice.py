@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -18,9 +18,10 @@ from ivbridge.selection.derive import with_seed
 from ivbridge.selection.design import LassoDesign, build_lasso
 from ivbridge.selection.engines import lasso_engine
 from ivbridge.selection.question import SelectOptions
-from ivbridge.selection.rules import CrossFitted, PlugIn, Rule, Stability, parse_rule
+from ivbridge.selection.rules import CrossFitted, Min, OneSE, PlugIn, Rule, Stability, parse_rule
+from ivbridge.selection.spec import LassoSpec
 
-__all__ = ["Seed", "Seeds", "lasso_design", "select", "try_seeds"]
+__all__ = ["Seed", "Seeds", "lasso_question", "select", "try_seeds"]
 
 #: Cells (users × experiments) up to which fold seeds are tried without being asked.
 MOST_CELLS = 20_000_000
@@ -63,8 +64,8 @@ class Seeds:
         return (float(values.min()), float(values.max())) if len(values) else (float("nan"), float("nan"))
 
 
-def lasso_design(users: Users, options: EncourageOptions) -> LassoDesign:
-    """The LASSO question: the behavior on all experiments.
+def lasso_question(users: Users, options: EncourageOptions) -> tuple[LassoSpec, pd.DataFrame]:
+    """The LASSO question, the behavior on all experiments, and the data that it is about.
 
     The behavior is freed of the controls first. The experiments need not be: randomisation makes them independent of
     the controls, and as columns of 0/1 they take one byte a cell. Indicators of enrolment enter without a penalty.
@@ -75,8 +76,10 @@ def lasso_design(users: Users, options: EncourageOptions) -> LassoDesign:
         dependent = f"{users.behavior}_residual"
     values = free_of_controls(users) if users.controls else users.x
     settings = SelectOptions(engine=options.engine, folds=options.folds)
-    data = pd.concat([pd.DataFrame({dependent: values}), frame], axis=1)
-    return build_lasso(settings.lasso(dependent, users.experiments, forced), data)
+    spec = settings.lasso(dependent, users.experiments, forced)
+    rule = parse_rule(options.rule)
+    spec = replace(spec, rule=rule) if isinstance(rule, Min | OneSE) else spec
+    return spec, pd.concat([pd.DataFrame({dependent: values}), frame], axis=1)
 
 
 def select(users: Users, options: EncourageOptions) -> tuple[Selected, LassoDesign | None]:
@@ -96,7 +99,7 @@ def select(users: Users, options: EncourageOptions) -> tuple[Selected, LassoDesi
         )
     if len(users.experiments) == 1:
         return Selected("", 1, users.experiments), None
-    design = lasso_design(users, options)
+    design = build_lasso(*lasso_question(users, options))
     choice = choose(rule, design, lasso_engine(options.engine))
     return Selected(str(rule), len(users.experiments), choice.selected, choice.penalty), design
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html as html_module
 import math
+import re
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -68,6 +69,11 @@ def escaped(lines: Sequence[str]) -> list[str]:
     return [html_module.escape(line) for line in lines]
 
 
+def _with_minus(line: str) -> str:
+    """A true minus sign before numbers."""
+    return re.sub(r"(?<=[ \[(+-])-(?=[\d∞])", "−", line)
+
+
 def _n(value: float, digits: int = 4) -> Number:
     if math.isnan(value):
         return Number("–")
@@ -95,6 +101,8 @@ class _Page:
     """Everything that the templates show."""
 
     report: EncourageReport
+    sentences: tuple[str, ...]
+    warnings: tuple[str, ...]
     version: str
     mark: str
     headline: str
@@ -128,6 +136,8 @@ def _page(report: EncourageReport) -> _Page:
     moved = [one for one in shown if one.weak.statistic >= WEAK]
     return _Page(
         report=report,
+        sentences=tuple(map(_with_minus, report.sentences)),
+        warnings=tuple(map(_with_minus, report.warnings)),
         version=ivbridge.__version__,
         mark=mark,
         headline=headline,
@@ -136,7 +146,7 @@ def _page(report: EncourageReport) -> _Page:
         facts=_facts(report),
         estimators=_estimators(pooled),
         tests=_tests(pooled),
-        seeds=_seeds(report),
+        seeds=_with_minus(_seeds(report)),
         charts=charts,
         effects=tuple(_effect_row(one, one.name in report.selected.experiments) for one in shown),
         checks=tuple(_check_row(one) for one in shown),
@@ -163,11 +173,11 @@ def _head(report: EncourageReport, pooled: Pooled | None) -> tuple[str, str, Num
     why = (
         f"95 % interval {_interval(one)}; the Anderson–Rubin set, which weak instruments cannot mislead, is "
         f"{set_text(pooled.anderson_rubin, one.std_error)}. About the users whom the experiments move."
-    ).replace("-", "−")
+    )
     shares_fail = any(found.sample_ratio_holm < SAMPLE_RATIO_LIMIT for found in report.experiments)
     fine = strong and report.ok and not shares_fail
     figure = Number(rounded(one.estimate, one.std_error))
-    return "ok" if fine else "named" if strong else "bad", headline, figure, why
+    return "ok" if fine else "named" if strong else "bad", headline, figure, _with_minus(why)
 
 
 def _facts(report: EncourageReport) -> tuple[tuple[str, str], ...]:
@@ -224,7 +234,7 @@ def _seeds(report: EncourageReport) -> str:
     return (
         f"Other draws of folds: over {len(seeds.draws)} seeds the rule selects {count}, the reported set in "
         f"{seeds.same}; {moved}."
-    ).replace(" -", " −")
+    )
 
 
 def _effect_row(one: Experiment, selected: bool) -> tuple[Any, ...]:
