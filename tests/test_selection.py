@@ -133,6 +133,16 @@ def test_odd_names() -> None:
     assert renamed.crosscheck(["HC0"]).ok
 
 
+def test_logical_columns() -> None:
+    """As in R, a logical regressor's coefficient is called xTRUE."""
+    data = many(600, 8, strength=1.0)
+    data = pd.DataFrame({**{name: data[name] > 0 for name in data if str(name)[0] in "xz"}, "y": data["y"]})
+    logical = select_instruments(data, "y", "x", "z[0-6]", controls="z7", rule="crossfit")
+    whole = select_instruments(data.astype(float), "y", "x", "z[0-6]", controls="z7", rule="crossfit")
+    assert logical.seeds(1).equals(whole.seeds(1))
+    assert logical.estimate().params["xTRUE"] == whole.estimate().params["x"]
+
+
 def test_selection_and_estimate_see_the_same_rows() -> None:
     data = many(300, 12)
     data.loc[[3, 70], "z9"] = np.nan

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -139,6 +140,8 @@ def test_the_plug_in_fit_is_the_fixed_point_of_its_definition(n: int, p: int, se
     data = many(n, p, seed, strength=0.8)
     data["x"] *= np.exp(0.3 * data["z0"])  # errors that vary with a candidate
     fit = plug_in(_design(data), PlugIn(loadings=loadings), lasso_engine("native"))  # type: ignore[arg-type]
+    assert json.loads(fit.to_json())["selected"] == list(fit.selected)
+    assert f"{len(fit.selected)} selected" in fit._repr_html_()
     assert fit.converged and 0 < len(fit.selected) < 20
     z = data[list(fit.names)].to_numpy()
     z, x = z - z.mean(axis=0), (data["x"] - data["x"].mean()).to_numpy()
@@ -266,6 +269,9 @@ def test_cross_fitted_estimate() -> None:
     assert "no overidentifying restriction" in " ".join(estimate.notes)
     assert not any("optimistic" in note for note in estimate.notes)
     assert selection.crosscheck(["HC0", "HC1"]).ok
+    crossed = selection.steps.crossfit
+    assert crossed is not None and "part 3: 200 rows" in crossed._repr_html_()
+    assert json.loads(crossed.to_json())["prediction"] == crossed.prediction.tolist()
     union = {name for choice in selection.steps.choices.values() for name in choice.selected}
     assert set(selection.selected) == union
     table = selection.seeds(2)

@@ -8,7 +8,7 @@ import pandas as pd
 
 from ivbridge.api import fit
 from ivbridge.errors import DesignError
-from ivbridge.expr import quote_name, r_label
+from ivbridge.expr import quote_name
 from ivbridge.results import Estimate
 from ivbridge.selection.question import SelectionSpec
 from ivbridge.selection.rules import CrossFitted
@@ -88,7 +88,7 @@ def estimate_after(question: SelectionSpec, spec: IVSpec, data: pd.DataFrame, en
     return dataclasses.replace(found, notes=(*found.notes, *notes))
 
 
-def effect_of(question: SelectionSpec, estimate: Estimate) -> tuple[float, float]:
+def effect_of(estimate: Estimate) -> tuple[float, float]:
     """Coefficient of the endogenous regressor and its standard error."""
-    term = r_label(quote_name(question.endog))
+    term = estimate.seen.endog_names[0]  # xTRUE for a logical x, as in R
     return float(estimate.params[term]), float(estimate.bse[term])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
@@ -61,7 +62,7 @@ class Choice:
         return float(self.fits[-1].path.lambdas[self.fits[-1].index()]) if self.fits else float("nan")
 
     def _repr_html_(self) -> str:
-        return "<p>" + self.summary().replace("\n", "<br>") + "</p>"
+        return "<p>" + html.escape(self.summary()).replace("\n", "<br>") + "</p>"
 
     def to_json(self, *, indent: int | None = None) -> str:
         """JSON that keeps every bit."""

@@ -8,11 +8,13 @@ are estimated on, so that one instrument, the prediction, stands for all.
 
 from __future__ import annotations
 
+import html
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
+from ivbridge import serial
 from ivbridge.errors import DataError
 from ivbridge.records import FloatArray, IntArray
 from ivbridge.rrandom import RRandom
@@ -53,6 +55,22 @@ class CrossFit:
         """Candidates chosen for any part, in the data's order."""
         chosen = {name for choice in self.choices for name in choice.selected}
         return tuple(name for name in self.choices[0].names if name in chosen)
+
+    def summary(self) -> str:
+        """One line a part: its rows, and what the other parts chose."""
+        sizes = np.bincount(self.parts)[1:]
+        lines = [
+            f"part {part}: {size} rows, {len(choice.selected)} candidates chosen on the others"
+            for part, (size, choice) in enumerate(zip(sizes, self.choices, strict=True), 1)
+        ]
+        return "\n".join([f"{self.choices[0].dependent}, rule {self.rule}", *lines])
+
+    def _repr_html_(self) -> str:
+        return "<p>" + html.escape(self.summary()).replace("\n", "<br>") + "</p>"
+
+    def to_json(self, *, indent: int | None = None) -> str:
+        """JSON that keeps every bit."""
+        return serial.dumps(self, indent=indent)
 
 
 def cross_fit(design: LassoDesign, rule: CrossFitted, engine: LassoEngine) -> CrossFit:

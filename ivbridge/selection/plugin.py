@@ -8,6 +8,7 @@ residuals; at most 15 rounds. The end is reached when a set repeats, which is wh
 
 from __future__ import annotations
 
+import html
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -79,7 +80,7 @@ class PlugInFit:
         )
 
     def _repr_html_(self) -> str:
-        return "<p>" + self.summary().replace("\n", "<br>") + "</p>"
+        return "<p>" + html.escape(self.summary()).replace("\n", "<br>") + "</p>"
 
     def to_json(self, *, indent: int | None = None) -> str:
         """JSON that keeps every bit."""

@@ -50,7 +50,7 @@ def seed_table(question: SelectionSpec, data: pd.DataFrame, n: int, asked: tuple
         if steps.selected:
             spec = replace(iv_spec(seeded, steps), vcov=asked[0], method=asked[1])
             if spec not in known or steps.crossfit is not None:  # a cross-fitted prediction is new with each seed
-                known[spec] = effect_of(seeded, estimate_after(seeded, spec, data_of(seeded, steps, data)))
+                known[spec] = effect_of(estimate_after(seeded, spec, data_of(seeded, steps, data)))
             effect = known[spec]
         rows.append((seed, len(steps.selected), *effect, steps.selected))
     return pd.DataFrame(rows, columns=["seed", "number", "estimate", "std.error", "selected"])
