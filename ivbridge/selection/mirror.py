@@ -20,7 +20,7 @@ from ivbridge.records import FloatArray, Provenance
 from ivbridge.selection.compressed import Compressed, worthwhile
 from ivbridge.selection.cv import Problem, Rows, Source, check_design, cross_validate
 from ivbridge.selection.design import LassoDesign
-from ivbridge.selection.records import LassoFit, LassoPath
+from ivbridge.selection.records import LassoFit, LassoPath, LassoSeen
 
 __all__ = ["MirrorLasso"]
 
@@ -96,6 +96,7 @@ class MirrorLasso(ABC):
             provenance=self._provenance(design),
             notes=design.notes,
             warnings=(*found.warnings, *texts),
+            seen=LassoSeen(design.rows, design.foldid, design.levels),
         )
 
     def _source(self, design: LassoDesign, texts: list[str]) -> Source:

@@ -83,7 +83,7 @@ class LassoFit:
     notes, warnings : tuple of str
         What was left out of the data, and what the engine warned of.
     seen : LassoSeen, optional
-        None after a JSON round trip, and for engines that use the design's own rows, folds and levels.
+        None after a JSON round trip.
     """
 
     json_skip: ClassVar[tuple[str, ...]] = ("seen",)
