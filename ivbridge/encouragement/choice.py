@@ -17,6 +17,7 @@ from ivbridge.selection.choose import choose
 from ivbridge.selection.derive import with_seed
 from ivbridge.selection.design import LassoDesign, build_lasso
 from ivbridge.selection.engines import lasso_engine
+from ivbridge.selection.fragility import fragility
 from ivbridge.selection.question import SelectOptions
 from ivbridge.selection.rules import CrossFitted, Min, OneSE, PlugIn, Rule, Stability, parse_rule
 from ivbridge.selection.spec import LassoSpec
@@ -101,7 +102,9 @@ def select(users: Users, options: EncourageOptions) -> tuple[Selected, LassoDesi
         return Selected("", 1, users.experiments), None
     design = build_lasso(*lasso_question(users, options))
     choice = choose(rule, design, lasso_engine(options.engine))
-    return Selected(str(rule), len(users.experiments), choice.selected, choice.penalty), design
+    ties = fragility(design, choice.fits[-1]) if isinstance(rule, Min | OneSE) else ()
+    sentences = tuple(tie.sentence for tie in ties)
+    return Selected(str(rule), len(users.experiments), choice.selected, choice.penalty, sentences), design
 
 
 def try_seeds(

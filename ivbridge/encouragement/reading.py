@@ -73,7 +73,7 @@ def _joined(blocks: Iterator[pd.DataFrame], wanted: Sequence[str], names: Sequen
                 narrow[missing, j] = -1
         cells.append(narrow)
         kept.append(pd.DataFrame({name: _logical_as_number(block[name]) for name in others}, index=block.index))
-    if not cells:
+    if not sum(map(len, cells)):
         raise DataError(f"{path} has no rows.")
     whole = np.empty((sum(map(len, cells)), len(names)), dtype=np.int8, order="F")
     np.concatenate(cells, out=whole)

@@ -198,9 +198,12 @@ class Selected:
     experiments : tuple of str
     penalty : float
         λ of the rule; NaN without one.
+    ties : tuple of str
+        What the set hangs on, where that is a thread: see :mod:`ivbridge.selection.fragility`.
     """
 
     rule: str
     candidates: int
     experiments: tuple[str, ...]
     penalty: float = float("nan")
+    ties: tuple[str, ...] = ()

@@ -205,6 +205,7 @@ def warnings(
             "The experiments were selected on the same users that the estimate uses: intervals and the p-value of "
             'Sargan\'s test are optimistic. ivbridge.select_instruments(rule="crossfit") selects on other users.'
         )
+    found += [f"The selection hangs on a thread: {tie}." for tie in selected.ties]
     if isinstance(seeds, Seeds) and seeds.same < len(seeds.draws):
         (fewest, most), error = (
             seeds.sizes,
