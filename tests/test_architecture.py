@@ -53,7 +53,7 @@ LAYERS = " ".join(
         # what people see
         "report.entry report.cells report.code report.plot report.view report.render report",
         "encouragement.chart encouragement.page",
-        "setup_r doctor cli_text cli_check cli_select cli_encourage cli_post cli",
+        "setup_r doctor cli_text cli_check cli_select cli_encourage cli_post cli_options cli_experiments cli",
     ]
 ).split()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import io
 import json
@@ -9,6 +10,7 @@ import os
 import pty
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pandas as pd
@@ -49,6 +51,13 @@ def invoke(*arguments: str) -> tuple[int, str, str]:
     result = CliRunner().invoke(app, list(arguments), prog_name="ivbridge", env={"COLUMNS": "80"})
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
     return result.exit_code, result.stdout, result.stderr
+
+
+def drain(terminal: int, into: list[bytes]) -> None:
+    """Read a terminal until the other side has closed it, which Linux tells by an error."""
+    with contextlib.suppress(OSError):
+        while part := os.read(terminal, 1 << 16):
+            into.append(part)
 
 
 def command(*arguments: str, cwd: Path, **changes: str) -> subprocess.CompletedProcess[str]:
@@ -96,7 +105,7 @@ class TestCheck:
     def test_disagreeing_ends_with_1_and_shows_the_worst_numbers(
         self, sabotaged: Agreement, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
-        monkeypatch.setattr(cli_check, "crosscheck", lambda *_: sabotaged)
+        monkeypatch.setattr(cli_check, "crosscheck", lambda *_, **__: sabotaged)
         code, out, _ = invoke(*CHECK, "--report", str(tmp_path / "r.html"))
         assert code == 1
         assert f"SUBSTANTIVE, {sabotaged.digits:.1f} agreeing digits" in out
@@ -235,9 +244,14 @@ class TestTerminal:
             text=True,
         ) as process:  # fmt: skip
             os.close(side)
+            seen: list[bytes] = []
+            # a terminal holds a few kilobytes; on a busy machine the bar writes more, and waits for a reader
+            reader = threading.Thread(target=drain, args=(terminal, seen))
+            reader.start()
             assert process.stdout is not None
             out = process.stdout.read()
-        progress = os.read(terminal, 1 << 20).decode(errors="replace")  # what fits into the terminal's buffer
+        reader.join()
+        progress = b"".join(seen).decode(errors="replace")
         os.close(terminal)
         assert process.returncode == 0
         assert "native, " in progress
@@ -333,7 +347,7 @@ class TestFileOfQuestions:
     def test_a_disagreement_is_shown_and_ends_with_1(
         self, questions: Path, sabotaged: Agreement, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(cli_check, "crosscheck", lambda *_: sabotaged)
+        monkeypatch.setattr(cli_check, "crosscheck", lambda *_, **__: sabotaged)
         code, out, _ = invoke("check", str(questions))
         assert code == 1
         assert "SUBSTANTIVE: 2 questions: 2 substantive" in out

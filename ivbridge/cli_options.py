@@ -1,0 +1,63 @@
+"""Options that several commands share, and what the shell completes them with."""
+
+from __future__ import annotations
+
+import typer
+
+__all__ = [
+    "CONTROLS", "DATA", "INFERENCE", "JSON", "METHOD", "REPORT", "RULE", "SOURCE", "VCOV", "WEIGHTS",
+    "complete_dataset", "complete_engine", "complete_rule", "complete_vcov",
+]  # fmt: skip
+
+VCOV_NAMES = ("classical", "HC0", "HC1", "HC2", "HC3", "HC4", "HC4m", "HC5", "nw", "andrews", "bootstrap", "bekker")
+
+
+def _starting_with(names: tuple[str, ...], incomplete: str) -> list[str]:
+    return [name for name in names if name.startswith(incomplete)]
+
+
+def complete_vcov(incomplete: str) -> list[str]:
+    """Names of covariance estimators."""
+    return _starting_with(VCOV_NAMES, incomplete)
+
+
+def complete_engine(incomplete: str) -> list[str]:
+    """Names of engines."""
+    from ivbridge.engines import ENGINES
+
+    return _starting_with(tuple(ENGINES), incomplete)
+
+
+def complete_rule(incomplete: str) -> list[str]:
+    """Names of selection rules."""
+    from ivbridge.selection.rules import RULES
+
+    return _starting_with(tuple(RULES), incomplete)
+
+
+def complete_dataset(incomplete: str) -> list[str]:
+    """Names of bundled datasets."""
+    from ivbridge.data import datasets
+
+    return _starting_with(tuple(datasets()["name"]), incomplete)
+
+
+DATA = typer.Option(
+    "--data", "-d", metavar="FILE|NAME",
+    help="A bundled dataset, or a .csv .tsv .parquet .feather .dta .rds .rda file (file.rda::object picks one).",
+)  # fmt: skip
+WEIGHTS = typer.Option("--weights", metavar="COLUMN", help="Column of weights, as AER's `weights`.")
+INFERENCE = typer.Option("--inference", metavar="t|t(DF)|z", help="Reference distribution. [default: t, with n−k df]")
+VCOV = typer.Option("--vcov", metavar="VCOV", autocompletion=complete_vcov, help=(
+    "classical, HC0 … HC5, HC4m, cluster(g), cluster(g, h, type=HC1), nw(4, prewhite=0), andrews, dk(unit, period), "
+    "pc(unit, period), bootstrap(R=250, seed=1), bekker (liml and fuller)."
+))  # fmt: skip
+METHOD = typer.Option(
+    "--method", metavar="2sls|liml|fuller(1)", help="The estimator; two-stage least squares if none is named."
+)
+RULE = typer.Option("--rule", metavar="RULE", autocompletion=complete_rule,
+                    help="1se, min, plugin, crossfit(splits=2), adaptive, stability(seeds=30).")  # fmt: skip
+CONTROLS = typer.Option("--controls", metavar="COLUMNS", help="Names or patterns, as in a,b; repeat for more.")
+REPORT = typer.Option("--report", metavar="FILE", help="Write a report: .html, .md or .json. Repeat for more.")
+JSON = typer.Option("--json", help="Print one JSON object and nothing else.")
+SOURCE = typer.Argument(metavar="FILE|NAME", help="One row a user: as --data of `ivbridge check`.")
