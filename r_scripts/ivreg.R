@@ -334,7 +334,7 @@ ivb_main <- function(arguments) {
   options <- stats::setNames(as.list(arguments[c(FALSE, TRUE)]), keys)
   data <- utils::read.csv(options$data, check.names = FALSE)
   loaded <- ivb_load("main", options$formula, data, options$weights)
-  own <- c("data", "formula", "weights", "df", "vcov")
+  own <- c("data", "formula", "weights", "df", "vcov", "fuller")
   v <- lapply(options[setdiff(keys, own)], function(text) utils::type.convert(text, as.is = TRUE))
   if (!is.null(v$by)) v$by <- strsplit(v$by, ",", fixed = TRUE)[[1L]]
   kind <- if (is.null(options$vcov)) "classical" else options$vcov
@@ -343,15 +343,19 @@ ivb_main <- function(arguments) {
                    andrews = list(kernel = "Quadratic Spectral", prewhite = 1, adjust = TRUE),
                    dk = list(lag = "NW1987", aggregate = TRUE, adjust = TRUE), bootstrap = list(R = 250, seed = 1))
   for (name in names(defaults[[kind]])) if (is.null(v[[name]])) v[[name]] <- defaults[[kind]][[name]]
-  answer <- ivb_infer("main", v, if (is.null(options$df)) NULL else as.numeric(options$df))
+  df <- if (is.null(options$df)) NULL else as.numeric(options$df)
+  answer <- if (is.null(options$fuller)) ivb_infer("main", v, df)
+            else ivb_kclass("main", v, df, fuller = as.numeric(options$fuller)) # needs kclass.R
   base::options(width = 200L)
   cat(options$formula, "\nvcov ", kind, ", n = ", length(loaded$rows), "\n\n", sep = "")
   columns <- answer$coefs
   print(structure(do.call(cbind, columns[-1L]), dimnames = list(columns$terms, names(columns)[-1L])), digits = 15L)
   if (!is.null(answer$diagnostics)) {
-    tests <- c(paste("Weak instruments:", names(answer$first_stages)), "Wu-Hausman", "Sargan")
+    tests <- c(paste("Weak instruments:", names(answer$first_stages)), "Wu-Hausman", "Sargan",
+               if (!is.null(answer$kappa)) "Anderson-Rubin (overidentification)")
     print(structure(answer$diagnostics, dimnames = list(tests, c("df1", "df2", "statistic", "p-value"))), digits = 15L)
   }
+  if (!is.null(answer$kappa)) cat("kappa ", format(answer$kappa, digits = 15L), "\n", sep = "")
   invisible(answer)
 }
 

@@ -4,14 +4,14 @@
 #
 #   Rscript kclass.R --data card.csv --formula "lwage ~ educ + exper | exper + nearc2 + nearc4" --fuller 0 --vcov HC1
 #
-# --fuller 0 is LIML; all other options are those of ivreg.R, and --vcov bekker [--cse TRUE] is there too. In R:
+# --fuller 0, the default, is LIML; all other options are those of ivreg.R, and --vcov bekker [--cse TRUE] is there too. In R:
 #
 #   source("kclass.R"); fit <- ivb_kclass_model(lwage ~ educ + exper | exper + nearc2 + nearc4, data, fuller = 1)
 #   coeftest(fit, vcov. = vcovHC(fit, type = "HC1")); fit$kappa
 
 if (!exists("ivb_load")) {
   script <- sub("^--file=", "", grep("^--file=", commandArgs(), value = TRUE))
-  folder <- c(dirname(script), dirname(unlist(lapply(sys.frames(), function(frame) frame$ofile))), ".")
+  folder <- c(dirname(script), dirname(as.character(unlist(lapply(sys.frames(), function(frame) frame$ofile)))), ".")
   source(Find(file.exists, file.path(folder, "ivreg.R")))
 }
 
@@ -170,4 +170,7 @@ ivb_kclass_tests <- function(fit, endog, auxiliary, skip) {
   unname(rbind(do.call(rbind, weak), hausman, overid))
 }
 
-if (sys.nframe() == 0L && length(commandArgs(trailingOnly = TRUE))) ivb_main(commandArgs(trailingOnly = TRUE))
+if (sys.nframe() == 0L && length(commandArgs(trailingOnly = TRUE))) {
+  arguments <- commandArgs(trailingOnly = TRUE)
+  ivb_main(c(arguments, if (!("--fuller" %in% arguments)) c("--fuller", "0")))
+}

@@ -6,7 +6,7 @@
 #   ivb_confidence_set("q", list(kind = "HC", type = "HC1"), level = 0.95)
 
 if (!exists("ivb_load")) {
-  folder <- c(dirname(unlist(lapply(sys.frames(), function(frame) frame$ofile))), ".")
+  folder <- c(dirname(as.character(unlist(lapply(sys.frames(), function(frame) frame$ofile)))), ".")
   source(Find(file.exists, file.path(folder, "ivreg.R")))
 }
 

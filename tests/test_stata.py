@@ -1,8 +1,8 @@
-"""2SLS against Stata: ``ivregress`` on hsng2 (10–12 printed digits) and ``ivreg2`` on the Card data (16 digits).
+"""2SLS, LIML and Fuller against Stata: ``ivregress`` on hsng2 (10–12 printed digits) and ``ivreg2`` on the Card data (16 digits).
 
 How Stata's options map, measured here: ``small`` with no, robust and clustered variance are classical, HC1 and
 cluster HC1 with t; without ``small`` they are classical × (n−k)/n, HC0 and cluster HC0 without cadjust, with z.
-The LIML and GMM blocks of the hsng2 file wait for those estimators.
+The GMM blocks of the hsng2 file wait for that estimator.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ import pytest
 from scipy import stats
 
 import ivbridge
+from ivbridge import weakiv
+from ivbridge.api import design_for
 from ivbridge.data import load
 from ivbridge.records import NotApplicable, Test
 from ivbridge.results import Estimate
@@ -34,6 +36,7 @@ def names(term: str) -> str:
 
 HSNG2 = "rent ~ hsngval + pcturban | pcturban + faminc + factor(region)"
 TERMS = ("hsngval", "pcturban", "_cons")
+METHODS = ("2sls", "liml")
 #: block → our vcov; "unadjusted-asymptotic" is the classical one × (n−k)/n
 BLOCKS = {
     "unadjusted-small": Classical(),
@@ -47,10 +50,10 @@ BLOCKS = {
 
 @cache
 def blocks() -> dict[str, dict[str, list[str]]]:
-    """Name of a 2SLS block → label → its numbers as text: ``term``, ``t term``, ``V term`` (a row), ``r2``, …"""
+    """Name of a block → label → its numbers as text: ``term``, ``t term``, ``V term`` (a row), ``r2``, …"""
     text = (DATA / "stata_hsng2_results.txt").read_text(encoding="utf-8")
     parts = (part.partition("! ##########") for part in text.split("########## !")[1:])
-    return {title.removeprefix("2sls-"): labelled(body) for title, _, body in parts if title.startswith("2sls-")}
+    return {title: labelled(body) for title, _, body in parts if title.startswith(METHODS)}
 
 
 def labelled(body: str) -> dict[str, list[str]]:
@@ -68,9 +71,11 @@ def labelled(body: str) -> dict[str, list[str]]:
 
 
 @cache
-def hsng2(block: str, engine: str) -> Estimate:
+def hsng2(block: str, engine: str, method: str) -> Estimate:
     inference = T() if block.endswith("small") else Z()
-    return ivbridge.fit(HSNG2, data=load("hsng2").frame, vcov=BLOCKS[block], engine=engine, inference=inference)
+    return ivbridge.fit(
+        HSNG2, data=load("hsng2").frame, vcov=BLOCKS[block], engine=engine, inference=inference, method=method
+    )
 
 
 def as_printed(value: float, text: str) -> bool:
@@ -83,8 +88,9 @@ def as_printed(value: float, text: str) -> bool:
 
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("block", BLOCKS)
-def test_ivregress_on_hsng2(block, engine):
-    lines, fit = blocks()[block], hsng2(block, engine)
+@pytest.mark.parametrize("method", METHODS)
+def test_ivregress_on_hsng2(method, block, engine):
+    lines, fit = blocks()[f"{method}-{block}"], hsng2(block, engine, method)
     n, k = fit.n, len(fit.terms)
     scale = (n - k) / n if block == "unadjusted-asymptotic" else 1.0
     wald = fit.tests["wald"]
@@ -93,6 +99,7 @@ def test_ivregress_on_hsng2(block, engine):
     expected = {
         "r2": fit.r2, "r2_a": fit.r2_adj, "rss": rss, "mss": rss * fit.r2 / (1 - fit.r2),
         "rmse": fit.sigma * (1.0 if block.endswith("small") else math.sqrt((n - k) / n)),
+        "kappa": 1.0 if fit.kappa is None else fit.kappa,
     }  # fmt: skip
     if block.endswith("small"):
         # Stata's F of a clustered fit has G − 1 denominator degrees of freedom, here 9 divisions; R keeps n − k
@@ -115,7 +122,7 @@ def test_ivregress_on_hsng2(block, engine):
 
 
 def test_the_blocks_were_read():
-    assert set(blocks()) == set(BLOCKS)
+    assert set(blocks()) == {f"{method}-{block}" for method in METHODS for block in BLOCKS}
     for block, lines in blocks().items():
         test = "F" if block.endswith("small") else "chi2"
         of_terms = {f"{prefix}{term}" for term in TERMS for prefix in ("", "t ", "V ")}
@@ -125,11 +132,17 @@ def test_the_blocks_were_read():
 # --- ivreg2, Card ----------------------------------------------------------------------------------------------------
 
 EXOG = "exper + expersq + black + south"
+JUST_ID, OVERID = (f"lwage ~ educ + {EXOG} | {z} + {EXOG}" for z in ("nearc4", "nearc2 + nearc4"))
 MODELS = {
-    "just_id": (f"lwage ~ educ + {EXOG} | nearc4 + {EXOG}", None),
-    "overid": (f"lwage ~ educ + {EXOG} | nearc2 + nearc4 + {EXOG}", None),
-    "just_id_weighted": (f"lwage ~ educ + {EXOG} | nearc4 + {EXOG}", "weight"),
+    "just_id": (JUST_ID, None, "2sls"),
+    "overid": (OVERID, None, "2sls"),
+    "just_id_weighted": (JUST_ID, "weight", "2sls"),
+    "liml_overid": (OVERID, None, "liml"),
+    "liml_weighted": (OVERID, "weight", "liml"),
+    "fuller1_overid": (OVERID, None, "fuller(1)"),
+    "fuller4_overid": (OVERID, None, "fuller(4)"),
 }
+TWO_STAGE = ("just_id", "overid", "just_id_weighted")
 OPTIONS = {
     "iid": Classical(),
     "iid_small": Classical(),
@@ -160,7 +173,7 @@ def rows(model: str, kind: str, option: str) -> list[dict[str, str]]:
 
 @cache
 def card(model: str, option: str, engine: str) -> Estimate:
-    formula, weights = MODELS[model]
+    formula, weights, method = MODELS[model]
     inference = T() if option.endswith("small") else Z()
     return ivbridge.fit(
         formula,
@@ -169,6 +182,7 @@ def card(model: str, option: str, engine: str) -> Estimate:
         engine=engine,
         weights=weights,
         inference=inference,
+        method=method,
     )
 
 
@@ -201,7 +215,7 @@ def test_ivreg2_model_statistics(model, option, engine):
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", TWO_STAGE)
 @pytest.mark.parametrize("option", ["iid_small", "hc1_small"])
 def test_ivreg2_tests(model, option, engine):
     """First-stage F (widstat), model F, and for iid errors Sargan and Durbin's endogeneity test from Wu–Hausman."""
@@ -227,6 +241,49 @@ def test_ivreg2_tests(model, option, engine):
         df2 = wu_hausman.df2
         durbin = fit.n * wu_hausman.statistic / (wu_hausman.statistic + df2)
         assert durbin == pytest.approx(float(stata["estat"]), rel=EXACT)
+
+
+K_CLASS = [case for case in CARD if case[0] not in TWO_STAGE]
+
+
+@pytest.mark.parametrize(("model", "option", "engine"), K_CLASS, ids=["-".join(case) for case in K_CLASS])
+def test_ivreg2_kappa_and_overidentification(model, option, engine):
+    """κ, Anderson and Rubin's n·ln κ, and for iid errors Sargan; clustered fixtures leave its p-value out."""
+    fit = card(model, option, engine)
+    (stata,) = rows(model, "diagnostics", option)
+    ratio, sargan = fit.tests["anderson_rubin"], fit.tests["sargan"]
+    assert isinstance(ratio, Test)
+    assert isinstance(sargan, Test)
+    # measured 2e-14; κ − 1 is 6e-4, so that ln κ has 4e-11. A margin of five for another BLAS
+    assert fit.kappa == pytest.approx(float(stata["kclass"]), rel=1e-13)
+    assert ratio.statistic == pytest.approx(float(stata["arubin"]), rel=EXACT)
+    if stata["arubinp"]:
+        assert ratio.p_value == pytest.approx(float(stata["arubinp"]), rel=EXACT)
+    if option.startswith("iid"):
+        assert sargan.statistic == pytest.approx(float(stata["sargan"]), rel=EXACT)
+        assert sargan.p_value == pytest.approx(float(stata["sarganp"]), rel=EXACT)
+
+
+#: ivreg2's Anderson–Rubin Wald test of a zero coefficient: option → our inference and its columns
+WALD = {"iid_small": ("t", "arf", "arfp"), "iid": ("z", "archi2", "archi2p"), "hc1_small": ("t", "arf", "arfp"),
+        "hc1": ("z", "archi2", "archi2p")}  # fmt: skip
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("model", ["just_id", "overid", "just_id_weighted"])
+@pytest.mark.parametrize("option", WALD)
+def test_ivreg2_anderson_rubin(model, option, engine):
+    (stata,) = rows(model, "diagnostics", option)
+    inference, statistic, p_value = WALD[option]
+    formula, weights, _ = MODELS[model]
+    design = design_for(formula, load("card_stata").frame, (OPTIONS[option],), weights, inference)
+    found = weakiv.anderson_rubin(design, 0.0, engine=engine)
+    # Stata's χ² of iid errors divides by n; ours by n − l, as R's vcov() does
+    n, instruments = len(design.rows), len(design.z_names)
+    scale = n / (n - instruments) if option == "iid" else 1.0
+    assert found.statistic * scale == pytest.approx(float(stata[statistic]), rel=EXACT)
+    if option != "iid":
+        assert found.p_value == pytest.approx(float(stata[p_value]), rel=1e-8)  # ln p ≈ −30, printed with 12 digits
 
 
 @pytest.mark.parametrize("engine", ENGINES)
