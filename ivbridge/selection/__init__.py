@@ -4,3 +4,5 @@ Read in this order: :mod:`~ivbridge.selection.spec` (what may be asked), :mod:`~
 matrices), :mod:`~ivbridge.selection.records` (the answer), :mod:`~ivbridge.selection.engines` (who answers),
 :mod:`~ivbridge.selection.check` (do they agree).
 """
+
+__all__: list[str] = []
