@@ -165,6 +165,8 @@ def test_outcome_misses_what_union_finds() -> None:
     assert "k8" not in chosen["outcome"].controls and "k8" not in chosen["double"].controls
     assert "k8" in chosen["union"].controls
     assert set(chosen["outcome"].controls) < set(chosen["union"].controls)
+    step = chosen["outcome"].steps.choices["controls for the dependent"]
+    assert "x" in step.names and "x" not in step.selected
     assert "'union' mends" in chosen["outcome"].explain()
 
 

@@ -70,8 +70,10 @@ def in_r(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
       tell(paste("elastic", s), chosen(fit, s))
       set.seed(1); ridge <- cv.glmnet(M, d$x, alpha = 0)
       b <- coef(ridge, s = "lambda.min")[-1, 1] * apply(M, 2, sd)
-      set.seed(1); fit <- cv.glmnet(M, d$x, penalty.factor = 1/abs(b))
-      tell(paste("adaptive", s), chosen(fit, s))
+      for (power in 1:2) {
+        set.seed(1); fit <- cv.glmnet(M, d$x, penalty.factor = 1/abs(b)^power)
+        tell(paste("adaptive", power, s), chosen(fit, s))
+      }
     }
     set.seed(1); part <- sample(rep(seq(2), length = nrow(d)))
     dhat <- numeric(nrow(d))
@@ -94,7 +96,9 @@ def test_a_user_of_r_finds_the_same(in_r: dict[str, list[str]], rule: str) -> No
 
     assert found(rule) == in_r[f"lasso lambda.{rule}"]
     assert found(rule, 0.5) == in_r[f"elastic lambda.{rule}"]
-    assert found(f"adaptive(rule={rule})") == in_r[f"adaptive lambda.{rule}"]
+    for power in (1, 2):
+        assert found(f"adaptive(rule={rule}, power={power})") == in_r[f"adaptive {power} lambda.{rule}"]
+    assert in_r["adaptive 1 lambda.1se"] != in_r["adaptive 2 lambda.1se"]
 
 
 def test_cross_fitting_in_r(in_r: dict[str, list[str]]) -> None:
