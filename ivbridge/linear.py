@@ -27,6 +27,7 @@ __all__ = [
     "Linear",
     "independent",
     "least_squares",
+    "most_equal",
     "noisy_sums",
     "scaled",
     "summed",
@@ -74,13 +75,13 @@ def summed(products: FloatArray, matrix: FloatArray) -> FloatArray:
     if noise.blocked:
         level = np.full(columns.shape[1], max(np.sqrt(BLOCK), np.sqrt(len(matrix) / BLOCK)))
     else:
-        equal = np.array([_most_equal(column) for column in columns.T])
+        equal = np.array([most_equal(column) for column in columns.T])
         level = np.maximum(np.sqrt(len(matrix)), equal / np.sqrt(12))
     drawn = UNIT * noise.random.standard_normal(products.shape) * (level if matrix.ndim == 2 else level[0])
     return np.asarray(products * (1 + drawn))
 
 
-def _most_equal(column: FloatArray) -> int:
+def most_equal(column: FloatArray) -> int:
     """How often the most frequent value other than zero occurs; in single precision, which looks past perturbations."""
     ordered = np.sort(column[column != 0].astype(np.float32))
     edges = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1], [True]])) if len(ordered) else [0, 0]

@@ -82,6 +82,19 @@ def test_check_calls_parity_rounding(name: str) -> None:
     assert bounds["index"] == bounds["path length"] == 0
 
 
+@pytest.mark.slow
+def test_check_of_dummies_in_many_rows() -> None:
+    """Sums of 40,000 equal terms leave more than √n last bits; ivbridge works from cross-products here, R does not."""
+    rng = np.random.default_rng(0)
+    x = (rng.random((40_000, 60)) < 0.3).astype(np.int8)
+    names = tuple(f"z{j}" for j in range(60))
+    y = x[:, :5] @ np.array([1, -0.5, 0.3, 0.2, 0.1]) + rng.normal(size=len(x))
+    agreement = crosscheck_lasso(LassoSpec("y", names), pd.DataFrame(x, columns=names).assign(y=y))
+    agreement.assert_ok()
+    # still no cover for a part in a hundred million
+    assert max(gap.bound for gap in agreement.gaps) < 1e-8
+
+
 MEASURES = [("a", "mae"), ("a", "deviance"), ("d", "mse"), ("d", "mae"), ("h", "mse"), ("h", "mae"), ("h", "class"),
             ("h", "auc"), ("h", "deviance"), ("weighted binomial", "auc"), ("weighted binomial", "class")]  # fmt: skip
 
@@ -167,6 +180,13 @@ def test_stopping_rule_is_named_and_measured() -> None:
     assert float(found[2]) < 1e-5 < 1e-4 < float(found[1])
     with pytest.raises(DisagreementError, match="stopping rule"):
         agreement.assert_ok()
+
+
+def test_equal_candidates_count_as_one_beside_an_exact_solver() -> None:
+    case = lasso_case("duplicates")
+    agreement = crosscheck_lasso(case.spec, case.data, ("r", "sklearn"))
+    assert agreement.verdict == "convention"
+    assert "z1 = z13 count as one" in agreement.reason and "z2 = z8 count as one" in agreement.reason
 
 
 def test_stopping_rule_from_the_tight_side() -> None:

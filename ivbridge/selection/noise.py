@@ -1,10 +1,11 @@
 """How large a gap can rounding explain between two runs of one algorithm at one threshold? Measured, not assumed.
 
-The fit is repeated on data whose last bits are changed. Coordinate descent is a chain of inner products, and n terms
-summed in floating point carry an error that grows like √n·u, u = 2⁻⁵³ (Higham & Mary 2019, SIAM J. Sci. Comput. 41(5)),
-so every number of y and of the candidates is moved by that share; :mod:`ivbridge.rounding` does the same for IV
-estimates. What the threshold leaves undecided is no rounding: at the same threshold the same algorithm stops at the
-same step, and where it does not, one of the repetitions shows it.
+The fit is repeated on data that are changed as little as summation changes them. Coordinate descent is a chain of inner
+products, and n terms added in floating point carry an error that grows like √n·u, u = 2⁻⁵³ (Higham & Mary 2019, SIAM J.
+Sci. Comput. 41(5)); of terms that are equal, such as those of a dummy, the last doubling alone leaves u·m/√12
+(:func:`ivbridge.linear.noisy_sums`). The solver's own sums cannot be reached, so the terms are moved instead: n
+independent errors of √n times that size have such a sum. What the threshold leaves undecided is no rounding: at the
+same threshold the same algorithm stops at the same step, and where it does not, one of the repetitions shows it.
 """
 
 from __future__ import annotations
@@ -15,14 +16,14 @@ import math
 import numpy as np
 from scipy import sparse
 
-from ivbridge.linear import UNIT
+from ivbridge.linear import UNIT, most_equal
 from ivbridge.records import FloatArray
 from ivbridge.selection.design import LassoDesign, Matrix
 from ivbridge.selection.distances import DISCRETE, compare_fits, scales_of
 from ivbridge.selection.engines import lasso_engine
 from ivbridge.selection.moments import Moments
 
-__all__ = ["REPETITIONS", "allowed_gaps", "perturbed"]
+__all__ = ["LAST_BITS", "REPETITIONS", "SAFETY", "allowed_gaps", "perturbed", "stored_column"]
 
 #: Refits. Each quantity pools its gaps over the whole path, a hundred numbers or more, so two repetitions leave no
 #: quantity unmoved by luck. The check so costs R's fit and four native ones.
@@ -63,30 +64,36 @@ def allowed_gaps(design: LassoDesign, engine: str, found: Moments) -> dict[str, 
 
 
 def perturbed(design: LassoDesign, random: np.random.Generator, spreads: FloatArray) -> LassoDesign:
-    """The question with every number of y and of the candidates off by √n·u.
+    """The question with every number of y and of the candidates off by what their sums are.
 
     Columns with the same values stay equal and constant ones constant: both engines see the same bits, so a tie between
     duplicates is no question of rounding. A binomial y stays 0 and 1.
     """
-    level = math.sqrt(design.n) * UNIT
     y = design.y
     if design.spec.family == "gaussian":
-        y = y * (1 + level * random.standard_normal(design.n))
+        y = y * _noise(y, design.n, random)
     x: Matrix = (
         design.x.astype(np.float64) if sparse.issparse(design.x) else np.array(design.x, dtype=np.float64, order="F")
     )
     first: dict[int, int] = {}
     for j in map(int, np.flatnonzero(spreads > 0)):
-        column, key = _column(x, j)
+        column, key = stored_column(x, j)
         if key in first:
-            column[:] = _column(x, first[key])[0]
+            column[:] = stored_column(x, first[key])[0]
         else:
             first[key] = j
-            column *= 1 + level * random.standard_normal(len(column))
+            column *= _noise(column, design.n, random)
     return dataclasses.replace(design, x=x, y=y)
 
 
-def _column(x: Matrix, j: int) -> tuple[FloatArray, int]:
+def _noise(column: FloatArray, n: int, random: np.random.Generator) -> FloatArray:
+    """Factors 1 + √terms·level, where the level is that of an inner product with this column."""
+    level = max(math.sqrt(n), most_equal(column) / math.sqrt(12))
+    terms = max(1, int(np.count_nonzero(column)))
+    return np.asarray(1 + math.sqrt(terms) * level * UNIT * random.standard_normal(len(column)))
+
+
+def stored_column(x: Matrix, j: int) -> tuple[FloatArray, int]:
     """The stored numbers of a column, not a copy, and a hash of the column."""
     if not sparse.issparse(x):
         return x[:, j], hash(x[:, j].tobytes())

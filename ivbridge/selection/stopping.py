@@ -9,14 +9,17 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
+import numpy as np
+
 from ivbridge.gaps import Gap
 from ivbridge.selection.design import LassoDesign
 from ivbridge.selection.distances import compare_fits, scales_of
 from ivbridge.selection.engines import lasso_engine
 from ivbridge.selection.moments import Moments
+from ivbridge.selection.noise import stored_column
 from ivbridge.selection.records import LassoFit
 
-__all__ = ["EXACT_ENGINES", "TIGHT", "stopping_rule"]
+__all__ = ["EXACT_ENGINES", "TIGHT", "equal_columns", "merged", "stopping_rule"]
 
 #: Engines that solve to a duality gap, whatever glmnet's threshold stops at.
 EXACT_ENGINES = frozenset({"sklearn"})
@@ -56,9 +59,10 @@ def stopping_rule(design: LassoDesign, reference: LassoFit, candidate: LassoFit,
     scales = scales_of(fresh, found)
     if max(gap.relative for gap in compare_fits(fresh, stopped, scales, {})) > REPEATED:
         return ""
-    loose, tight = (fresh, again) if other < own else (again, fresh)
-    before = _largest(compare_fits(loose, precise, scales, {}))
-    gaps = compare_fits(tight, precise, scales, {})
+    equal = [group for group in equal_columns(design) if precise.path.coefs[:, group].any()]
+    loose, tight = (merged(fit, equal) for fit in ((fresh, again) if other < own else (again, fresh)))
+    before = _largest(compare_fits(loose, merged(precise, equal), scales, {}))
+    gaps = compare_fits(tight, merged(precise, equal), scales, {})
     after = _largest(gaps)
     chosen = [gap for gap in gaps if gap.quantity in ("index", "selected") and gap.absolute > 0]
     if chosen or after > LEFT or after > SHARE * before:
@@ -68,7 +72,28 @@ def stopping_rule(design: LassoDesign, reference: LassoFit, candidate: LassoFit,
         f"the stopping rule: {stopped.engine} stops at a threshold, {precise.engine} at a small duality gap; "
         f"from thresh = {thresholds[0]:g} to {thresholds[1]:g} the largest gap of a coefficient shrinks from "
         f"{before:.1e} to {after:.1e}, and there both choose the same penalties and sets"
+        + "".join(
+            f"; {' = '.join(design.names[j] for j in group)} count as one, each solver may take another"
+            for group in equal
+        )
     )
+
+
+def equal_columns(design: LassoDesign) -> list[list[int]]:
+    """Positions of candidates that hold the same numbers and have the same penalty factor, in groups of two or more."""
+    groups: dict[tuple[int, float], list[int]] = {}
+    for j, factor in enumerate(design.penalty):
+        groups.setdefault((stored_column(design.x, j)[1], float(factor)), []).append(j)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def merged(fit: LassoFit, equal: Sequence[Sequence[int]]) -> LassoFit:
+    """The fit with the coefficients of equal candidates added up in the first of them: only their sum is determined."""
+    coefs = np.array(fit.path.coefs)
+    for first, *rest in equal:
+        coefs[:, first] += coefs[:, rest].sum(axis=1)
+        coefs[:, rest] = 0.0
+    return dataclasses.replace(fit, path=dataclasses.replace(fit.path, coefs=coefs))
 
 
 def _largest(gaps: Sequence[Gap]) -> float:
