@@ -224,7 +224,8 @@ class TestWords:
         ("value", "error", "text"),
         [
             (0.10923, 0.02434, "0.109"), (1234.567, 12.3, "1235"), (0.5, 0.96, "0.50"), (2.0, 0.0, "2"),
-            (math.nan, 1.0, "nan"), (0.1, math.nan, "0.1"), (-0.00004, 0.00071, "-0.00004"), (5.0, 1e-30, "5.000000000000"),
+            (math.nan, 1.0, "nan"), (0.1, math.nan, "0.1"), (-0.00004, 0.00071, "-0.00004"),
+            (5.0, 1e-30, "5.000000000000"),
         ],
     )  # fmt: skip
     def test_two_digits_of_the_error(self, value: float, error: float, text: str) -> None:

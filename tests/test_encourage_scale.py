@@ -1,4 +1,4 @@
-"""A million users and two hundred A/B tests: memory of the whole analysis, and the time of the selection beside R's."""
+"""A million users and two hundred A/B tests: memory of the whole analysis, processor time of the selection and of R's."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ from ivbridge.encouragement import analysis
 seconds = {}
 inner = analysis.select
 def select(*arguments):
-    start = time.perf_counter()
+    start = time.process_time()
     found = inner(*arguments)
-    seconds["selection"] = time.perf_counter() - start
+    seconds["selection"] = time.process_time() - start
     return found
 analysis.select = select
 start = time.perf_counter()
@@ -55,7 +55,7 @@ invisible(gc())
 y <- residuals(lm.fit(cbind(1, x[, 2]), x[, 1]))
 x <- x[, -(1:2)]
 set.seed(1)
-seconds <- system.time(fit <- glmnet::cv.glmnet(x, y))[["elapsed"]]
+seconds <- sum(system.time(fit <- glmnet::cv.glmnet(x, y))[1:2])
 inside <- unlist(predict(fit, type = "nonzero"))
 cat(sprintf('{"seconds": %.3f, "penalty": %.17g, "selected": [%s]}', seconds, fit$lambda.1se,
             paste(inside, collapse = ",")))
