@@ -20,10 +20,10 @@ from scipy import linalg, optimize, stats
 from ivbridge.diagnostics import singular, untestable
 from ivbridge.errors import DesignError, UnsupportedError
 from ivbridge.kclass import exogenous_first
-from ivbridge.linear import Basis, Linear, scaled
+from ivbridge.linear import Basis, Linear, least_squares, scaled
 from ivbridge.records import FloatArray, Seen, Test
 from ivbridge.sandwich import covariance
-from ivbridge.vcov import Andrews, Bekker, Bootstrap, Classical, DriscollKraay, Inference, NeweyWest, Vcov, Z
+from ivbridge.vcov import Andrews, Bekker, Bootstrap, Classical, Clustered, DriscollKraay, Inference, NeweyWest, Vcov, Z
 from ivbridge.weak_records import BIAS_SHARES
 
 __all__ = [
@@ -53,7 +53,8 @@ def check_vcov(vcov: Vcov, *, invert: bool) -> None:
     Raises
     ------
     UnsupportedError
-        If it is a bootstrap, Bekker's, or, for a set, one whose bandwidth or prewhitening depends on the tested value.
+        If it is a bootstrap, Bekker's, or, for a set, one whose bandwidth or prewhitening depends on the tested value or
+        that need not be positive (several cluster dimensions, two of the kernels).
     """
     if isinstance(vcov, Bootstrap | Bekker):
         raise UnsupportedError(
@@ -62,7 +63,7 @@ def check_vcov(vcov: Vcov, *, invert: bool) -> None:
         )
     if invert and not _quadratic(vcov):
         raise UnsupportedError(
-            f"vcov={vcov} adapts to the tested value, so that the test cannot be inverted exactly.",
+            f"With vcov={vcov}, which adapts to the tested value or may be negative, the test has no exact inverse.",
             available="classical, HC0 … HC5, cluster(g), nw(4, prewhite=0)",
         )
 
@@ -104,11 +105,13 @@ def check_question(seen: Seen, vcov: Vcov, *, single: bool) -> None:
 
 
 def _quadratic(vcov: Vcov) -> bool:
-    """Whether the covariance is a quadratic form of the residuals."""
+    """Whether the covariance is a positive semidefinite quadratic form of the residuals."""
+    if isinstance(vcov, Clustered):
+        return len(vcov.by) == 1
     if isinstance(vcov, NeweyWest):
         return vcov.lag is not None and not vcov.prewhite
     if isinstance(vcov, Andrews):
-        return vcov.bw is not None and not vcov.prewhite
+        return vcov.bw is not None and not vcov.prewhite and vcov.kernel not in ("Truncated", "Tukey-Hanning")
     return not (isinstance(vcov, DriscollKraay) and vcov.lag == "NW1994")
 
 
@@ -162,13 +165,16 @@ def anderson_rubin(seen: Seen, beta0: Sequence[float], vcov: Vcov, inference: In
     beta0 : sequence of m floats
     vcov, inference
     """
-    at = _Coordinates.of(seen, vcov)
-    e = seen.y - at.endog @ np.asarray(beta0, dtype=float)
-    value, cov = at.coefficients(e), at.covariance(e)
+    endog = [seen.x_names.index(name) for name in seen.endog_names]
+    e = seen.y - seen.x[:, endog] @ np.asarray(beta0, dtype=float)
+    # on the instruments themselves, since automatic bandwidths depend on the coordinates
+    z, base = exogenous_first(seen, Basis.of(seen.z, seen.weights))
+    fit = least_squares(e, z, tuple(f"x{j}" for j in range(z.matrix.shape[1])))
+    value, cov = fit.coef[base:], covariance(fit, vcov, seen.groups)[base:, base:]
     if singular(cov):
         raise DesignError("The vcov of the reduced form is singular, so that the test has no value.")
-    chi2 = float(value @ linalg.solve(cov, value, assume_a="pos"))
-    df1, df2 = at.df
+    chi2 = float(value @ np.linalg.solve(cov, value))
+    df1, df2 = len(value), fit.df_resid
     if isinstance(inference, Z):
         return Test("Anderson-Rubin", chi2, float(stats.chi2.sf(chi2, df1)), float(df1), math.inf, "chi2")
     f = chi2 / df1
