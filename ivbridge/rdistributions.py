@@ -141,6 +141,9 @@ def _starts(length: IntArray) -> tuple[IntArray, int]:
     return np.array(found, dtype=np.int64), at
 
 
+_INVERTED_BELOW = 30
+
+
 def binomial(size: IntArray, prob: FloatArray, uniforms: Uniforms) -> IntArray:
     """One binomial draw for each size and probability, (n,), R's ``rbinom``; certain outcomes take no uniform.
 
@@ -151,9 +154,9 @@ def binomial(size: IntArray, prob: FloatArray, uniforms: Uniforms) -> IntArray:
     p = np.minimum(prob, 1 - prob)
     successes = np.zeros(len(size), dtype=np.int64)
     uncertain = np.flatnonzero((size > 0) & (p > 0))
-    large = size[uncertain] * p[uncertain] >= 30
-    for run in np.split(uncertain, np.flatnonzero(np.diff(large)) + 1):
-        if len(run) and size[run[0]] * p[run[0]] >= 30:
+    large = size * p >= _INVERTED_BELOW
+    for run in np.split(uncertain, np.flatnonzero(np.diff(large[uncertain])) + 1):
+        if large[run].any():
             successes[run] = _many(size[run].tolist(), p[run].tolist(), uniforms)
         else:
             successes[run] = _few(size[run], p[run], uniforms)

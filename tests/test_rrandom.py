@@ -62,6 +62,7 @@ MIXED: tuple[Call, ...] = (
     ("replicate(2, sample(c(7, 9)))", lambda r: r.permutations([7, 9], 2).ravel(order="F")),
     ("rbinom(20, c(1, 0, 500, 80, 30), c(0.2, 0.9, 0.5, 0.6, 1, 0, 0.99))",
      lambda r: r.rbinom(20, [1, 0, 500, 80, 30], [0.2, 0.9, 0.5, 0.6, 1, 0, 0.99])),
+    ("rbinom(20, 59, 0.5)", lambda r: r.rbinom(20, 59, 0.5)),  # the last to be inverted
     ("rbinom(2000, 61, 0.5)", lambda r: r.rbinom(2000, 61, 0.5)),  # rejection with tails that are evaluated in full
     ("rbinom(2000, 2^31 - 2, 1e-4)", lambda r: r.rbinom(2000, 2**31 - 2, 1e-4)),
     ("rbinom(2000, 2^31 - 2, 1e-8)", lambda r: r.rbinom(2000, 2**31 - 2, 1e-8)),  # inversion
@@ -162,24 +163,41 @@ def untempered(word: int) -> int:
     return word ^ (word >> 11) ^ (word >> 22)
 
 
-RARE: tuple[Call, ...] = (
-    ("runif(14)", lambda r: r.runif(14)),
-    ("rnorm(7)", lambda r: r.rnorm(7)),
-    ("rexp(3)", lambda r: r.rexp(3)),
-)
-
-
-def test_the_rarest_words(tmp_path: Path) -> None:
-    """Words of zeros, which R turns into a small uniform, and normal numbers beyond 6.6 standard deviations."""
-    words = [0, 2**32 - 1, 1, 0, 0, 5, 2**32 - 1, 2**32 - 1, 31, 2**31, 0, 0, 2**32 - 1, 0]
+def giving(words: Sequence[int]) -> RRandom:
+    """A stream whose next words are these."""
     state = RRandom(1).random_seed
     state[1] = 1  # the next word is the second one
     state[3 : 3 + len(words)] = np.array([untempered(word) for word in words], dtype=np.uint32).view(np.int32)
-    assert RRandom.resume(state)._words.take(len(words)).tolist() == words
-    for text, mine in RARE:
-        (theirs,) = from_r([r_state(RRandom.resume(state)), text], tmp_path)
-        assert mine(RRandom.resume(state)).tolist() == theirs.tolist()
-    assert abs(RRandom.resume(state).rnorm(7)).max() > 6.6
+    return RRandom.resume(state)
+
+
+ALL = 2**32 - 1
+HALF = 2**31
+
+RARE: tuple[tuple[Sequence[int], Call], ...] = (
+    ([0, ALL, 1, 0, 5, HALF], ("runif(6)", lambda r: r.runif(6))),  # R gives no 0, and none of these is a 1
+    ([0, ALL, 31, 0, 0, 5, ALL, 8], ("rnorm(4)", lambda r: r.rnorm(4))),  # beyond six standard deviations
+    ([ALL, ALL], ("rnorm(1)", lambda r: r.rnorm(1))),  # a probability that rounds to 1
+    ([0, HALF, *range(5, 40), HALF // 2, *range(7, 40)], ("rexp(3)", lambda r: r.rexp(3))),  # powers of two
+    ([HALF], ("rbinom(1, 1, 0.5)", lambda r: r.rbinom(1, 1, 0.5))),
+    ([HALF], ("sample(2, 1, TRUE, c(1, 1))", lambda r: r.sample(2, 1, True, [1, 1]))),
+    ([HALF], ("sample(2, 1, prob = c(1, 1))", lambda r: r.sample(2, 1, prob=[1, 1]))),
+)
+
+
+@pytest.mark.parametrize(("words", "call"), RARE, ids=[text for _, (text, _) in RARE])
+def test_the_rarest_words(words: Sequence[int], call: Call, tmp_path: Path) -> None:
+    assert giving(words)._words.take(len(words)).tolist() == list(words)
+    text, mine = call
+    drawn, after = from_r([r_state(giving(words)), text, "runif(1)"], tmp_path)
+    random = giving(words)
+    assert mine(random).tolist() == drawn.tolist()
+    assert random.runif(1) == after
+
+
+def test_normal_numbers_without_end() -> None:
+    assert giving([ALL, ALL]).rnorm(1).tolist() == [np.inf]
+    assert giving([0, 31]).rnorm(1)[0] < -8
 
 
 def test_normal_quantiles_everywhere(tmp_path: Path) -> None:
