@@ -53,8 +53,8 @@ def check_vcov(vcov: Vcov, *, invert: bool) -> None:
     Raises
     ------
     UnsupportedError
-        If it is a bootstrap, Bekker's, or, for a set, one whose bandwidth or prewhitening depends on the tested value or
-        that need not be positive (several cluster dimensions, two of the kernels).
+        If it is a bootstrap, Bekker's, or, for a set, one whose bandwidth or prewhitening depends on the tested value,
+        or that need not be positive (several cluster dimensions, two of the kernels).
     """
     if isinstance(vcov, Bootstrap | Bekker):
         raise UnsupportedError(

@@ -1,4 +1,4 @@
-"""2SLS, LIML and Fuller against Stata: ``ivregress`` on hsng2 (10–12 printed digits) and ``ivreg2`` on the Card data (16 digits).
+"""2SLS, LIML and Fuller against Stata: ``ivregress`` on hsng2 (10–12 printed digits), ``ivreg2`` on Card (16 digits).
 
 How Stata's options map, measured here: ``small`` with no, robust and clustered variance are classical, HC1 and
 cluster HC1 with t; without ``small`` they are classical × (n−k)/n, HC0 and cluster HC0 without cadjust, with z.
