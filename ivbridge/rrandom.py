@@ -94,7 +94,7 @@ class RRandom:
                 do='in R: RNGkind("Mersenne-Twister", "Inversion").',
             )
         random = cls(0, kinds[int(state[0])])
-        random._words.position = state[1:]
+        random._words.go_to(state[1:])
         return random
 
     @property

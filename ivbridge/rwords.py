@@ -28,7 +28,7 @@ class Words:
             state[i] = value
         state[0] = 624  # all words are used up: the first draw makes new ones
         self._bits = np.random.MT19937()
-        self.position = state
+        self.go_to(state)
 
     @property
     def position(self) -> IntArray:
@@ -36,8 +36,8 @@ class Words:
         state: Any = self._bits.state["state"]
         return np.concatenate([[state["pos"]], state["key"].view(np.int32)]).astype(np.int64)
 
-    @position.setter
-    def position(self, values: npt.NDArray[Any]) -> None:
+    def go_to(self, values: npt.NDArray[Any]) -> None:
+        """Go on from a :attr:`position`."""
         key = values[1:].astype(np.int64).astype(np.uint32)
         self._bits.state = {"bit_generator": "MT19937", "state": {"key": key, "pos": int(values[0])}}
 

@@ -274,5 +274,5 @@ def test_words_are_those_of_the_generator() -> None:
     """The 10000th word of the seed that the C++ standard names for its ``mt19937``: another seeding, the same words."""
     words = Words(1)
     reference = np.random.RandomState(5489).get_state(legacy=False)["state"]
-    words.position = np.r_[reference["pos"], reference["key"].view(np.int32)]
+    words.go_to(np.r_[reference["pos"], reference["key"].view(np.int32)])
     assert int(words.take(10_000)[-1]) == 4_123_659_995
