@@ -76,6 +76,7 @@ class Run:
     index_min: int | None = None
     index_1se: int | None = None
     selected: int | None = None
+    finished: bool = True
 
 
 def make(size: Size) -> LassoDesign:
@@ -142,6 +143,10 @@ METHODS: dict[str, Callable[[LassoDesign], Run]] = {
 }
 
 
+#: Methods that may take very long with more columns than rows, and the seconds after which they are stopped.
+LIMITED = {"sklearn": 120.0, "LassoCV": 120.0}
+
+
 def peak_gb() -> float:
     """Largest resident memory of this process so far."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
@@ -165,19 +170,21 @@ def speed_table(
     DataFrame
         One row a size and method: n, p, rounds, median seconds, their ratio to R's, the same ratio of
         processor time (which other work on the machine changes less), lambda.min and lambda.1se as
-        positions from 0, columns selected at lambda.1se, peak_gb (NaN except at S3).
+        positions from 0, columns selected at lambda.1se, peak_gb (NaN except at S3), finished (False: the
+        time is the limit at which the method was stopped).
     """
     table = []
     for name in sizes:
         size = SIZES[name]
-        alone = size.binary
-        chosen = ["R cv.glmnet", *(m for m in methods if m != "R cv.glmnet" and (m == "native" or not alone))]
-        design = None if alone else make(size)
+        chosen = ["R cv.glmnet", *(m for m in methods if m != "R cv.glmnet" and (m == "native" or not size.binary))]
+        design = None if size.binary else make(size)
         runs: dict[str, list[Run]] = {method: [] for method in chosen}
-        for _ in range(1 if alone else rounds):
+        for _ in range(1 if size.binary else rounds):
             for method in chosen:
-                if not runs[method] or runs[method][0].seconds < 60:
-                    runs[method].append(_in_own_process(name, method) if design is None else METHODS[method](design))
+                if runs[method] and runs[method][0].seconds > 60:
+                    continue
+                apart = design is None or method in LIMITED
+                runs[method].append(_in_own_process(name, method) if apart else METHODS[method](design))
         base = _medians(runs["R cv.glmnet"])
         for method, found in runs.items():
             seconds, cpu = _medians(found)
@@ -187,7 +194,8 @@ def speed_table(
                     "size": name, "n": size.n, "p": size.p, "method": method, "rounds": len(found),
                     "seconds": seconds, "ratio": seconds / base[0], "cpu ratio": cpu / base[1],
                     "lambda.min": last.index_min, "lambda.1se": last.index_1se, "selected": last.selected,
-                    "peak_gb": last.peak_gb if alone else float("nan"),
+                    "peak_gb": last.peak_gb if size.binary else float("nan"),
+                    "finished": last.finished,
                 }
             )  # fmt: skip
     return pd.DataFrame(table)
@@ -199,8 +207,12 @@ def _medians(runs: list[Run]) -> tuple[float, float]:
 
 
 def _in_own_process(size: str, method: str) -> Run:
-    command = [sys.executable, __file__, "--one", size, method]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, **ONE_THREAD})
+    command, limit = [sys.executable, __file__, "--one", size, method], LIMITED.get(method)
+    env = {**os.environ, **ONE_THREAD}
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=True, env=env, timeout=limit)
+    except subprocess.TimeoutExpired as stopped:
+        return Run(stopped.timeout, stopped.timeout, float("nan"), finished=False)
     return Run(**json.loads(done.stdout))
 
 
