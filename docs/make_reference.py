@@ -27,6 +27,7 @@ sys.path.insert(0, str(ROOT))
 
 from typer.testing import CliRunner  # noqa: E402
 
+from ivbridge import method as method_module  # noqa: E402
 from ivbridge import vcov as vcov_module  # noqa: E402
 from ivbridge.cli import app  # noqa: E402
 from ivbridge.engines.native import linearmodels_options  # noqa: E402
@@ -63,6 +64,8 @@ FORMS = (
     "pc(unit, period)",
     "bootstrap",
     "bootstrap(R=999, seed=7, cluster=g)",
+    "bekker",
+    "bekker(cse=True)",
 )
 
 
@@ -110,7 +113,13 @@ def vcov_page() -> str:
         text = re.sub(r"``(.+?)``", r"`\1`", inspect.cleandoc(kind.__doc__ or ""), flags=re.DOTALL)
         text = re.sub(r"\nParameters\n-+\n(.*)", lambda m: "\n" + parameters(m.group(1)), text, flags=re.DOTALL)
         lines += [f"### `{kind.keyword}`: `ivbridge.{kind.__name__}`", "", text.strip(), ""]
-    lines += ["## Reference distributions", "", "| short form | meaning |", "| --- | --- |"]
+    lines += ["## Estimators", "", "| short form | meaning |", "| --- | --- |"]
+    for method in (method_module.TwoStage(), method_module.LIML(), method_module.Fuller(1)):
+        text, _, _ = re.sub(r"``(.+?)``", r"`\1`", type(method).__doc__ or "", flags=re.DOTALL).partition(
+            "Parameters\n"
+        )
+        lines.append(f"| `{method}` | {' '.join(text.split())} |")
+    lines += ["", "## Reference distributions", "", "| short form | meaning |", "| --- | --- |"]
     for kind in (vcov_module.T, vcov_module.Z):
         text = " ".join(re.sub(r"``(.+?)``", r"`\1`", kind.__doc__ or "", flags=re.DOTALL).split())
         lines.append(f"| `{kind()}`{', `t(20)`' if kind is vcov_module.T else ''} | {text} |")

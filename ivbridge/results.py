@@ -148,7 +148,7 @@ class Estimate:
         return tables.tidy_frame(self.coefs, conf_int=conf_int)
 
     def glance(self) -> pd.DataFrame:
-        """One row for the model, with the names of broom's ``glance.ivreg(diagnostics = TRUE)``."""
+        """One row for the model, with the names of broom's ``glance.ivreg(diagnostics = TRUE)``; κ for LIML and Fuller."""
         return _glance(self)
 
     def diagnostics(self) -> pd.DataFrame:
@@ -235,6 +235,8 @@ def _glance(estimate: Estimate) -> pd.DataFrame:
         "df.residual": estimate.df_resid,
         "nobs": estimate.n,
     }
+    if estimate.kappa is not None:
+        values["kappa"] = estimate.kappa
     named: dict[str, Test | NotApplicable | None] = {
         "Sargan": estimate.tests.get("sargan"),
         "Wu.Hausman": estimate.tests.get("wu_hausman"),

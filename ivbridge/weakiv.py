@@ -4,7 +4,7 @@
 >>> data = ivbridge.load("card_stata").frame
 >>> formula = "lwage ~ educ + exper + expersq + black + south | nearc2 + nearc4 + exper + expersq + black + south"
 >>> print(confidence_set(formula, data, "HC1"))
-[0.16, 0.37]
+[0.17, 0.36]
 """
 
 from __future__ import annotations

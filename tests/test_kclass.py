@@ -6,7 +6,9 @@ import contextlib
 import dataclasses
 import io
 import subprocess
+import tomllib
 from collections.abc import Iterable, Sequence
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ivbridge
-from ivbridge import IVSpec
+from ivbridge import IVSpec, weakiv
 from ivbridge.engines import ENGINES
 from ivbridge.errors import IvbridgeError
 from ivbridge.kclass import estimated
@@ -86,6 +88,15 @@ def test_json_keeps_method_and_kappa(method):
     assert again.spec == estimate.spec
     assert again.kappa == estimate.kappa
     assert (estimate.kappa is None) == (method == "2sls")
+
+
+def test_every_column_is_in_the_glossary():
+    known = tomllib.loads((files("ivbridge") / "glossary.toml").read_text(encoding="utf-8"))["columns"]
+    two, liml = (ivbridge.fit(OVERIDENTIFIED, DATA, "HC1", method=method) for method in ("2sls", "liml"))
+    assert set(liml.glance().columns) - set(two.glance().columns) == {"kappa"} <= set(known)
+    assert liml.glance().loc[0, "kappa"] == liml.kappa
+    weak, interval = weakiv.effective_f(OVERIDENTIFIED, DATA, "HC1"), weakiv.confidence_set(OVERIDENTIFIED, DATA, "HC1")
+    assert {*weak.to_frame().columns, *interval.to_frame().columns} <= set(known)
 
 
 def test_text_says_which_estimator():
@@ -174,6 +185,18 @@ def test_undefined_liml_gets_one_answer(data: pd.DataFrame, formula: str, word: 
         texts.add(str(caught.value))
     assert len(texts) == 1
     assert word in texts.pop()
+
+
+@pytest.mark.slow
+def test_angrist_and_krueger() -> None:
+    """30 instruments, 329,509 rows: .0928764165 (.0177444), κ 1.0000770730, by linear algebra of our own in plain R."""
+    formula = "lwage ~ education + factor(yob) | factor(yob) + factor(yob):factor(qob)"
+    agreement = ivbridge.crosscheck(formula, ivbridge.load("ak80"), ["classical"], method="liml")
+    agreement.assert_ok()
+    for estimate in (agreement.comparisons[0].reference, agreement.comparisons[0].candidate):
+        assert f"{estimate.params['education']:.10f}" == "0.0928764165"
+        assert f"{estimate.bse['education']:.7f}" == "0.0177444"
+        assert f"{estimate.kappa:.10f}" == "1.0000770730"
 
 
 # --- theorems --------------------------------------------------------------------------------------------------------
