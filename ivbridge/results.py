@@ -148,7 +148,7 @@ class Estimate:
         return tables.tidy_frame(self.coefs, conf_int=conf_int)
 
     def glance(self) -> pd.DataFrame:
-        """One row for the model, with the names of broom's ``glance.ivreg(diagnostics = TRUE)``; κ for LIML and Fuller."""
+        """One row for the model, named as broom's ``glance.ivreg(diagnostics = TRUE)``; for LIML and Fuller also κ."""
         return _glance(self)
 
     def diagnostics(self) -> pd.DataFrame:

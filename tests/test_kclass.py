@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import io
+import json
 import subprocess
 import tomllib
 from collections.abc import Iterable, Sequence
@@ -16,13 +17,16 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
 import ivbridge
 from ivbridge import IVSpec, weakiv
+from ivbridge.cli import app
 from ivbridge.engines import ENGINES
 from ivbridge.errors import IvbridgeError
 from ivbridge.kclass import estimated
 from ivbridge.method import LIML, Fuller, TwoStage, parse_method
+from ivbridge.questions import load_questions
 from ivbridge.records import Seen
 from ivbridge.resources import scripts_dir
 from ivbridge.sandwich import covariance
@@ -108,6 +112,34 @@ def test_text_says_which_estimator():
     for text in (agreement.to_html(), agreement.to_markdown(), agreement.to_latex()):
         assert "Fuller(1), kappa" in text.replace(r"\allowbreak{}", "")
     assert "method='fuller(1)'" in agreement.to_markdown()
+
+
+def test_the_command_line_takes_a_method(tmp_path: Path) -> None:
+    DATA.drop(columns=["day"]).to_csv(tmp_path / "d.csv", index=False)
+    options = ["--data", str(tmp_path / "d.csv"), "--vcov", "HC1", "--method", "liml"]
+    shown = CliRunner().invoke(app, ["fit", OVERIDENTIFIED, *options])
+    assert shown.exit_code == 0
+    assert "LIML (kappa = " in shown.stdout
+    checked = CliRunner().invoke(app, ["check", OVERIDENTIFIED, *options, "--json"])
+    assert checked.exit_code == 0
+    tree = json.loads(checked.stdout)
+    assert tree["question"]["method"] == "liml"
+    assert "kappa" in {row["quantity"] for row in tree["comparisons"]}
+    refused = CliRunner().invoke(app, ["fit", OVERIDENTIFIED, *options[:-1], "gmm"])
+    assert refused.exit_code == 2
+    assert "method='gmm'" in refused.stderr
+
+
+def test_files_of_questions_take_a_method(tmp_path: Path) -> None:
+    path = tmp_path / "q.toml"
+    entry = '[[question]]\nname = "{0}"\nformula = "{1}"\ndata = "kmenta"\nmethod = "{0}"\n'
+    path.write_text(entry.format("liml", "Q ~ P + D | D + F + A"), encoding="utf-8")
+    (question,) = load_questions(path)
+    assert question.method == "liml"
+    for method, formula, word in (("gmm", "Q ~ P | D", "gmm"), ("liml", "Q ~ D", "endogenous")):
+        path.write_text(entry.format(method, formula), encoding="utf-8")
+        with pytest.raises(ivbridge.DataError, match=rf"q\.toml: question 1 .*: method: .*{word}"):
+            load_questions(path)
 
 
 # --- both engines ----------------------------------------------------------------------------------------------------
