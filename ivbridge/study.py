@@ -21,6 +21,7 @@ from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -200,7 +201,8 @@ def _work_through(
         return
     # one worker is a process too: the number of threads is then the same for every number of workers
     context = multiprocessing.get_context("spawn")
-    with _one_thread(), ProcessPoolExecutor(min(workers, len(tasks)), context, initializer=_start) as pool:
+    stop, processes = context.Event(), min(workers, len(tasks))
+    with _one_thread(), ProcessPoolExecutor(processes, context, initializer=_start, initargs=(stop,)) as pool:
         futures: dict[Future[list[dict[str, Any]]], _Task] = {pool.submit(_answers, task): task for task in tasks}
         try:
             for count, future in enumerate(as_completed(futures), start=before + 1):
@@ -212,21 +214,22 @@ def _work_through(
                 "A process of the study died.",
                 do="look for the reason (memory?), then run the study again with the same path: it goes on from there.",
             ) from error
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+        except BaseException:
+            stop.set()  # what is being computed is given up, so that an interrupt does not wait for it
+            raise
 
 
-def _start() -> None:
+def _start(stop: Event) -> None:
     """In a new process: the parent decides what an interrupt means, and no process outlives it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_leave_with_parent, daemon=True).start()
-
-
-def _leave_with_parent() -> None:
     parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
+    for wait in (stop.wait, *(() if parent is None else (parent.join,))):
+        threading.Thread(target=_leave_after, args=(wait,), daemon=True).start()
+
+
+def _leave_after(wait: Callable[[], object]) -> None:
+    wait()
+    os._exit(1)
 
 
 @contextmanager

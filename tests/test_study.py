@@ -80,6 +80,11 @@ def slow(draw: Sample, _seed: int) -> tuple[Outcome]:
     return (Outcome(float(draw.values[0])),)
 
 
+def patient(_draw: Sample, seed: int) -> tuple[Outcome]:
+    time.sleep(0 if seed < 3 else 300)
+    return (Outcome(1.0),)
+
+
 BOTH = Method(("mean", "median"), mean_and_median)
 
 
@@ -190,6 +195,20 @@ def test_nothing_is_lost_when_it_is_killed(tmp_path: Path) -> None:
     calls: list[tuple[int, int]] = []
     study.run(Mean(), [Method(("slow",), slow)], kept + 2, 50, path, 2, lambda *now: calls.append(now[:2]))
     assert calls[0][0] >= kept - 2  # two processes: at most two of the seeds that were done lie beyond the ones asked
+
+
+def test_an_interrupt_does_not_wait_for_what_is_being_computed(tmp_path: Path) -> None:
+    path = tmp_path / "study.jsonl"
+
+    def interrupted(done: int, _total: int, _what: str) -> None:
+        if done == 2:
+            raise KeyboardInterrupt
+
+    start = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        study.run(Mean(), [Method(("patient",), patient)], 9, 50, path, 2, interrupted)
+    assert time.monotonic() - start < 150  # the computation would take 300 seconds
+    assert path.read_bytes().count(b"\n") == 3
 
 
 def no_process_left(session: int) -> bool:
