@@ -404,6 +404,14 @@ class TestData:
             np.testing.assert_allclose(other.to_frame()[numbers.columns], numbers, rtol=1e-10)
             np.testing.assert_allclose(other.tidy()["estimate"], plain.tidy()["estimate"], rtol=1e-10)
 
+    def test_sparse_experiments_of_users_without_an_outcome(self, users: pd.DataFrame) -> None:
+        gone = users.assign(retained=users["retained"].astype(float).where(users.index % 4 > 0))
+        names = ["test_1", "test_2", "test_4"]
+        thin = gone.drop(columns=names).join(gone[names].astype(pd.SparseDtype("int8", 0)))
+        plain, found = (encourage(one, "retained", "reviewed", names, options=QUICK) for one in (gone, thin))
+        np.testing.assert_allclose(found.to_frame()["wald"], plain.to_frame()["wald"], rtol=1e-10)
+        assert found["test_1"].users == plain["test_1"].users == int(gone["retained"].notna().sum())
+
     def test_types_of_columns_do_not_matter(self, users: pd.DataFrame) -> None:
         wide = users.assign(
             test_1=users["test_1"] == 1, test_2=users["test_2"].astype(float),

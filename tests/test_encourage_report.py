@@ -133,8 +133,8 @@ def test_every_sentence_and_warning_is_everywhere(case: str, request: pytest.Fix
     report: EncourageReport = request.getfixturevalue(case)
     assert report.warnings
     plain = " ".join(report.summary().split())
-    page = Page(report.to_html()).text.replace("−", "-")
-    markdown = report.to_markdown().replace("\\", "").replace("−", "-")
+    page = Page(report.to_html()).text.replace("−", "-").replace("\u00a0", " ")
+    markdown = report.to_markdown().replace("\\", "").replace("−", "-").replace("\u00a0", " ")
     for line in (*report.sentences, *report.warnings):
         assert line in page
         assert line in markdown

@@ -102,7 +102,9 @@ def select(users: Users, options: EncourageOptions) -> tuple[Selected, LassoDesi
         return Selected("", 1, users.experiments), None
     design = build_lasso(*lasso_question(users, options))
     choice = choose(rule, design, lasso_engine(options.engine))
-    ties = fragility(design, choice.fits[-1]) if isinstance(rule, Min | OneSE) else ()
+    # what a set hangs on is found from the selected columns in double precision
+    small = users.n * len(choice.selected) <= MOST_CELLS
+    ties = fragility(design, choice.fits[-1]) if small and isinstance(rule, Min | OneSE) else ()
     sentences = tuple(tie.sentence for tie in ties)
     return Selected(str(rule), len(users.experiments), choice.selected, choice.penalty, sentences), design
 

@@ -69,9 +69,9 @@ def escaped(lines: Sequence[str]) -> list[str]:
     return [html_module.escape(line) for line in lines]
 
 
-def _with_minus(line: str) -> str:
-    """A true minus sign before numbers."""
-    return re.sub(r"(?<=[ \[(+-])-(?=[\d∞])", "−", line)
+def _set(line: str) -> str:
+    """A true minus sign before numbers, and a per cent sign that stays with its number."""
+    return re.sub(r"(?<=[ \[(+-])-(?=[\d∞])", "−", line).replace(" %", "\u00a0%")
 
 
 def _n(value: float, digits: int = 4) -> Number:
@@ -136,8 +136,8 @@ def _page(report: EncourageReport) -> _Page:
     moved = [one for one in shown if one.weak.statistic >= WEAK]
     return _Page(
         report=report,
-        sentences=tuple(map(_with_minus, report.sentences)),
-        warnings=tuple(map(_with_minus, report.warnings)),
+        sentences=tuple(map(_set, report.sentences)),
+        warnings=tuple(map(_set, report.warnings)),
         version=ivbridge.__version__,
         mark=mark,
         headline=headline,
@@ -146,7 +146,7 @@ def _page(report: EncourageReport) -> _Page:
         facts=_facts(report),
         estimators=_estimators(pooled),
         tests=_tests(pooled),
-        seeds=_with_minus(_seeds(report)),
+        seeds=_set(_seeds(report)),
         charts=charts,
         effects=tuple(_effect_row(one, one.name in report.selected.experiments) for one in shown),
         checks=tuple(_check_row(one) for one in shown),
@@ -177,7 +177,7 @@ def _head(report: EncourageReport, pooled: Pooled | None) -> tuple[str, str, Num
     shares_fail = any(found.sample_ratio_holm < SAMPLE_RATIO_LIMIT for found in report.experiments)
     fine = strong and report.ok and not shares_fail
     figure = Number(rounded(one.estimate, one.std_error))
-    return "ok" if fine else "named" if strong else "bad", headline, figure, _with_minus(why)
+    return "ok" if fine else "named" if strong else "bad", headline, figure, _set(why)
 
 
 def _facts(report: EncourageReport) -> tuple[tuple[str, str], ...]:
