@@ -577,11 +577,23 @@ def test_a_class_of_one_row_is_refused_and_of_seven_warned_of() -> None:
     frame["b"] = (frame["x"].rank() > 299).astype(int)
     with pytest.raises(DataError, match="one row or none"):
         lasso_engine("native").cv(ask(frame, "b", family="binomial"))
-    frame["b"] = (frame["x"].rank() > 292).astype(int)
-    frame["fold"] = np.where(frame["b"] == 1, frame["b"].cumsum() % 2 + 1, np.arange(300) % 3 + 1)
+    frame["b"] = (frame["x"].rank() > 291).astype(int)
+    events = np.flatnonzero(frame["b"])
+    frame["fold"] = np.arange(300) % 3 + 1
+    frame.loc[events, "fold"] = [1, 1, 2, 2, 3, 3, 3, 3, 3]
     design = ask(frame, "b", family="binomial", folds=FoldColumn("fold"))
-    # 8 events: enough in all rows and without fold 3, too few without folds 1 and 2
-    assert [text for text in lasso_engine("native").cv(design).warnings if "fewer than 8" in text] == [cv.RARE] * 2
+    # nine events in all rows, seven without fold 1 or 2, four without fold 3
+    assert [text for text in lasso_engine("native").cv(design).warnings if "fewer than 8" in text] == [cv.RARE] * 3
+
+
+def test_binomial_rows_of_weight_zero_do_not_exist() -> None:
+    frame = data()
+    frame["z4"] = 1.0
+    frame.loc[:20, "w"] = 0.0
+    frame.loc[:20, "z4"] = np.arange(21.0)  # varies only where the weight is 0
+    path = lasso_engine("native").path(ask(frame, "b", family="binomial", weights="w"))
+    assert np.isfinite(path.coefs).all()
+    assert (path.coefs[:, 4] == 0).all()
 
 
 def test_passes_are_limited_as_in_r(monkeypatch: pytest.MonkeyPatch) -> None:
