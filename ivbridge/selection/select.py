@@ -46,13 +46,10 @@ def select_instruments(
     data : DataFrame, n rows
     dependent, endog : str
         Outcome and endogenous regressor, names of columns.
-    candidates : str or sequence of str
-        Names, or shell patterns such as ``"test_*"``. More candidates than rows are allowed.
-    controls : str or sequence of str, default none
-        Names or patterns of numeric columns.
+    candidates, controls : str or sequence of str
+        Names of numeric columns, or shell patterns such as ``"test_*"``. More candidates than rows are allowed.
     rule : str or Rule, default "1se"
-        ``min``, ``1se`` (R's default, the post's), ``plugin``, ``crossfit``, ``adaptive``, ``stability``; see
-        :mod:`ivbridge.selection.rules`.
+        ``1se`` is R's default; see :mod:`ivbridge.selection.rules`.
     options : SelectOptions, optional
         Engine, folds, elastic net, weights, how controls enter.
 
@@ -75,20 +72,18 @@ def select_instruments(
             f"data is a {type(data).__name__}, not a pandas DataFrame.",
             do="read a file with ivbridge.read(path).frame.",
         )
-    question = SelectionSpec(
-        dependent,
-        endog,
-        matching(candidates, data.columns),
-        matching(controls, data.columns) if controls else (),
-        parse_rule(rule),
-        options or SelectOptions(),
-    )
+    roles = (matching(candidates, data.columns), matching(controls, data.columns) if controls else ())
+    question = SelectionSpec(dependent, endog, *roles, parse_rule(rule), options or SelectOptions())
     kept, left_out = complete_rows(question, data)
     steps = take_steps(question, kept, lasso_engine(question.options.engine))
+    notes = (*left_out, *_notes(question, steps))
+    return Selection(question, steps, data_of(question, steps, kept), notes, _warnings(question, steps))
+
+
+def _notes(question: SelectionSpec, steps: Steps) -> tuple[str, ...]:
     used = (how(question, steps.controls),) if question.controls else ()
     said = (note for choice in steps.choices.values() for note in choice.notes)
-    notes = tuple(dict.fromkeys((*left_out, *used, *said)))
-    return Selection(question, steps, data_of(question, steps, kept), notes, _warnings(question, steps))
+    return tuple(dict.fromkeys((*used, *said)))
 
 
 def _warnings(question: SelectionSpec, steps: Steps) -> tuple[str, ...]:

@@ -127,9 +127,9 @@ class Selection:
         ----------
         vcov : str or Vcov, default "HC0"
             As R's ``sandwich``, which the post uses.
-        method : str or Method, default "2sls"
+        method, inference
+            As for :meth:`spec`.
         engine : {"native", "r"}
-        inference : str or T or Z, default "z"
 
         Raises
         ------
@@ -147,12 +147,7 @@ class Selection:
     ) -> Agreement:
         """Let several engines estimate with the selected instruments and compare everything they say.
 
-        Parameters
-        ----------
-        vcovs : sequence of str or Vcov, default ("HC0",)
-        method, inference
-            As for :meth:`estimate`.
-        engines : sequence of str, default ("r", "native")
+        Arguments are those of :meth:`estimate` and :func:`ivbridge.crosscheck`.
         """
         return crosscheck(self.spec(None, method, inference), self.data, vcovs, engines)
 
@@ -182,13 +177,7 @@ class Selection:
     def seeds(self, n: int = 30, vcov: str | Vcov = "HC0", method: str | Method = "2sls") -> pd.DataFrame:
         """How the answer moves over fold seeds 1 … n: ``seed, number, estimate, std.error, selected``.
 
-        Computed once; :meth:`summary` then says what came out.
-
-        Parameters
-        ----------
-        n : int, default 30
-        vcov, method
-            Of the estimates.
+        Computed once; :meth:`summary` then says what came out. `vcov` and `method` are those of the estimates.
 
         Raises
         ------
