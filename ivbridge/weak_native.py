@@ -21,6 +21,7 @@ from ivbridge.diagnostics import singular, untestable
 from ivbridge.errors import DesignError, UnsupportedError
 from ivbridge.kclass import exogenous_first
 from ivbridge.linear import Basis, Linear, least_squares, scaled
+from ivbridge.rank import TOLERANCE
 from ivbridge.records import FloatArray, Seen, Test
 from ivbridge.sandwich import covariance
 from ivbridge.vcov import Andrews, Bekker, Bootstrap, Classical, Clustered, DriscollKraay, Inference, NeweyWest, Vcov, Z
@@ -82,7 +83,8 @@ def check_question(seen: Seen, vcov: Vcov, *, single: bool) -> None:
     ------
     DesignError
         Without endogenous regressor or excluded instrument, with more than one endogenous regressor where one is
-        needed, with no more rows than instruments, or with fewer clusters than instruments.
+        needed, with no more rows than instruments, with fewer clusters than instruments, or with a first stage whose
+        covariance is singular.
     """
     n, instruments, excluded, endog = (
         len(seen.y), len(seen.z_names), len(seen.instrument_names), len(seen.endog_names),
@@ -102,6 +104,16 @@ def check_question(seen: Seen, vcov: Vcov, *, single: bool) -> None:
         )
     if reason := untestable(excluded, vcov, seen):
         raise DesignError(f"The instruments cannot be tested jointly: {reason}.", do="use fewer instruments.")
+    if single:
+        at = _Coordinates.of(seen, vcov)
+        x = scaled(at.endog[:, 0], seen.weights)
+        left = x - at.basis.q @ (at.basis.q.T @ x)
+        if left @ left < TOLERANCE**2 * (x @ x) or singular(at.covariance(at.endog[:, 0])):
+            raise DesignError(
+                f"The instruments reproduce {seen.endog_names[0]} exactly, or so nearly that the {vcov} covariance of "
+                "its first stage is singular.",
+                do="leave out the instruments that do this.",
+            )
 
 
 def _quadratic(vcov: Vcov) -> bool:

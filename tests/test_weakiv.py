@@ -261,6 +261,7 @@ REFUSED = (
     ("y ~ x1", DATA, "HC1", "DesignError", "endogenous"),
     ("y ~ x1 | z1 + z2 + z3 + u", DATA.head(5), "HC1", "DesignError", "more rows than instruments"),
     ("y ~ x1 | z1 + z2 + z3 + u", DATA, "cluster(h)", "DesignError", "rank 3"),
+    ("y ~ x1 | copy", DATA.assign(copy=DATA.x1), "HC1", "DesignError", "reproduce x1 exactly"),
     ("y ~ x1 | z1", DATA, "nw", "UnsupportedError", "adapts"),
     ("y ~ x1 | z1", DATA, "andrews", "UnsupportedError", "adapts"),
     ("y ~ x1 | z1", DATA, "cluster(g, h)", "UnsupportedError", "negative"),

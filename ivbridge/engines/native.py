@@ -189,7 +189,7 @@ def _calls(design: Design, vcov: Vcov) -> tuple[str, ...]:
     shown = ", ".join(f"{key}={value if key == 'clusters' else repr(value)}" for key, value in options.items())
     complete = [f"data = data.dropna(subset={list(spec.columns)!r})"] if len(design.rows) < len(design.frame) else []
     kind = "IV2SLS" if isinstance(spec.method, TwoStage) else "IVLIML"
-    fuller = f", fuller={spec.method.a:g}" if isinstance(spec.method, Fuller) else ""
+    fuller = f", fuller={spec.method.a!r}" if isinstance(spec.method, Fuller) else ""
     fit = f"{kind}.from_formula({text!r}, data{weights}{fuller}).fit({shown})"
     return (f"from linearmodels.iv import {kind}", *complete, fit)
 

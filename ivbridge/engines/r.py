@@ -303,7 +303,7 @@ def _calls(spec: IVSpec, vcov: Vcov) -> tuple[str, ...]:
 def _kclass_calls(spec: IVSpec, vcov: Vcov) -> tuple[str, ...]:
     """The same for LIML and Fuller, which AER does not have."""
     weights = f", weights = {json.dumps(spec.weights, ensure_ascii=False)}" if spec.weights else ""
-    fuller = f", fuller = {spec.method.a:g}" if isinstance(spec.method, Fuller) else ""
+    fuller = f", fuller = {spec.method.a!r}" if isinstance(spec.method, Fuller) else ""
     df = "Inf" if isinstance(spec.inference, Z) else None if spec.inference.df is None else f"{spec.inference.df:g}"
     return (
         'source("kclass.R")  # with ivreg.R from the folder that ivbridge.resources.scripts_dir() names in Python',
