@@ -78,7 +78,8 @@ def run(asked: Asked, options: SelectOptions, *, check: bool = False, as_json: b
     roles = (asked.dependent, asked.endog, asked.candidates, asked.controls)
     selection = select_instruments(frame, *roles, asked.rule, options)
     if asked.seeds and _moves(selection):
-        selection.seeds(asked.seeds, asked.vcov, asked.method)
+        with cli_text.progress_bar() as progress:
+            selection.seeds(asked.seeds, asked.vcov, asked.method, progress)
     agreement = None
     if check:
         agreement = crosscheck_selection(selection, (asked.vcov,), asked.method, asked.inference)

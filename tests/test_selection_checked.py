@@ -150,6 +150,12 @@ def test_the_command_selects_estimates_and_checks(file: str) -> None:
         assert expected in said
 
 
+def test_seeds_tell_how_far_they_are() -> None:
+    heard: list[tuple[int, int, str]] = []
+    select_instruments(many(), "y", "x", "z*").seeds(3, progress=lambda *said: heard.append(said))
+    assert heard == [(1, 3, "fold seeds"), (2, 3, "fold seeds"), (3, 3, "fold seeds")]
+
+
 def test_the_command_in_json(file: str) -> None:
     roles = (file, "-y", "y", "-x", "x", "-z", "z*", "--controls", "k", "--rule", "plugin")
     code, said, _ = invoke(*roles, "--check", "--json")

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
+from ivbridge.compare import Progress
 from ivbridge.method import Method
 from ivbridge.selection.after import data_of, effect_of, estimate_after, iv_spec
 from ivbridge.selection.controls import first_stage_design
@@ -22,7 +23,9 @@ from ivbridge.vcov import Vcov
 __all__ = ["seed_sentence", "seed_table"]
 
 
-def seed_table(question: SelectionSpec, data: pd.DataFrame, n: int, asked: tuple[Vcov, Method]) -> pd.DataFrame:
+def seed_table(
+    question: SelectionSpec, data: pd.DataFrame, n: int, asked: tuple[Vcov, Method], progress: Progress | None = None
+) -> pd.DataFrame:
     """One row a fold seed 1 … n: ``seed, number, estimate, std.error, selected``.
 
     Parameters
@@ -33,6 +36,8 @@ def seed_table(question: SelectionSpec, data: pd.DataFrame, n: int, asked: tuple
     n : int
     asked : (Vcov, Method)
         Of the estimates.
+    progress : callable, optional
+        Called with (done, total, what) after each seed.
 
     Raises
     ------
@@ -53,6 +58,8 @@ def seed_table(question: SelectionSpec, data: pd.DataFrame, n: int, asked: tuple
                 known[spec] = effect_of(estimate_after(seeded, spec, data_of(seeded, steps, data)))
             effect = known[spec]
         rows.append((seed, len(steps.selected), *effect, steps.selected))
+        if progress:
+            progress(seed, n, "fold seeds")
     return pd.DataFrame(rows, columns=["seed", "number", "estimate", "std.error", "selected"])
 
 

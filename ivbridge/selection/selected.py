@@ -11,7 +11,7 @@ import pandas as pd
 
 from ivbridge import serial
 from ivbridge.agreement import Agreement
-from ivbridge.compare import crosscheck
+from ivbridge.compare import Progress, crosscheck
 from ivbridge.method import Method, parse_method
 from ivbridge.records import FirstStage
 from ivbridge.results import Estimate
@@ -174,10 +174,13 @@ class Selection:
         """
         return confidence_set(self.spec(), self.data, vcov, level, engine)
 
-    def seeds(self, n: int = 30, vcov: str | Vcov = "HC0", method: str | Method = "2sls") -> pd.DataFrame:
+    def seeds(
+        self, n: int = 30, vcov: str | Vcov = "HC0", method: str | Method = "2sls", progress: Progress | None = None
+    ) -> pd.DataFrame:
         """How the answer moves over fold seeds 1 … n: ``seed, number, estimate, std.error, selected``.
 
-        Computed once; :meth:`summary` then says what came out. `vcov` and `method` are those of the estimates.
+        Computed once; :meth:`summary` then says what came out. `vcov` and `method` are those of the estimates;
+        `progress` is called with (done, total, what) after each seed.
 
         Raises
         ------
@@ -187,7 +190,7 @@ class Selection:
         asked = (parse_vcov(vcov), parse_method(method))
         key = (n, str(asked[0]), str(asked[1]))
         if key not in self._tables:
-            self._tables[key] = seed_table(self.question, self.data, n, asked)
+            self._tables[key] = seed_table(self.question, self.data, n, asked, progress)
         return self._tables[key].copy()
 
     def explain(self) -> str:
