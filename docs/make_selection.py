@@ -146,6 +146,16 @@ def table(heads: str, rows: list[list[object]]) -> list[str]:
     return ["| " + " | ".join(map(str, line)) + " |" for line in lines] + [""]
 
 
+def folded(title: str, lines: list[str]) -> list[str]:
+    """Lines that open with a click."""
+    return [f'??? note "{title}"', "", *("    " + line if line else "" for line in lines)]
+
+
+def interval(low: float, high: float, decimals: int = 3) -> str:
+    """An interval that is not broken at the comma."""
+    return f"[{low:.{decimals}f},&nbsp;{high:.{decimals}f}]"
+
+
 def digits(value: float) -> str:
     """Agreeing digits."""
     return "all" if value >= SAME_BITS else f"{value:.1f}"
@@ -156,21 +166,25 @@ def number(value: float, decimals: int) -> str:
     return "–" if pd.isna(value) else f"{value:.{decimals}f}"
 
 
+def chance(p: float) -> str:
+    """A p-value."""
+    return "< 0.001" if p < 0.001 else number(p, 3)
+
+
 def parity() -> list[str]:
     """R against native."""
     from tests.lasso_cases import TABLE
 
     found = pd.read_csv(DATA / "parity.csv").set_index("case", drop=False)
-    heads = "design | n × p | λ path | coefficients | cvm | cvsd | λ.min, λ.1se at | selected | sets | verdict"
+    heads = "design | λ path | coefficients | cvm | cvsd | λ.min, λ.1se | selected | verdict"
 
     def row(name: str) -> list[object]:
         c = found.loc[name]
         equal = (c.index_min, c.index_1se) == (c.native_min, c.native_1se)
-        at = f"{c.index_min}, {c.index_1se}" + ("" if equal else f"; native {c.native_min}, {c.native_1se}")
-        size = f"{c.rows} × {c['columns']}"
         worst = [digits(c[key]) for key in ("lambda", "coef", "cvm", "cvsd")]
-        sets = "equal" if c.sets else "**differ**"
-        return [c.title, size, *worst, at, f"{c.selected_min}, {c.selected_1se}", sets, c.verdict]
+        sets = f"{c.selected_min}, {c.selected_1se}: " + ("equal" if c.sets else "**differ**")
+        size = "" if c.title.startswith("n = ") else f" ({c.rows} × {c['columns']})"
+        return [c.title + size, *worst, "equal" if equal else "**differ**", sets, c.verdict]
 
     others = [name for name in found.index if name not in TABLE]
     worst = found[["lambda", "coef", "cvm", "cvsd"]].min().min()
@@ -180,12 +194,12 @@ def parity() -> list[str]:
         "`ivbridge.selection.check.crosscheck_lasso` asks R's `cv.glmnet` and the native engine the same question, with",
         "the folds that R would draw, and compares every number. Each cell is the number of significant digits in which",
         "the *worst* entry agrees (*all*: the same bits everywhere); *cvm* and *cvsd* are the cross-validated loss and",
-        "its standard error along the whole path, *selected* counts the columns at λ.min and λ.1se.",
+        "its standard error along the whole path, *selected* counts the columns at λ.min and λ.1se and compares the sets.",
         "",
         *table(heads, [row(name) for name in TABLE]),
-        f"The other {len(others)} scenarios of `tests/lasso_cases.py`; the worst number of all {len(found)} agrees to {worst:.1f} digits:",
+        f"The worst number of all {len(found)} scenarios agrees to {worst:.1f} digits.",
         "",
-        *table(heads, [row(name) for name in others]),
+        *folded(f"The other {len(others)} scenarios of tests/lasso_cases.py", table(heads, [row(name) for name in others])),
         "The native engine runs glmnet's own C++ code (package glmstar), so that equality is to be expected of the",
         "solver; folds, losses, the choice of λ and everything around the solver are ours.",
         "",
@@ -197,7 +211,7 @@ def parity() -> list[str]:
             "design, scikit-learn against R | coefficients | cvm | sets | verdict | gap, default | gap, 1e-14",
             [
                 [c.title, digits(c.coef), digits(c.cvm), "equal" if c.sets else "**differ**", c.verdict, c.gap_default, c.gap_exact]
-                for c in pd.read_csv(DATA / "sklearn.csv").itertuples()
+                for c in pd.read_csv(DATA / "sklearn.csv", dtype={"gap_default": str, "gap_exact": str}).itertuples()
             ],
         ),
     ]
@@ -207,15 +221,14 @@ def post() -> list[str]:
     """The post's figures."""
     result = read_post()
     bars, printed = result.to_frame(), result.published()
-    names = {"A": "A: one instrument", "B": "B: 500 A/B tests"}
     rows = []
     for (simulation, label), part in bars.groupby(["simulation", "label"], sort=False):
         r, native = (part[part["engine"] == engine].iloc[0] for engine in ("r", "native"))
         rows.append(
             [
-                names[str(simulation)], label, f"{r['estimate']:.6f}", f"{native['estimate']:.6f}",
-                f"[{native['conf.low']:.3f}, {native['conf.high']:.3f}]", number(native["first-stage F, HC0"], 2),
-                number(native["Wu-Hausman"], 1), number(native["Sargan p"], 3), number(native["selected"], 0),
+                f"{simulation}: {label}" + (f" ({native['selected']:.0f})" if native["selected"] > 1 else ""),
+                f"{r['estimate']:.6f}", f"{native['estimate']:.6f}", interval(native["conf.low"], native["conf.high"]),
+                number(native["first-stage F, HC0"], 2), number(native["Wu-Hausman"], 1), chance(native["Sargan p"]),
             ]
         )  # fmt: skip
     pairs = [
@@ -224,7 +237,7 @@ def post() -> list[str]:
     ]
     seeds = result.fold_seeds().groupby("selected")
     by_size = [
-        [size, len(part), f"{part['estimate'].iloc[0]:.4f}", f"[{part['conf.low'].iloc[0]:.3f}, {part['conf.high'].iloc[0]:.3f}]"]
+        [size, len(part), f"{part['estimate'].iloc[0]:.4f}", interval(part["conf.low"].iloc[0], part["conf.high"].iloc[0])]
         for size, part in seeds
     ]
     return [
@@ -238,11 +251,9 @@ def post() -> list[str]:
         "",
         "![Bar chart of simulation B](selection/post-b.svg)",
         "",
-        *table(
-            "simulation | bar | R | native | 95 % interval | first-stage F | Wu–Hausman | Sargan p | instruments", rows
-        ),
-        "*All instruments* mixes in the twenty invalid ones, but they are not the reason for its bias: all 480 valid ones",
-        "give 2.554 (below).",
+        *table("bar (instruments) | R | native | 95 % interval | first-stage F | Wu–Hausman | Sargan p", rows),
+        "*All instruments* mixes in the twenty invalid ones, but they are not the reason for its bias: the 480 valid ones give",
+        "2.554 on the same data.",
         "",
         "Standard errors are HC0 with normal quantiles, as in the post (classical and t for OLS); F is robust. The",
         f"Anderson–Rubin set of the good instrument is {result.ar_sets['r']} in R and {result.ar_sets['native']} natively.",
@@ -251,10 +262,7 @@ def post() -> list[str]:
         "Figures printed in the post, or in the notebook that it links to, that both R and native give to the last printed",
         f"digit: **{int(printed['ok'].sum())} of {len(printed)}**.",
         "",
-        '??? note "Every printed figure"',
-        "",
-        *("    " + line for line in table("bar | quantity | printed | where | R | native | reproduced", pairs)[:-1]),
-        "",
+        *folded("Every printed figure", table("bar | quantity | printed | where | R | native | reproduced", pairs)),
         "### The 1.98 is a lucky draw of the folds",
         "",
         result.luck(),
@@ -278,23 +286,23 @@ def draws() -> list[str]:
         "LASSO 1se": "λ.1se: the post's", "LASSO 1se, LIML": "the same set, LIML", "plug-in": "Belloni, Chen, Chernozhukov, Hansen",
         "cross-fitted 1se": "two halves take turns", "oracle": "the five strong ones, named in advance",
     }  # fmt: skip
-    heads = "method | what it is | median | mean bias | coverage | ± | instruments, median"
+    heads = "method | what it is | median | mean bias | coverage | instruments"
 
     def row(one: pd.Series) -> list[object]:
         return [
-            one["method"], says.get(one["method"], ""), number(one["median"], 3), number(one["bias"], 3),
-            number(one["coverage"], 3), number(one["coverage.se"], 3), number(one["selected"], 0),
+            one["method"], says.get(one["method"], ""), number(one["median"], 3), number(one["bias"], 3), covered(one),
+            number(one["selected"], 0),
         ]  # fmt: skip
 
     weak = a.set_index("method").loc["weak, Anderson–Rubin"]
     none = b.loc[b["missing"] > 0, ["method", "missing"]]
     missing = "; ".join(f"{m} selects nothing in {100 * s:.1f} % of the draws" for m, s in none.itertuples(index=False))
-    a_rows = [[o["method"], number(o["median"], 3), number(o["coverage"], 3), number(o["coverage.se"], 3)] for _, o in a.iterrows()]
+    a_rows = [[o["method"], number(o["median"], 3), covered(o)] for _, o in a.iterrows()]
     return [
         "## What the methods do on many draws",
         "",
-        f"Simulation B, {b['draws'].iloc[0]} draws of 1000 rows, true effect 2, nominal 95 % intervals. ± is the Monte",
-        "Carlo standard error of the coverage. Every method sees only valid candidates, and each draw has folds of its own.",
+        f"Simulation B, {b['draws'].iloc[0]} draws of 1000 rows, true effect 2, nominal 95 % intervals. After ± stands the",
+        "Monte Carlo standard error of the coverage; instruments are counted by their median. Every method sees only valid candidates, and each draw has folds of its own.",
         "",
         *table(heads, [row(one) for _, one in b.iterrows()]),
         *([f"{missing}.", ""] if missing else []),
@@ -303,12 +311,17 @@ def draws() -> list[str]:
         *reading(b.set_index("method")),
         f"Simulation A, {a['draws'].iloc[0]} draws:",
         "",
-        *table("method | median | coverage | ±", a_rows),
+        *table("method | median | coverage", a_rows),
         "The weak instrument's usual interval covers less than it says around an estimate that sits at OLS; its",
         f"Anderson–Rubin set keeps its promise by being unbounded in {100 * weak['unbounded']:.0f} % of the draws, which is the",
         "truth about that instrument. No interval helps against an invalid one.",
         "",
     ]
+
+
+def covered(one: pd.Series) -> str:
+    """Coverage with its Monte Carlo standard error."""
+    return f"{one['coverage']:.3f}&nbsp;±&nbsp;{one['coverage.se']:.3f}"
 
 
 def reading(b: pd.DataFrame) -> list[str]:
@@ -333,7 +346,7 @@ def controls() -> list[str]:
     """Ways of choosing controls."""
     found = pd.read_csv(DATA / "controls.csv")
     rows = [
-        [o["method"], number(o["median"], 3), number(o["coverage"], 3), number(o["coverage.se"], 3), number(o["selected"], 0)]
+        [o["method"], number(o["median"], 3), number(o["bias"], 3), covered(o), number(o["selected"], 0)]
         for _, o in found.iterrows()
     ]
     return [
@@ -345,7 +358,7 @@ def controls() -> list[str]:
         "ten of a hundred controls that also act on Y (`docs/selection_controls.py`).",
         f"{found['draws'].iloc[0]} draws of 500 rows, true effect 2, rule 1se, HC1:",
         "",
-        *table("controls | median | coverage | ± | instruments, median", rows),
+        *table("controls | median | mean bias | coverage | instruments", rows),
         "Option 2 asks which controls predict Y *given X*. X already carries most of what a control does, the LASSO",
         "drops the rest, and an instrument that followed the dropped control is no longer valid. What remains short of",
         "95 % elsewhere is again λ.1se letting in more instruments than needed.",
@@ -366,7 +379,7 @@ def speed() -> list[str]:
         ratio = ("" if one["finished"] else "> ") + f"{one['ratio']:.2f}"
         return [
             size, one["method"], stopped + number(one["seconds"], 2), f"**{ratio}**", number(one["cpu ratio"], 2),
-            number(one["selected"], 0), number(one["peak_gb"], 1),
+            number(one["peak_gb"], 1),
         ]  # fmt: skip
 
     return [
@@ -378,7 +391,7 @@ def speed() -> list[str]:
         "grid of λ and stopping rule) and is shown for scale. S3 are a million users and 200 logical columns, GB the largest",
         "memory of the process.",
         "",
-        *table("size | method | seconds | ratio to R | of processor time | selected | GB", [row(one) for _, one in found.iterrows()]),
+        *table("size | method | seconds | ratio to R | of processor time | GB", [row(one) for _, one in found.iterrows()]),
     ]
 
 
@@ -389,6 +402,7 @@ SECTIONS = (("parity.csv", parity), ("post.json", post), ("post-b-draws.csv", dr
 def render() -> str:
     """The whole page."""
     head = [
+        "---", "hide: [toc]", "---", "",
         "# Selecting instruments, measured",
         "",
         "Made by `python docs/make_selection.py`; do not edit. Each part has its data in `docs/selection/`, and",
