@@ -40,6 +40,7 @@ ivb_balance <- function(z, k, designed) {
   )
 }
 ivb_exact <- function(treated, users, designed) binom.test(treated, users, designed)$p.value
+ivb_attrition <- function(lost, all) prop.test(lost, all, correct = FALSE)$p.value
 ivb_holm <- function(p) p.adjust(p, "holm")
 ivb_rates <- function(d, z) {
   fit <- lm(d ~ z)
@@ -182,6 +183,24 @@ class TestAgainstR:
         theirs = r.call("ivb_exact", treated=3, users=80, designed=0.01).value[0]
         found = sample_ratio(3, 80, 0.01)
         assert (found.name, found.p_value) == ("Sample ratio (exact)", pytest.approx(theirs, rel=CLOSE))
+
+    @pytest.mark.parametrize("thin", [False, True])
+    def test_attrition(self, users: pd.DataFrame, r: RWorker, thin: bool) -> None:
+        names = ["test_1", "test_2", "test_4"] if thin else ["test_1", "test_2", "test_3"]
+        unknown = (users.index % 6 == 0) | ((users["test_1"] == 1) & (users.index % 4 == 0))
+        gone = users.assign(retained=users["retained"].astype(float).mask(unknown))
+        frame = gone.assign(**{n: gone[n].astype(pd.SparseDtype("int8", 0)) for n in names}) if thin else gone
+        found = encourage(frame, "retained", "reviewed", names, options=QUICK)
+        for name in names:
+            data = enrolled(gone, name)
+            arms = data.groupby(name)["retained"]
+            lost, everyone = arms.apply(lambda y: y.isna().sum()).to_numpy(float), arms.size().to_numpy(float)
+            one = found[name].attrition
+            assert isinstance(one, Test)
+            assert one.p_value == pytest.approx(r.call("ivb_attrition", lost=lost, all=everyone).value[0], rel=1e-9)
+        assert found["test_1"].attrition_holm < 0.01
+        assert any("not equally frequent in both arms" in text for text in found["test_1"].warnings)
+        assert "Attrition: missing values are not equally frequent in both arms of test_1." in found.sentences
 
     def test_holm(self, r: RWorker) -> None:
         p = [0.01, 0.04, 0.03, 0.005, 0.8, 0.03]
@@ -426,7 +445,9 @@ class TestData:
         gone = users.assign(retained=users["retained"].astype(float).where(users.index % 4 > 0))
         found = encourage(gone, "retained", "reviewed", options=QUICK)
         kept = encourage(gone.dropna(subset="retained"), "retained", "reviewed", options=QUICK)
-        pd.testing.assert_frame_equal(found.to_frame(), kept.to_frame())
+        lost = ["p.value.attrition", "p.holm.attrition"]
+        pd.testing.assert_frame_equal(found.to_frame().drop(columns=lost), kept.to_frame().drop(columns=lost))
+        assert found.to_frame()[lost].notna().all(axis=None) and kept.to_frame()[lost].isna().all(axis=None)
         missing = int(gone["retained"].isna().sum())
         assert found.notes == (f"{missing} of {len(gone)} users left out: missing values in retained ({missing})",)
 

@@ -11,7 +11,7 @@ from scipy import sparse
 from ivbridge.compare import crosscheck
 from ivbridge.data import Dataset
 from ivbridge.encouragement import words
-from ivbridge.encouragement.balance import differences, holm, joint_balance, sample_ratio
+from ivbridge.encouragement.balance import attrition, differences, holm, joint_balance, sample_ratio
 from ivbridge.encouragement.choice import lasso_question, select, try_seeds
 from ivbridge.encouragement.effects import contrasts, profile_of, shares_of
 from ivbridge.encouragement.moments import arm_moments
@@ -128,6 +128,8 @@ def single(users: Users, options: EncourageOptions) -> tuple[Experiment, ...]:
             designed=designed,
             sample_ratio=sample_ratio(sizes[1], sum(sizes), designed),
             sample_ratio_holm=float("nan"),
+            attrition=attrition(sizes, (int(users.lost[0, j]), int(users.lost[1, j]))),
+            attrition_holm=float("nan"),
             balance=joint_balance(users, moments, j),
             balance_holm=float("nan"),
             differences=differences(users, moments, j),
@@ -146,11 +148,11 @@ def single(users: Users, options: EncourageOptions) -> tuple[Experiment, ...]:
 
 
 def _corrected(rows: Sequence[Experiment]) -> tuple[Experiment, ...]:
-    ratio = holm([one.sample_ratio.p_value for one in rows])
-    balance = holm([one.balance.p_value if isinstance(one.balance, Test) else float("nan") for one in rows])
+    groups = ([one.sample_ratio for one in rows], [one.attrition for one in rows], [one.balance for one in rows])
+    corrected = (holm([test.p_value if isinstance(test, Test) else float("nan") for test in group]) for group in groups)
     full = []
-    for one, first, second in zip(rows, ratio, balance, strict=True):
-        one = replace(one, sample_ratio_holm=float(first), balance_holm=float(second))
+    for one, ratio, lost, balance in zip(rows, *corrected, strict=True):
+        one = replace(one, sample_ratio_holm=float(ratio), attrition_holm=float(lost), balance_holm=float(balance))
         full.append(replace(one, warnings=words.experiment_warnings(one)))
     return tuple(full)
 

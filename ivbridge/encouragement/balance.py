@@ -12,7 +12,7 @@ from ivbridge.encouragement.records import Difference
 from ivbridge.encouragement.users import Users
 from ivbridge.records import FloatArray, NotApplicable, Test
 
-__all__ = ["differences", "holm", "joint_balance", "sample_ratio"]
+__all__ = ["attrition", "differences", "holm", "joint_balance", "sample_ratio"]
 
 #: Below this expected number of users in an arm the χ² approximation gives way to the exact test, as R warns at.
 _SMALL = 5.0
@@ -35,6 +35,24 @@ def sample_ratio(treated: int, users: int, designed: float) -> Test:
         p_value = float(stats.binomtest(treated, users, designed).pvalue)
         return Test("Sample ratio (exact)", float(statistic), p_value, 1.0, np.inf, "chi2")
     return Test("Sample ratio", float(statistic), float(stats.chi2.sf(statistic, 1)), 1.0, np.inf, "chi2")
+
+
+def attrition(sizes: tuple[int, int], lost: tuple[int, int]) -> Test | NotApplicable:
+    """Test that users left out for missing values are equally frequent in both arms.
+
+    R: ``prop.test(lost, sizes + lost, correct = FALSE)``.
+
+    Parameters
+    ----------
+    sizes, lost : (control, treated)
+        Users kept, and users left out.
+    """
+    n, gone = sum(sizes) + sum(lost), sum(lost)
+    if gone == 0:
+        return NotApplicable("Attrition", "no value is missing")
+    cross = lost[1] * sizes[0] - lost[0] * sizes[1]
+    statistic = n * cross**2 / (gone * sum(sizes) * (sizes[0] + lost[0]) * (sizes[1] + lost[1]))
+    return Test("Attrition", float(statistic), float(stats.chi2.sf(statistic, 1)), 1.0, np.inf, "chi2")
 
 
 def holm(p_values: Sequence[float]) -> FloatArray:

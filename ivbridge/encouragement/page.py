@@ -250,6 +250,7 @@ def _check_row(one: Experiment) -> tuple[Any, ...]:
     far = max(one.differences, key=lambda d: 0.0 if math.isnan(d.smd) else abs(d.smd), default=None)
     smd = Number(f"{far.smd:+.3f}") if far and not math.isnan(far.smd) else Number("–")
     failed = [name for name, p, limit in (("share", one.sample_ratio_holm, SAMPLE_RATIO_LIMIT),
+                                          ("attrition", one.attrition_holm, SAMPLE_RATIO_LIMIT),
                                           ("controls", one.balance_holm, BALANCE_LIMIT)) if p < limit]  # fmt: skip
     return (
         one.name, Number(f"{one.users}"), Number(f"{one.missing}"), share_text(one.share), share_text(one.designed),

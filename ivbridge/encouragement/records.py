@@ -137,6 +137,10 @@ class Experiment:
         Sample-ratio test of the treated share.
     sample_ratio_holm : float
         Its p-value after Holm's correction over the experiments.
+    attrition : Test or NotApplicable
+        Test that users with a missing outcome, behavior or control are equally frequent in both arms.
+    attrition_holm : float
+        Its p-value after Holm's correction; NaN where nobody is missing.
     balance : Test or NotApplicable
         F test that no control predicts treatment.
     balance_holm : float
@@ -166,6 +170,8 @@ class Experiment:
     designed: float
     sample_ratio: Test
     sample_ratio_holm: float
+    attrition: Test | NotApplicable
+    attrition_holm: float
     balance: Test | NotApplicable
     balance_holm: float
     differences: tuple[Difference, ...]

@@ -202,6 +202,8 @@ def _row(one: Experiment, selected: bool) -> dict[str, object]:
         "share.designed": one.designed,
         "p.value.sample_ratio": one.sample_ratio.p_value,
         "p.holm.sample_ratio": one.sample_ratio_holm,
+        "p.value.attrition": nan if isinstance(one.attrition, NotApplicable) else one.attrition.p_value,
+        "p.holm.attrition": one.attrition_holm,
         "p.value.balance": nan if isinstance(one.balance, NotApplicable) else one.balance.p_value,
         "p.holm.balance": one.balance_holm,
         "control.outcome": one.control_outcome,

@@ -11,7 +11,7 @@ import pandas as pd
 from scipy import sparse
 
 from ivbridge.errors import DataError
-from ivbridge.records import FloatArray
+from ivbridge.records import FloatArray, IntArray
 from ivbridge.selection.spec import matching
 
 __all__ = ["Experiments", "Users", "arms", "gather", "with_sparse"]
@@ -37,6 +37,8 @@ class Users:
         1 treated; 0 control, or not in the experiment.
     enrolled : dict of str to (n,) bool array
         Who is in the experiment, for experiments that not every user is in.
+    lost : (2, J) array
+        Users of each arm, control first, who were left out because a value is missing.
     notes : tuple of str
         What was left out.
     """
@@ -50,6 +52,7 @@ class Users:
     k: FloatArray
     assignment: np.ndarray | sparse.csc_array
     enrolled: dict[str, np.ndarray]
+    lost: IntArray
     notes: tuple[str, ...] = ()
 
     @property
@@ -139,7 +142,7 @@ def gather(
     known, notes = _known(numbers, len(data))
     kept = {name: values if known.all() else values[known] for name, values in numbers.items()}
     _check_varies(kept, outcome, behavior)
-    matrix, enrolled = _assignment(data, names, known)
+    matrix, enrolled, lost = _assignment(data, names, known)
     return Users(
         outcome=outcome,
         behavior=behavior,
@@ -150,6 +153,7 @@ def gather(
         k=np.column_stack([kept[name] for name in controls]) if controls else np.empty((int(known.sum()), 0)),
         assignment=matrix,
         enrolled=enrolled,
+        lost=lost,
         notes=notes,
     )
 
@@ -211,38 +215,48 @@ def _check_varies(kept: dict[str, FloatArray], outcome: str, behavior: str) -> N
 
 def _assignment(
     data: pd.DataFrame, names: tuple[str, ...], known: np.ndarray
-) -> tuple[np.ndarray | sparse.csc_array, dict[str, np.ndarray]]:
+) -> tuple[np.ndarray | sparse.csc_array, dict[str, np.ndarray], IntArray]:
     if all(_is_sparse(data[name].dtype) for name in names):
-        return _sparse_assignment(data, names, known), {}
+        thin, gone = _sparse_assignment(data, names, known)
+        return thin, {}, gone
+    lost = np.zeros((2, len(names)), dtype=np.int64)
     everyone = bool(known.all())
     matrix = np.empty((int(known.sum()), len(names)), dtype=np.int8, order="F")
     enrolled = {}
     for j, name in enumerate(names):
         treated, missing = arms(data[name])
         matrix[:, j] = treated if everyone else treated[known]
+        if not everyone:
+            there = ~known if missing is None else ~known & ~missing
+            lost[1, j] = treated[there].sum(dtype=np.int64)
+            lost[0, j] = there.sum() - lost[1, j]
         inside = None if missing is None else ~missing[known]
         if inside is not None and not inside.all():
             enrolled[name] = inside
         size = len(matrix) if inside is None else int(inside.sum())
         _check_arms(name, size, int(matrix[:, j].sum(dtype=np.int64)))
-    return matrix, enrolled
+    return matrix, enrolled, lost
 
 
 def _is_sparse(kind: object) -> bool:
     return isinstance(kind, pd.SparseDtype) and kind.fill_value == 0
 
 
-def _sparse_assignment(data: pd.DataFrame, names: tuple[str, ...], known: np.ndarray) -> sparse.csc_array:
+def _sparse_assignment(
+    data: pd.DataFrame, names: tuple[str, ...], known: np.ndarray
+) -> tuple[sparse.csc_array, IntArray]:
     accessor: Any = data[list(names)].sparse  # pandas-stubs has no type for it
     matrix = sparse.csc_array(accessor.to_coo(), dtype=np.int8)
     matrix.eliminate_zeros()
     if not (matrix.data == 1).all():
         raise DataError("A sparse experiment holds other values than 0 and 1.", do="make one 0/1 column for each arm.")
+    everyone = np.diff(matrix.indptr)
     if not known.all():
         matrix = sparse.csc_array(matrix[np.flatnonzero(known)])
+    gone = everyone - np.diff(matrix.indptr)
     for name, treated in zip(names, np.diff(matrix.indptr), strict=True):
         _check_arms(name, matrix.shape[0], int(treated))
-    return matrix
+    return matrix, np.stack([(~known).sum() - gone, gone]).astype(np.int64)
 
 
 def arms(column: pd.Series) -> tuple[np.ndarray, np.ndarray | None]:

@@ -75,6 +75,11 @@ def experiment_warnings(one: Experiment) -> tuple[str, ...]:
             f"{share_text(one.share)} of its users were treated instead of {share_text(one.designed)} "
             f"({p_text(one.sample_ratio_holm)} after Holm's correction): find out why before using it"
         )
+    if one.attrition_holm < SAMPLE_RATIO_LIMIT:
+        found.append(
+            f"missing values are not equally frequent in both arms ({p_text(one.attrition_holm)} after Holm's "
+            "correction): the users who are left may not be comparable"
+        )
     if one.balance_holm < BALANCE_LIMIT:
         found.append(f"the controls predict treatment ({p_text(one.balance_holm)} after Holm's correction)")
     far = [d for d in one.differences if abs(d.smd) > SMD_LIMIT]
@@ -162,9 +167,10 @@ def _strong(pooled: Pooled) -> str:
 
 def _randomisation(experiments: Sequence[Experiment]) -> list[str]:
     ratio = [one.name for one in experiments if one.sample_ratio_holm < SAMPLE_RATIO_LIMIT]
+    lost = [one.name for one in experiments if one.attrition_holm < SAMPLE_RATIO_LIMIT]
     shifted = [one.name for one in experiments if one.balance_holm < BALANCE_LIMIT]
     count = f"{len(experiments)} experiments" if len(experiments) > 1 else "The experiment"
-    if not ratio and not shifted:
+    if not (ratio or lost or shifted):
         checked = "treated shares" if all(math.isnan(one.balance_holm) for one in experiments) else (
             "treated shares and controls"
         )  # fmt: skip
@@ -172,6 +178,8 @@ def _randomisation(experiments: Sequence[Experiment]) -> list[str]:
     lines = []
     if ratio:
         lines.append(f"Randomisation: treated shares are not as designed in {_listed(ratio)}.")
+    if lost:
+        lines.append(f"Attrition: missing values are not equally frequent in both arms of {_listed(lost)}.")
     if shifted:
         lines.append(f"Randomisation: controls predict treatment in {_listed(shifted)}.")
     return lines
