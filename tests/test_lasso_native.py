@@ -442,7 +442,7 @@ def test_every_fold_has_its_own_path_and_counts_by_its_weight() -> None:
 
 def test_lambda_min_and_1se_are_the_largest_that_qualify() -> None:
     lambdas = np.array([5.0, 4.0, 3.0, 2.0, 1.0])
-    curve = losses.Curve(np.array([9.0, 3.0, 2.0, 2.0, 2.5]), np.array([1.0, 1.0, 1.0, 0.1, 0.1]))
+    curve = losses.Curve(np.array([9.0, 3.0, 2.0, 2.0, 2.5]), np.array([8.0, 1.0, 1.0, 0.1, 0.1]))
     assert losses.choose(lambdas, curve) == (2, 1)
     narrow = losses.Curve(curve.cvm, np.full(5, 0.9))
     assert losses.choose(lambdas, narrow) == (2, 2)
@@ -530,6 +530,19 @@ def test_rows_that_agree_where_it_counts_stay_tied() -> None:
     np.testing.assert_allclose(found, losses.linear_predictor(x, np.zeros(3), coefs), rtol=1e-13, atol=1e-14)
 
 
+def test_binomial_predictions_keep_ties(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    plain = losses.linear_predictor
+
+    def watched(x: object, a: np.ndarray, b: np.ndarray, *, ties: bool = False) -> np.ndarray:
+        asked.append(ties)
+        return plain(x, a, b, ties=ties)
+
+    monkeypatch.setattr(losses, "linear_predictor", watched)
+    lasso_engine("native").cv(ask(data(), "b", family="binomial"))
+    assert asked == [True] * 10
+
+
 def test_the_same_question_twice_gives_the_same_bits() -> None:
     one, two = (lasso_engine("native").cv(ask(data())) for _ in range(2))
     for name in ("cvm", "cvsd"):
@@ -574,9 +587,11 @@ def test_what_glmnet_refuses(engine: str) -> None:
 
 def test_a_class_of_one_row_is_refused_and_of_seven_warned_of() -> None:
     frame = data()
-    frame["b"] = (frame["x"].rank() > 299).astype(int)
+    frame["b"] = (frame["x"].rank() > 298).astype(int)
+    frame["fold"] = np.arange(300) % 3 + 1
+    frame.loc[frame["b"] == 1, "fold"] = [1, 2]  # two events, one of them without fold 1
     with pytest.raises(DataError, match="one row or none"):
-        lasso_engine("native").cv(ask(frame, "b", family="binomial"))
+        lasso_engine("native").cv(ask(frame, "b", family="binomial", folds=FoldColumn("fold")))
     frame["b"] = (frame["x"].rank() > 291).astype(int)
     events = np.flatnonzero(frame["b"])
     frame["fold"] = np.arange(300) % 3 + 1

@@ -45,7 +45,6 @@ def interpolated(own: FloatArray, wanted: FloatArray) -> tuple[np.ndarray, np.nd
         return zero, zero, np.ones(len(wanted))
     span = own[0] - own[-1]
     grid, at = (own[0] - own) / span, (own[0] - wanted) / span
-    at = np.clip(at, grid.min(), grid.max())
     place = np.interp(at, grid, np.arange(len(own), dtype=np.float64))
     left, right = np.floor(place).astype(np.int64), np.ceil(place).astype(np.int64)
     gap = grid[left] - grid[right]
