@@ -207,6 +207,16 @@ def test_stopping_rule_does_not_cover_a_mistake() -> None:
     assert agree_lasso(design, _path(r, coefs=stopped), exact).verdict == "substantive"
 
 
+def test_stopping_rule_leaves_little() -> None:
+    """Where R at its default is far off, a smaller gap may still be too large for a solver that goes on."""
+    design, r, _ = answers("j")
+    exact = lasso_engine("sklearn").cv(design)
+    assert agree_lasso(design, r, exact).verdict == "convention"
+    wrong = exact.path.coefs.copy()
+    wrong[40, 0] += 1.5e-4 * scales_of(r, moments(design)).coefs[0]  # a tenth of the gap at the default is 1.7e-4
+    assert agree_lasso(design, r, _path(exact, coefs=wrong)).verdict == "substantive"
+
+
 def test_paths_of_different_length_are_reported() -> None:
     case = lasso_case("j")
     agreement = crosscheck_lasso(case.spec, case.data, ("r", "sklearn"))
