@@ -147,9 +147,18 @@ def crosscheck(
     _check_enough(engines, asked, named=vcovs is not None)
     design = design_for(spec_or_formula, data, asked, **changes)
     asked = asked or default_vcovs(design.spec.method)
+    comparisons = _comparisons(design, [parse_vcov(vcov) for vcov in asked], engines, progress)
+    return Agreement(dataclasses.replace(design.spec, vcov=None), comparisons)
+
+
+def _comparisons(
+    design: Design, vcovs: Sequence[Vcov], engines: Sequence[str], progress: Progress | None
+) -> tuple[Comparison, ...]:
+    """Every engine but the first against the first, under every vcov."""
     members = [engine_named(name) for name in engines]
-    total, comparisons = len(asked) * len(members), []
-    for i, vcov in enumerate(map(parse_vcov, asked)):
+    total = len(vcovs) * len(members)
+    comparisons: list[Comparison] = []
+    for i, vcov in enumerate(vcovs):
         question = dataclasses.replace(design, spec=dataclasses.replace(design.spec, vcov=vcov))
         answers = []
         for j, member in enumerate(members):
@@ -159,7 +168,7 @@ def crosscheck(
         comparisons += [agree(answers[0], candidate) for candidate in answers[1:]]
     if progress:
         progress(total, total, "done")
-    return Agreement(dataclasses.replace(design.spec, vcov=None), tuple(comparisons))
+    return tuple(comparisons)
 
 
 def _check_enough(engines: Sequence[str], vcovs: Sequence[str | Vcov], *, named: bool) -> None:

@@ -65,8 +65,7 @@ def to_stata(
         Classical, HC0, HC1 and one-way clustered have a Stata option; default: none is written.
     inference : Inference, default T()
         Decides about ``small`` for Classical, HC1 and clustered, which Stata ties to t.
-    method : Method, default TwoStage()
-        ``ivregress`` has 2sls and liml, not Fuller.
+    method : Method, default TwoStage(), or LIML()
 
     Returns
     -------

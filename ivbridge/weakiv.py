@@ -92,8 +92,7 @@ def confidence_set(
     """All values of the one endogenous coefficient that the Anderson–Rubin test does not reject.
 
     The set covers the true value with the stated probability however weak the instruments are; it may be unbounded,
-    the whole line, in pieces, or empty (then the instruments contradict each other). The classical set solves a
-    quadratic inequality; robust ones come from the roots of a matrix polynomial, so none is missed by a grid.
+    the whole line, in pieces, or empty (then the instruments contradict each other). Its ends are exact, not on a grid.
 
     Parameters
     ----------
@@ -121,7 +120,11 @@ def confidence_set(
     """
     if not 0 < level < 1:
         raise DataError(f"level={level!r} is not a coverage.", do="give a number between 0 and 1, such as 0.9.")
-    design = _prepared(design_for(spec_or_formula, data, (vcov,), weights, inference), None, None, invert=True)
+    design = design_for(spec_or_formula, data, (vcov,), weights, inference)
+    return _confidence_set(_prepared(design, None, None, invert=True), level, engine)
+
+
+def _confidence_set(design: Design, level: float, engine: str) -> ConfidenceSet:
     seen, asked, reference = seen_of(design), asked_vcov(design.spec), design.spec.inference
     weak_native.check_question(seen, asked, single=True)
     if engine_named(engine).name == "r":

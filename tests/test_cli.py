@@ -21,7 +21,6 @@ import ivbridge
 from ivbridge import cli_check, cli_text
 from ivbridge.agreement import Agreement
 from ivbridge.cli import app
-from ivbridge.compare import DEFAULT_VCOVS
 from ivbridge.questions import Question, load_questions
 
 FORMULA = "log(packs) ~ log(rprice) + log(rincome) | log(rincome) + tdiff + rtax"
@@ -141,13 +140,19 @@ main()
         self, monkeypatch: pytest.MonkeyPatch, agreement: Agreement
     ) -> None:
         asked: list[tuple[object, ...]] = []
-        monkeypatch.setattr(cli_check, "crosscheck", lambda *given: (asked.append(given), agreement)[1])
+
+        def remembered(*given: object, progress: object, **changes: object) -> Agreement:
+            asked.append((*given, changes))
+            return agreement
+
+        monkeypatch.setattr(cli_check, "crosscheck", remembered)
         invoke("check", FORMULA, "--data", "cigarettes_sw")
         assert asked[0][0] == FORMULA
-        assert asked[0][2:6] == (DEFAULT_VCOVS, ("r", "native"), None, None)
+        assert asked[0][2:] == (None, ("r", "native"), {"weights": None, "inference": None, "method": None})
         invoke("check", FORMULA, "--data", "cigarettes_sw", "--weights", "population", "--inference", "z", "--engine",
                "native", "--engine", "r", "--vcov", "HC2")  # fmt: skip
-        assert asked[1][2:6] == (("HC2",), ("native", "r"), "population", "z")
+        changes = {"weights": "population", "inference": "z", "method": None}
+        assert asked[1][2:] == (("HC2",), ("native", "r"), changes)
 
     @pytest.mark.parametrize(
         ("arguments", "said"),
@@ -192,7 +197,7 @@ main()
         assert "TypeError" in done.stderr
 
     def test_interrupting_is_no_verdict(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        def interrupted(*_: object) -> Agreement:
+        def interrupted(*_: object, **__: object) -> Agreement:
             raise KeyboardInterrupt
 
         monkeypatch.setattr(cli_check, "crosscheck", interrupted)
