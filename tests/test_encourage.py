@@ -399,6 +399,31 @@ class TestSelection:
         assert "No pooled estimate" in found.to_html()
         assert EncourageReport.from_json(found.to_json()).sentences == found.sentences
 
+    @pytest.mark.parametrize(
+        ("changes", "reason"),
+        [
+            ({"reviewed": [0, 1] * 50, "test_1": [0, 0, 1, 1] * 25}, "leave reviewed exactly as it is"),
+            ({"reviewed": [0, 1] * 50, "test_1": [0, 1] * 50}, "determine reviewed exactly"),
+            ({"reviewed": [0, 1, 1, 1] * 25, "retained": [1, 3, 3, 3] * 25, "test_1": [0, 1] * 50}, "reproduce "),
+        ],
+    )  # fmt: skip
+    def test_a_pooled_estimate_that_does_not_exist(self, changes: dict[str, list[int]], reason: str) -> None:
+        frame = pd.DataFrame({"retained": [0, 1, 1, 0, 1] * 20, **changes})
+        found = encourage(frame, "retained", "reviewed", "test_1", options=EncourageOptions(seeds=0, check=True))
+        assert isinstance(found.pooled, NotApplicable)
+        assert reason in found.pooled.reason
+        assert reason in found.summary().replace("\n    ", " ") and reason in found.to_html()
+        assert not found.to_frame()["in.pooled"].any()
+        assert found.checks == ()
+        assert EncourageReport.from_json(found.to_json()).to_json() == found.to_json()
+        wald = found["test_1"].wald
+        if "leave" in reason:
+            assert isinstance(wald, NotApplicable)
+        elif "determine" in reason:  # everybody complies: the ratio is the difference between the arms
+            assert shown(wald) == pytest.approx(shown(found["test_1"].itt), rel=CLOSE)
+        else:
+            assert isinstance(wald, Effect) and (wald.estimate, wald.std_error) == pytest.approx((2, 0), abs=1e-7)
+
     def test_copies_of_an_experiment_are_left_out(self, users: pd.DataFrame) -> None:
         twice = users.assign(test_9=users["test_1"])
         found = encourage(twice, "retained", "reviewed", options=EncourageOptions(rule="min", seeds=0))

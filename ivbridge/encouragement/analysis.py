@@ -16,7 +16,7 @@ from ivbridge.encouragement.choice import lasso_question, select, try_seeds
 from ivbridge.encouragement.effects import contrasts, profile_of, shares_of
 from ivbridge.encouragement.moments import arm_moments
 from ivbridge.encouragement.options import EncourageOptions
-from ivbridge.encouragement.pooled import Pooled, pooled
+from ivbridge.encouragement.pooled import Pooled, degenerate, pooled
 from ivbridge.encouragement.records import Experiment, Selected
 from ivbridge.encouragement.report import Checked, EncourageReport
 from ivbridge.encouragement.sums import cross_products
@@ -99,7 +99,7 @@ def _report(users: Users, options: EncourageOptions) -> EncourageReport:
         selected=selected,
         pooled=answer,
         seeds=seeds,
-        checks=_checks(users, selected, options) if options.check else (),
+        checks=_checks(users, selected, answer, options) if options.check else (),
         notes=users.notes,
         sentences=words.sentences(users.outcome, users.behavior, found, selected, answer, binary=users.binary),
         warnings=words.warnings(found, selected, answer, seeds),
@@ -164,16 +164,21 @@ def _pooled(users: Users, selected: Selected, options: EncourageOptions) -> Pool
             f"the rule {selected.rule} selects none of the {selected.candidates} experiments, because none moves "
             f"{users.behavior} enough",
         )
-    return pooled(cross_products(users, selected.experiments), parse_vcov(options.vcov))
+    cross = cross_products(users, selected.experiments)
+    if reason := degenerate(cross):
+        return NotApplicable("Pooled estimate", reason)
+    return pooled(cross, parse_vcov(options.vcov))
 
 
-def _checks(users: Users, selected: Selected, options: EncourageOptions) -> tuple[Checked, ...]:
+def _checks(
+    users: Users, selected: Selected, answer: Pooled | NotApplicable, options: EncourageOptions
+) -> tuple[Checked, ...]:
     """R and Python on the LASSO path with its cross-validation, and on the pooled estimate."""
     found = []
     if len(users.experiments) > 1:
         lasso = crosscheck_lasso(*lasso_question(users, options))
         found.append(Checked("LASSO", lasso.verdict, lasso.reason))
-    if selected.experiments:
+    if selected.experiments and isinstance(answer, Pooled):
         marks = [mark for mark, members in users.indicators.items() if set(members) & set(selected.experiments)]
         spec = IVSpec(
             quote_name(users.outcome), tuple(map(quote_name, (*users.controls, *marks))), (quote_name(users.behavior),),

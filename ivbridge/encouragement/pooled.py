@@ -14,7 +14,10 @@ from ivbridge.records import FloatArray, NotApplicable, Test
 from ivbridge.vcov import HC0, Classical, Vcov
 from ivbridge.weak_native import pieces, strength
 
-__all__ = ["Pooled", "pooled"]
+__all__ = ["Pooled", "degenerate", "pooled"]
+
+#: A share of a sum of squares that rounding alone can leave.
+_NOTHING = 1e-12
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +140,21 @@ def pooled(cross: Cross, vcov: Vcov) -> Pooled:
         n=cross.n,
         df_resid=cross.df_second,
     )
+
+
+def degenerate(cross: Cross) -> str:
+    """Why there is no pooled estimate for these sums; empty where there is one."""
+    first, reduced = (linalg.solve(cross.zz, side, assume_a="pos") for side in (cross.zx, cross.zy))
+    fitted = float(cross.zx @ first)
+    left = np.array([[cross.yy - cross.zy @ reduced, cross.xy - cross.zy @ first], [0.0, cross.xx - fitted]])
+    what = cross.users
+    if fitted <= _NOTHING * cross.xx:
+        return f"the chosen experiments leave {what.behavior} exactly as it is"
+    if left[1, 1] <= _NOTHING * cross.xx:
+        return f"the experiments determine {what.behavior} exactly, so that it needs no instrument: compare the arms"
+    if left[0, 0] - left[0, 1] ** 2 / left[1, 1] <= _NOTHING * cross.yy:
+        return f"{what.behavior} and the experiments reproduce {what.outcome} exactly"
+    return ""
 
 
 def _solve(cross: Cross) -> _Solved:

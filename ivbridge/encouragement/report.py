@@ -95,7 +95,8 @@ class EncourageReport:
 
     def to_frame(self) -> pd.DataFrame:
         """One row an experiment: counts, checks of randomisation, effects."""
-        return pd.DataFrame([_row(one, one.name in self.selected.experiments) for one in self.experiments])
+        used = self.pooled.experiments if isinstance(self.pooled, Pooled) else ()
+        return pd.DataFrame([_row(one, one.name in used) for one in self.experiments])
 
     def tidy(self) -> pd.DataFrame:
         """One row an estimator of the pooled effect, with broom's column names; empty where nothing was selected."""
