@@ -573,9 +573,14 @@ def test_script_runs_alone(tmp_path: Path) -> None:
     assert float(z1[2]) == pytest.approx(r.coef("1se")["z1"], rel=1e-13)
 
 
-def test_loading_the_script_does_not_load_glmnet() -> None:
+def test_a_fresh_r_loads_glmnet_late_and_keeps_its_generator() -> None:
+    x = np.random.default_rng(1).normal(size=(30, 2))
+    folds = {"k": 5, "seed": 1, "sample.kind": "Rounding"}
     with RWorker() as worker:
         assert "glmnet" not in worker.call("ivb_provenance").value["loaded"]
+        reply = worker.call("ivb_cv_glmnet", x=x, y=x[:, 0], names=["z1", "z2"], folds=folds)
+        assert not reply.warnings
+        assert worker.call("ivb_provenance").value["rng"] == ["Mersenne-Twister, Inversion, Rejection"]
 
 
 def test_missing_glmnet_names_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
