@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -153,12 +154,21 @@ def test_the_code_on_the_page_gives_the_pooled_estimate(report: EncourageReport,
     assert isinstance(report.pooled, Pooled)
     page = report.to_markdown()
     code = next(block for block in re.findall(r"```\n(.*?)\n```", page, flags=re.DOTALL) if "import" in block)
-    data = users.assign(in_test_3=users["test_3"].notna().astype(int), test_3=users["test_3"].fillna(0).astype(int))
-    found: dict[str, object] = {"users": data}
+    found: dict[str, object] = {"users": users.copy()}
     exec(code.replace("print", "str"), found)
     fit = found["fit"]
     assert isinstance(fit, ivbridge.Estimate)
     assert fit.params["reviewed"] == pytest.approx(report.pooled.two_stage.estimate, rel=1e-10)
+
+
+def test_the_r_code_on_the_page_gives_it_too(report: EncourageReport, users: pd.DataFrame, tmp_path: Path) -> None:
+    assert isinstance(report.pooled, Pooled)
+    code = next(block for block in re.findall(r"```\n(.*?)\n```", report.to_markdown(), re.DOTALL) if "AER" in block)
+    users.to_csv(tmp_path / "users.csv", index=False)
+    script = f'users <- read.csv("users.csv")\n{code}\ncat(sprintf("%.17g", coef(fit)[["reviewed"]]))\n'
+    (tmp_path / "page.R").write_text(script, encoding="utf-8")
+    run = subprocess.run(["Rscript", "--vanilla", "page.R"], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert float(run.stdout.splitlines()[-1]) == pytest.approx(report.pooled.two_stage.estimate, rel=1e-10)
 
 
 def test_hostile_names_are_text(hostile: EncourageReport) -> None:

@@ -287,7 +287,10 @@ def _r_code(report: EncourageReport) -> str:
         return ""
     vcov = {"classical": "NULL", "HC0": "sandwich", "HC1": 'function(m) vcovHC(m, type = "HC1")'}[report.vcov]
     lines = textwrap.wrap(f"fit <- ivreg({_formula(report)}, data = users)", 100, subsequent_indent="               ")
-    return "\n".join(["library(AER)", *lines, f"summary(fit, vcov. = {vcov}, diagnostics = TRUE)"])
+    marks, partial = _prepared(report)
+    before = [f"users[[{_text(f'in_{name}')}]] <- as.numeric(!is.na(users[[{_text(name)}]]))" for name in marks]
+    before += [f"users[[{_text(name)}]][is.na(users[[{_text(name)}]])] <- 0" for name in partial]
+    return "\n".join(["library(AER)", *before, *lines, f"summary(fit, vcov. = {vcov}, diagnostics = TRUE)"])
 
 
 def _python_code(report: EncourageReport) -> str:
@@ -296,7 +299,22 @@ def _python_code(report: EncourageReport) -> str:
     lines = textwrap.wrap(_formula(report), 90, drop_whitespace=False)
     quoted = "\n    ".join(repr(line) for line in lines)
     call = f"fit = ivbridge.fit(\n    {quoted},\n    users, vcov={report.vcov!r},\n)"
-    return f"import ivbridge\n{call}\nprint(fit.summary())"
+    marks, partial = _prepared(report)
+    before = [f"users[{f'in_{name}'!r}] = users[{name!r}].notna().astype(int)\n" for name in marks]
+    before += [f"users[{name!r}] = users[{name!r}].fillna(0).astype(int)\n" for name in partial]
+    return f"import ivbridge\n{''.join(before)}{call}\nprint(fit.summary())"
+
+
+def _prepared(report: EncourageReport) -> tuple[list[str], list[str]]:
+    """Experiments whose enrolment is a control, and chosen experiments that not every user is in."""
+    assert isinstance(report.pooled, Pooled)
+    marks = [name.removeprefix("in_") for name in report.pooled.controls if name not in report.controls]
+    return marks, [name for name in report.selected.experiments if report[name].missing]
+
+
+def _text(name: str) -> str:
+    """A string of R."""
+    return '"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def text(report: EncourageReport) -> str:
