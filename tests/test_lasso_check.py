@@ -454,6 +454,23 @@ def test_clear_sets_are_not_called_fragile(name: str) -> None:
         assert fragility(design, r, rule) == ()
 
 
+@pytest.mark.parametrize("sparse", [False, True])
+def test_moments_are_weighted_covariances(sparse: bool) -> None:
+    rng = np.random.default_rng(8)
+    x = np.where(rng.random((60, 5)) < 0.4, rng.normal(3, 1, size=(60, 5)), 0.0)
+    data = pd.DataFrame(x, columns=[f"z{j}" for j in range(5)])
+    data = data.astype(pd.SparseDtype("float64", 0.0)) if sparse else data
+    data = data.assign(y=rng.normal(size=60), w=rng.uniform(0.1, 2, size=60))
+    design = build_lasso(LassoSpec("y", tuple(f"z{j}" for j in range(5)), weights="w"), data)
+    found, columns = moments(design), np.array([1, 3])
+    wanted = np.cov(x.T, aweights=data.w, ddof=0)
+    spreads = np.sqrt(np.diag(wanted))
+    products = found.products(found.gathered(columns), columns, found.weights)
+    # sums of 60 products of numbers below 10
+    np.testing.assert_allclose(found.spreads, spreads, rtol=1e-13)
+    np.testing.assert_allclose(products, (wanted / np.outer(spreads, spreads))[:, columns], atol=1e-13)
+
+
 def test_a_coefficient_at_rounding_level_is_named() -> None:
     design, _, native = answers("d")
     added = native.names[int(np.flatnonzero(native.path.coefs[native.index_min] == 0)[0])]
