@@ -119,6 +119,37 @@ def test_engines_agree_on_the_test(vcov: str, inference: str) -> None:
     assert native.p_value == pytest.approx(r.p_value, rel=1e-10)
 
 
+# --- published -------------------------------------------------------------------------------------------------------
+
+GEOGRAPHY = " + ".join(["exper", "expersq", "black", "south", "smsa", *(f"reg66{j}" for j in range(1, 9)), "smsa66"])
+#: Card's data: instruments, exogenous part → ends of the 95 % set, F of a zero coefficient, df2. Numbers of R's package
+#: ivmodel (Jiang, Kang & Small, CRAN), from its own tests, with 12 digits; `0` is the model without an intercept.
+IVMODEL = (
+    ("nearc4", "0", (0.462792094733, 0.470402558386), 6679.92118721, 3009),
+    ("nearc4 + nearc2", "0", (0.465107588912, 0.470042589959), 4165.66455412, 3008),
+    ("nearc4", "1", (0.143037504074, 0.250862634531), 82.7445324192, 3008),
+    ("nearc4 + nearc2", "1", (0.166084633236, 0.260253933988), 51.3582485426, 3007),
+    ("nearc4", f"0 + {GEOGRAPHY}", (0.280764970615, 0.346153931966), 113.307424185, 2995),
+    ("nearc4 + nearc2", f"0 + {GEOGRAPHY}", (0.310404897446, 0.355337343207), 134.812593279, 2994),
+    ("nearc4", GEOGRAPHY, (0.0248048359651, 0.284823593339), 5.41527923822, 2994),
+    ("nearc4 + nearc2", GEOGRAPHY, (0.0536002610089, 0.361980791255), 5.24393512598, 2993),
+)
+
+
+@pytest.mark.parametrize("engine", sorted(ENGINES))
+@pytest.mark.parametrize(("z", "exog", "ends", "f", "df2"), IVMODEL)
+def test_sets_and_tests_of_ivmodel(
+    z: str, exog: str, ends: tuple[float, float], f: float, df2: int, engine: str
+) -> None:
+    formula, data = f"lwage ~ educ + {exog} | {z} + {exog}", load("card").frame
+    found = weakiv.confidence_set(formula, data, "classical", engine=engine)
+    # ivmodel's quadratic formula cancels: 3e-11 in the second line, where both engines agree to 3e-16
+    np.testing.assert_allclose(found.intervals, [ends], rtol=5e-11)
+    test = weakiv.anderson_rubin(design_for(formula, data, ("classical",)), 0.0, engine=engine)
+    assert test.statistic == pytest.approx(f, rel=1e-11)
+    assert (test.df1, test.df2) == (found.df1, found.df2) == (1.0 + z.count("+"), df2)
+
+
 # --- theorems --------------------------------------------------------------------------------------------------------
 
 
