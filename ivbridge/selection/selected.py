@@ -179,8 +179,7 @@ class Selection:
     ) -> pd.DataFrame:
         """How the answer moves over fold seeds 1 … n: ``seed, number, estimate, std.error, selected``.
 
-        Computed once; :meth:`summary` then says what came out. `vcov` and `method` are those of the estimates;
-        `progress` is called with (done, total, what) after each seed.
+        Computed once; :meth:`summary` then says what came out. `progress` is called with (done, total, what).
 
         Raises
         ------
