@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -28,8 +27,7 @@ def anderson_rubin(design: Design, beta0: Sequence[float]) -> Test:
     z = isinstance(design.spec.inference, Z)
     answer = _ask(design, "ivb_anderson_rubin", beta0=np.asarray(beta0, dtype=float), z=z)
     statistic, p_value, df1, df2 = (float(answer[name][0]) for name in ("statistic", "p_value", "df1", "df2"))
-    kind = "chi2" if z else "F"
-    return Test("Anderson-Rubin", statistic, p_value, df1, math.inf if z else df2, "chi2" if kind == "chi2" else "F")
+    return Test("Anderson-Rubin", statistic, p_value, df1, df2, "chi2" if z else "F")
 
 
 def confidence_intervals(design: Design, level: float) -> list[tuple[float, float]]:
