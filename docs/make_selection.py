@@ -332,7 +332,7 @@ def reading(b: pd.DataFrame) -> list[str]:
         f"- **All valid tests at once** hardly help 2SLS: its median is {b.loc['2SLS, all valid', 'median']:.3f}, because 480",
         "  instruments fit the noise of the first stage. LIML does not follow that noise, but it needs Bekker's standard errors:",
         f"  coverage {covers['LIML, all valid, Bekker']}, where HC0, made for few instruments, gives {covers['LIML, all valid, HC0']}.",
-        "- **Cross-validation** chooses what predicts X best, and that is more than what estimates best. Intervals at λ.min cover",
+        "- **Cross-validation** keeps what helps to predict X, which is more than the estimate can bear. Intervals at λ.min cover",
         f"  in {percent['LASSO min']} of the draws, those at the post's λ.1se in {percent['LASSO 1se']}.",
         "- **The plug-in penalty, cross-fitting, or LIML on the post's set** come close to the oracle, which knows the five:",
         f"  {covers['plug-in']}, {covers['cross-fitted 1se']} and {covers['LASSO 1se, LIML']} against {covers['oracle']}.",
@@ -378,8 +378,8 @@ def speed() -> list[str]:
         stopped = "" if one["finished"] else "stopped at "
         ratio = ("" if one["finished"] else "> ") + f"{one['ratio']:.2f}"
         return [
-            size, one["method"], stopped + number(one["seconds"], 2), f"**{ratio}**", number(one["cpu ratio"], 2),
-            number(one["peak_gb"], 1),
+            size, one["method"], stopped + number(one["seconds"], 2), f"**{ratio}**",
+            number(one["cpu ratio"], 2) if one["finished"] else "–", number(one["peak_gb"], 1),
         ]  # fmt: skip
 
     return [
