@@ -17,7 +17,7 @@ from scipy import sparse
 
 from ivbridge.engines import Available, Unavailable
 from ivbridge.errors import DataError, MissingExtraError, UnsupportedError
-from ivbridge.selection import compressed, cv, losses, native
+from ivbridge.selection import compressed, cv, losses, native, scikit
 from ivbridge.selection.design import LassoDesign, build_lasso
 from ivbridge.selection.engines import lasso_engine
 from ivbridge.selection.native import NativeLasso
@@ -54,11 +54,7 @@ def rows_of(design: LassoDesign) -> cv.Rows:
 
 def compressed_of(design: LassoDesign, rows: cv.Rows | None = None) -> compressed.Compressed:
     """The solver with p + 1 rows."""
-
-    def solve(problem: cv.Problem, ratio: float) -> LassoPath:
-        return NativeLasso().solve(problem, ratio)[0]
-
-    return compressed.Compressed(design, solve, rows or rows_of(design))
+    return compressed.Compressed(design, lambda problem: NativeLasso().solve(problem)[0], rows or rows_of(design))
 
 
 def stationarity(design: LassoDesign, path: LassoPath, at: int) -> tuple[np.ndarray, np.ndarray]:
@@ -166,10 +162,11 @@ def test_the_smallest_penalty_follows_from_rows_and_columns() -> None:
     assert cv.smallest_ratio(100, 100) == 1e-4
 
 
-def test_the_path_ends_where_nearly_everything_is_explained() -> None:
+@pytest.mark.parametrize("engine", ["native", "sklearn"])
+def test_the_path_ends_where_nearly_everything_is_explained(engine: str) -> None:
     frame = data()
     frame["x"] = frame["z0"] + 0.001 * frame["x"]
-    path = lasso_engine("native").path(ask(frame))
+    path = lasso_engine(engine).path(ask(frame))
     assert path.dev_ratio[-2] <= 0.999 < path.dev_ratio[-1]
 
 
@@ -274,12 +271,18 @@ def _zero_weights(frame: pd.DataFrame) -> None:
     frame.loc[:100, "w"] = 0.0
 
 
+def _weightless_fold(frame: pd.DataFrame) -> None:
+    frame["fold"] = np.arange(len(frame)) % 5 + 1
+    frame.loc[frame["fold"] == 2, "w"] = 0.0
+
+
 @pytest.mark.parametrize(
     ("options", "change"),
     [
         ({}, None),
         ({"weights": "w"}, None),
         ({"weights": "w"}, _zero_weights),
+        ({"weights": "w", "folds": FoldColumn("fold")}, _weightless_fold),
         ({"penalty_factor": (0, 0, 0.5, *[1] * 8, 3)}, None),
         ({"standardize": False}, None),
         ({"intercept": False}, None),
@@ -550,9 +553,10 @@ def test_the_same_question_twice_gives_the_same_bits() -> None:
     np.testing.assert_array_equal(one.path.coefs, two.path.coefs)
 
 
-def test_path_takes_penalties_in_any_order_even_one() -> None:
+@pytest.mark.parametrize("name", ["native", "sklearn"])
+def test_path_takes_penalties_in_any_order_even_one(name: str) -> None:
     design = ask(data(), lambdas=(1.0, 0.1))
-    engine = lasso_engine("native")
+    engine = lasso_engine(name)
     np.testing.assert_array_equal(engine.path(design).lambdas, [1.0, 0.1])
     np.testing.assert_array_equal(engine.path(design, np.array([0.01, 0.5])).lambdas, [0.5, 0.01])
     single = engine.path(design, np.array([0.1]))
@@ -673,6 +677,17 @@ def test_scikit_with_more_columns_than_rows() -> None:
     # flat directions of the loss: coefficients differ by more than fits do; measured 2e-5
     assert np.abs(found.coefs - exact.coefs).max() < 1e-3 * np.abs(exact.coefs).max()
     np.testing.assert_allclose(found.dev_ratio, exact.dev_ratio, atol=1e-6)
+
+
+def test_the_largest_penalty_selects_nothing_whatever_the_solver_left_there() -> None:
+    design = ask(data())
+    parts = scikit._parts(cv.Problem(design.dense, design.y, None, design.penalty, None, design.spec))
+    grid = np.abs(parts.x.T @ parts.y).max() * np.array([0.9, 0.8])
+    cut, _, _ = scikit._descend(parts, grid, design.spec, cut=True)
+    asked, _, _ = scikit._descend(parts, grid, design.spec, cut=False)
+    assert (cut[0] == 0).all()
+    assert (asked[0] != 0).any()
+    np.testing.assert_array_equal(cut[1], asked[1])
 
 
 def test_scikit_counts_the_penalties_at_which_it_did_not_converge(monkeypatch: pytest.MonkeyPatch) -> None:

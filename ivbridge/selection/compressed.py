@@ -14,7 +14,6 @@ are given to the solver: which of two equal columns enters is decided by the las
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -25,10 +24,7 @@ from ivbridge.selection import cv
 from ivbridge.selection.design import LassoDesign, Matrix
 from ivbridge.selection.records import LassoPath
 
-__all__ = ["Compressed", "FoldProducts", "RatioSolver", "fold_products", "worthwhile"]
-
-#: Solves a problem with the given smallest λ over the largest.
-RatioSolver = Callable[[cv.Problem, float], LassoPath]
+__all__ = ["Compressed", "FoldProducts", "fold_products", "worthwhile"]
 
 #: glmnet switches from covariance updates to residual updates at this number of columns.
 COVARIANCE_COLUMNS = 500
@@ -128,13 +124,14 @@ class Compressed:
     Parameters
     ----------
     design : LassoDesign
-    solve : RatioSolver
-        Solves the small problem; the ratio must be given because it depends on the real number of rows.
+    solve : Solver
+        With p + 1 rows for p columns it takes the same smallest λ as with more rows; fewer rows than columns have
+        singular cross-products.
     rows : Rows
         Where cross-products do not suffice.
     """
 
-    def __init__(self, design: LassoDesign, solve: RatioSolver, rows: cv.Rows) -> None:
+    def __init__(self, design: LassoDesign, solve: cv.Solver, rows: cv.Rows) -> None:
         self.design, self.solve, self.rows = design, solve, rows
         self.products = fold_products(design)
 
@@ -146,8 +143,7 @@ class Compressed:
         x, y, scale, means = small
         spec, p = self.design.spec, self.design.p
         alone = replace(spec, standardize=False, intercept=False)
-        count = self.design.n - (0 if fold is None else int(np.count_nonzero(self.design.foldid == fold)))
-        found = self.solve(cv.Problem(x, y, None, self.design.penalty, lambdas, alone), cv.smallest_ratio(count, p))
+        found = self.solve(cv.Problem(x, y, None, self.design.penalty, lambdas, alone))
         coefs = found.coefs / scale
         intercepts = means[p] - coefs @ means[:p] if spec.intercept else np.zeros(len(coefs))
         return LassoPath(found.lambdas, intercepts, coefs, found.dev_ratio)

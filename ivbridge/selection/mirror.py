@@ -41,8 +41,8 @@ class MirrorLasso(ABC):
         """Raise UnsupportedError if the engine does not offer what the question asks."""
 
     @abstractmethod
-    def solve(self, problem: Problem, ratio: float | None = None) -> tuple[LassoPath, list[str]]:
-        """Solutions of one path, with warnings; ``ratio``: smallest λ over the largest, default by R's rule."""
+    def solve(self, problem: Problem) -> tuple[LassoPath, list[str]]:
+        """Solutions of one path, and the texts of warnings."""
 
     def available(self) -> Available | Unavailable:
         """Whether the engine's package is installed and whole."""
@@ -104,8 +104,8 @@ class MirrorLasso(ABC):
         check_design(design)
         self.check(design)
 
-        def solve(problem: Problem, ratio: float | None = None) -> LassoPath:
-            path, warned = self.solve(problem, ratio)
+        def solve(problem: Problem) -> LassoPath:
+            path, warned = self.solve(problem)
             texts.extend(warned)
             return path
 

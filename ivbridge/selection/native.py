@@ -42,7 +42,7 @@ class NativeLasso(MirrorLasso):
     def check(self, design: LassoDesign) -> None:
         """Every question that a LassoSpec can ask is answered."""
 
-    def solve(self, problem: Problem, ratio: float | None = None) -> tuple[LassoPath, list[str]]:
+    def solve(self, problem: Problem) -> tuple[LassoPath, list[str]]:
         """One path by glmstar with the settings that equal R's ``glmnet``, and the texts of its warnings.
 
         Raises
@@ -50,7 +50,7 @@ class NativeLasso(MirrorLasso):
         DataError
             If no candidate varies.
         """
-        fitted = _estimator(problem, ratio)
+        fitted = _estimator(problem)
         weighted = problem.weights is not None
         response = pd.DataFrame({"y": problem.y, "w": problem.weights}) if weighted else problem.y
         with warnings.catch_warnings(record=True) as caught:
@@ -68,7 +68,7 @@ class NativeLasso(MirrorLasso):
         return path, [str(one.message) for one in caught]
 
 
-def _estimator(problem: Problem, ratio: float | None) -> Any:
+def _estimator(problem: Problem) -> Any:
     """A new GaussNet or LogNet."""
     spec, glmnet = problem.spec, _glmstar()
     options: dict[str, Any] = {} if problem.weights is None else {"response_id": "y", "weight_id": "w"}
@@ -80,7 +80,7 @@ def _estimator(problem: Problem, ratio: float | None) -> Any:
         standardize=spec.standardize,
         fit_intercept=spec.intercept,
         penalty_factor=np.array(problem.penalty),
-        lambda_min_ratio=cv.smallest_ratio(*problem.x.shape) if ratio is None else ratio,
+        lambda_min_ratio=cv.smallest_ratio(*problem.x.shape),
         nlambda=cv.NLAMBDA,
         control=glmnet.paths.fastnet.FastNetControl(thresh=spec.threshold, maxit=problem.max_passes),
         **options,

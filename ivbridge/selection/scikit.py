@@ -63,7 +63,7 @@ class ScikitLasso(MirrorLasso):
             message = "Unequal penalty factors with alpha below 1 are not offered by the sklearn LASSO engine."
             raise UnsupportedError(message, available="the engines native and r")
 
-    def solve(self, problem: Problem, ratio: float | None = None) -> tuple[LassoPath, list[str]]:
+    def solve(self, problem: Problem) -> tuple[LassoPath, list[str]]:
         """One path, and a warning where the duality gap stayed above what was asked.
 
         Raises
@@ -74,7 +74,7 @@ class ScikitLasso(MirrorLasso):
         parts, own = _parts(problem), problem.lambdas is None
         if problem.lambdas is None:
             largest = np.abs(parts.x.T @ parts.y).max() / max(problem.spec.alpha, 1e-3) / parts.factor
-            smallest = cv.smallest_ratio(*problem.x.shape) if ratio is None else ratio
+            smallest = cv.smallest_ratio(*problem.x.shape)
             lambdas = parts.y_scale * largest * smallest ** (np.arange(cv.NLAMBDA) / (cv.NLAMBDA - 1))
         else:
             lambdas = problem.lambdas

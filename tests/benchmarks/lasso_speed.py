@@ -212,7 +212,7 @@ def _in_own_process(size: str, method: str) -> Run:
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=True, env=env, timeout=limit)
     except subprocess.TimeoutExpired as stopped:
-        return Run(stopped.timeout, stopped.timeout, float("nan"), finished=False)
+        return Run(stopped.timeout, float("nan"), float("nan"), finished=False)
     return Run(**json.loads(done.stdout))
 
 
