@@ -281,7 +281,7 @@ def draws() -> list[str]:
     """Monte Carlo."""
     b, a = pd.read_csv(DATA / "post-b-draws.csv"), pd.read_csv(DATA / "post-a-draws.csv")
     says = {
-        "OLS": "no instrument", "2SLS, all valid": "every valid test", "LIML, all valid, HC0": "LIML with HC0: too wide",
+        "OLS": "no instrument", "2SLS, all valid": "every valid A/B test", "LIML, all valid, HC0": "LIML with HC0: too wide",
         "LIML, all valid, Bekker": "LIML with Bekker's standard errors", "LASSO min": "λ.min",
         "LASSO 1se": "λ.1se: the post's", "LASSO 1se, LIML": "the same set, LIML", "plug-in": "Belloni, Chen, Chernozhukov, Hansen",
         "cross-fitted 1se": "two halves take turns", "oracle": "the five strong ones, named in advance",
@@ -329,7 +329,7 @@ def reading(b: pd.DataFrame) -> list[str]:
     covers = {name: f"{share:.3f}" for name, share in b["coverage"].items()}
     percent = {name: f"{100 * share:.0f} %" for name, share in b["coverage"].items()}
     return [
-        f"- **All valid tests at once** hardly help 2SLS: its median is {b.loc['2SLS, all valid', 'median']:.3f}, because 480",
+        f"- **All valid A/B tests at once** hardly help 2SLS: its median is {b.loc['2SLS, all valid', 'median']:.3f}, because 480",
         "  instruments fit the noise of the first stage. LIML does not follow that noise, but it needs Bekker's standard errors:",
         f"  coverage {covers['LIML, all valid, Bekker']}, where HC0, made for few instruments, gives {covers['LIML, all valid, HC0']}.",
         "- **Cross-validation** keeps what helps to predict X, which is more than the estimate can bear. Intervals at λ.min cover",
@@ -361,7 +361,7 @@ def controls() -> list[str]:
         *table("controls | median | mean bias | coverage | instruments", rows),
         "Option 2 asks which controls predict Y *given X*. X already carries most of what a control does, the LASSO",
         "drops the rest, and an instrument that followed the dropped control is no longer valid. Option 1 is safe from that; with",
-        "all hundred controls in 500 rows a small many-instrument bias is left, which the shorter lists of *double* and *union* halve.",
+        "all hundred controls in 500 rows a small many-instrument bias is left, which the shorter lists of *double* and *union* more than halve.",
         "",
         "Forced and residualised controls give the same path with `standardize=False`. With glmnet's default they",
         "differ, because a column and its residuals have different standard deviations: `Selection.explain()` says so.",
@@ -408,7 +408,7 @@ def render() -> str:
         "Made by `python docs/make_selection.py`; do not edit. Each part has its data in `docs/selection/`, and",
         "`python docs/make_selection.py parity post draws controls speed` computes them again.",
         "",
-        "Many A/B tests, one behaviour, one outcome: which tests should be the instruments? This page shows that the",
+        "Many A/B tests, one behavior, one outcome: which of them should be the instruments? This page shows that the",
         "native LASSO gives what R's `cv.glmnet` gives, that the post's figures come out of both, what they are worth,",
         "and which rule to use instead. In one line: **`rule=\"plugin\"`, or LIML; and never a cross-validated set without**",
         "**its spread over fold seeds.**",

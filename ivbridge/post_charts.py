@@ -15,7 +15,7 @@ __all__ = ["draw_post", "draw_study"]
 #: What stands under each bar, in the post's order.
 _UNDER = {
     "OLS": "OLS", "good": "good instrument", "weak": "weak instrument", "invalid": "invalid instrument",
-    "all instruments": "all 500 tests\nas instruments", "LASSO": "selected by\nthe LASSO",
+    "all instruments": "all 500 A/B tests\nas instruments", "LASSO": "selected by\nthe LASSO",
 }  # fmt: skip
 _TITLES = {"A": "One instrument: good, weak or invalid", "B": "Five hundred A/B tests as instruments"}
 _ENGINES = {"r": "R", "native": "native"}
