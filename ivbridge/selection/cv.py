@@ -56,6 +56,8 @@ class Problem:
         Falling; None for glmnet's own sequence.
     spec : LassoSpec
         For alpha, standardize, intercept, family and threshold.
+    asked : int, optional
+        Rows before those of weight 0 were dropped; default all rows.
     """
 
     x: Matrix
@@ -64,6 +66,12 @@ class Problem:
     penalty: FloatArray
     lambdas: FloatArray | None
     spec: LassoSpec
+    asked: int | None = None
+
+    @property
+    def smallest(self) -> float:
+        """Smallest λ over the largest, R's ``lambda.min.ratio``."""
+        return smallest_ratio(self.asked or len(self.y), self.x.shape[1])
 
     @property
     def max_passes(self) -> int:
@@ -153,14 +161,14 @@ class Rows:
         """Solutions without the rows of ``fold``, or on all rows."""
         design = self.design
         inside = np.ones(design.n, dtype=bool) if fold is None else design.foldid != fold
-        if design.spec.family == "binomial":
+        asked = int(np.count_nonzero(inside))
+        if design.spec.family == "binomial":  # glmnet drops such rows, but only for this family
             inside &= self._weights > 0
         chosen = np.flatnonzero(inside)
         whole = len(chosen) == design.n and not sparse.issparse(design.x)
         x = design.dense if whole else take_rows(self._x, chosen)
         weights = None if design.weights is None else design.weights[chosen]
-        problem = Problem(x, design.y[chosen], weights, design.penalty, lambdas, design.spec)
-        return self.solve(problem)
+        return self.solve(Problem(x, design.y[chosen], weights, design.penalty, lambdas, design.spec, asked))
 
     def mean_losses(self, fold: int, path: LassoPath, measure: str) -> FloatArray:
         """(L,) weighted mean losses of a fold's rows under a path."""

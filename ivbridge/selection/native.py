@@ -80,7 +80,7 @@ def _estimator(problem: Problem) -> Any:
         standardize=spec.standardize,
         fit_intercept=spec.intercept,
         penalty_factor=np.array(problem.penalty),
-        lambda_min_ratio=cv.smallest_ratio(*problem.x.shape),
+        lambda_min_ratio=problem.smallest,
         nlambda=cv.NLAMBDA,
         control=glmnet.paths.fastnet.FastNetControl(thresh=spec.threshold, maxit=problem.max_passes),
         **options,

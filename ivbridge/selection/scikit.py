@@ -74,7 +74,7 @@ class ScikitLasso(MirrorLasso):
         parts, own = _parts(problem), problem.lambdas is None
         if problem.lambdas is None:
             largest = np.abs(parts.x.T @ parts.y).max() / max(problem.spec.alpha, 1e-3) / parts.factor
-            smallest = cv.smallest_ratio(*problem.x.shape)
+            smallest = problem.smallest
             lambdas = parts.y_scale * largest * smallest ** (np.arange(cv.NLAMBDA) / (cv.NLAMBDA - 1))
         else:
             lambdas = problem.lambdas
