@@ -7,6 +7,7 @@ compared with ours; and B is asked what the post does not say: how much of its a
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -208,7 +209,7 @@ class PostResult:
             [
                 f"The post, true effect {TRUTH:g}, n = {N}; 95 % intervals", bars, "",
                 f"{good} by {' and '.join(self.engines)}", printed, "",
-                f"Anderson–Rubin set of the good instrument: {sets}", "", self.luck(),
+                f"Anderson–Rubin set of the good instrument: {sets}", "", textwrap.fill(self.luck(), 100),
             ]
         )  # fmt: skip
 
