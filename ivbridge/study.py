@@ -136,14 +136,13 @@ def run(
     seeds : int or iterable of int
         A number means 1 … seeds.
     n : int, default 1000
-        Rows of each draw.
     path : path, optional
-        Each answer is appended to this file when it is there. If the file exists, what it holds is not computed again;
-        a line that was cut off when the study was killed is dropped.
+        Each answer is appended to this file. If it exists, what it holds is not computed again; a line cut off when the
+        study was killed is dropped.
     workers : int, optional
         Processes; default one for each processor that may be used.
-    progress : callable (done, total, what), optional
-        Counts draws.
+    progress : callable, optional
+        Called with (draws done, total, what).
 
     Returns
     -------
@@ -166,8 +165,7 @@ def run(
     with Journal.opened(path, about) as journal:
         done = {(row["scenario"], row["method"], row["seed"]) for row in journal.rows}
         tasks = list(_missing(worlds, methods, wanted, n, done))
-        total = len(worlds) * len(wanted)
-        _work_through(tasks, workers or len(os.sched_getaffinity(0)), journal, total, progress)
+        _work_through(tasks, workers or len(os.sched_getaffinity(0)), journal, len(worlds) * len(wanted), progress)
         return _table(journal.rows, [world.name for world in worlds], names, wanted)
 
 
