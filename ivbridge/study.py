@@ -127,7 +127,7 @@ def run(
 ) -> pd.DataFrame:
     """Let every method answer every draw of every scenario.
 
-    A script that calls this needs ``if __name__ == "__main__":`` around it, as everything does that starts processes.
+    A script that calls this needs ``if __name__ == "__main__":`` around it: it starts processes.
 
     Parameters
     ----------
@@ -137,8 +137,7 @@ def run(
         A number means 1 … seeds.
     n : int, default 1000
     path : path, optional
-        Each answer is appended to this file. If it exists, what it holds is not computed again; a line cut off when the
-        study was killed is dropped.
+        Each answer is appended to this file; what it holds already is not computed again.
     workers : int, optional
         Processes; default one for each processor that may be used.
     progress : callable, optional
@@ -147,8 +146,8 @@ def run(
     Returns
     -------
     DataFrame
-        One row for each scenario, method and seed, in that order: scenario, method, seed, truth, estimate, std.error,
-        conf.low, conf.high, covers, selected, seconds (of all methods that share their work) and note.
+        One row for each scenario, method and seed: scenario, method, seed, truth, estimate, std.error, conf.low,
+        conf.high, covers, selected, seconds (of all methods that share their work) and note.
 
     Raises
     ------
