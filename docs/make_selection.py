@@ -5,7 +5,7 @@ python docs/make_selection.py --check                write nothing; exit 1 if th
                                                      the post's figures, computed again, differ from the data
 python docs/make_selection.py parity post draws controls speed
                                                      compute data again (any of them), then write the page. draws takes
-                                                     half an hour, controls a quarter; stopped, they go on when started
+                                                     an hour, controls a quarter of one; stopped, they go on when started
                                                      again. speed needs a machine at rest, 8 GB and half an hour.
 """
 
@@ -34,7 +34,7 @@ from ivbridge.simulate import SCENARIOS  # noqa: E402
 TARGET, DATA = HERE / "selection.md", HERE / "selection"
 #: Where unfinished draws are kept between runs.
 UNFINISHED = Path(os.environ.get("IVBRIDGE_DRAWS", Path(tempfile.gettempdir()) / "ivbridge-selection-draws"))
-DRAWS_A, DRAWS_B, DRAWS_CONTROLS = 4000, 500, 300
+DRAWS_A, DRAWS_B, DRAWS_CONTROLS = 4000, 1000, 300
 #: Gaussian scenarios of the first table in which an exact solver ends within seconds.
 EXACT = ("a", "b", "d", "e", "g", "q")
 SAME_BITS = 17  # what a gap of nothing counts as, in digits
