@@ -163,7 +163,7 @@ def digits(value: float) -> str:
 
 def number(value: float, decimals: int) -> str:
     """A number, or a dash where there is none."""
-    return "–" if pd.isna(value) else f"{value:.{decimals}f}"
+    return "–" if pd.isna(value) else f"{round(value, decimals) + 0.0:.{decimals}f}"  # no minus before a zero
 
 
 def chance(p: float) -> str:
