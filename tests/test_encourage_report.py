@@ -142,6 +142,15 @@ def test_every_sentence_and_warning_is_everywhere(case: str, request: pytest.Fix
         assert line.replace(" ", "") in plain.replace(" ", "")
 
 
+def test_the_anderson_rubin_set_promises_less_after_a_selection(users: pd.DataFrame, report: EncourageReport) -> None:
+    named = ivbridge.encourage(users, report.outcome, report.behavior, report.selected.experiments[0])
+    for one, selected in ((report, True), (named, False)):
+        assert bool(one.selected.rule) is selected
+        for text in (one.sentences[1], one.to_html()):
+            assert ("allows for weak instruments but not for their selection" in text) is selected
+            assert ("weak instruments cannot mislead" in text) is not selected
+
+
 def test_what_r_said_is_shown(report: EncourageReport) -> None:
     assert [check.what for check in report.checks] == ["LASSO", "pooled estimate"]
     assert report.ok

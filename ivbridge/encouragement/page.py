@@ -22,6 +22,7 @@ from ivbridge.encouragement.words import (
     SAMPLE_RATIO_LIMIT,
     WEAK,
     estimate_and_error,
+    robust_to,
     rounded,
     set_text,
     share_text,
@@ -171,7 +172,7 @@ def _head(report: EncourageReport, pooled: Pooled | None) -> tuple[str, str, Num
     one = pooled.two_stage
     headline = f"{report.behavior} changes {report.outcome} by" if strong else "Weak instruments"
     why = (
-        f"95 % interval {_interval(one)}; the Anderson–Rubin set, which weak instruments cannot mislead, is "
+        f"95 % interval {_interval(one)}; the Anderson–Rubin set, which {robust_to(report.selected)}, is "
         f"{set_text(pooled.anderson_rubin, one.std_error)}. About the users whom the experiments move."
     )
     shares_fail = any(found.sample_ratio_holm < SAMPLE_RATIO_LIMIT for found in report.experiments)

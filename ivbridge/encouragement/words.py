@@ -15,6 +15,7 @@ __all__ = [
     "experiment_warnings",
     "interval",
     "p_text",
+    "robust_to",
     "rounded",
     "sentences",
     "set_text",
@@ -60,6 +61,15 @@ def interval(one: Effect) -> str:
 def estimate_and_error(one: Effect) -> tuple[str, str]:
     """Estimate and standard error with the same decimals."""
     return rounded(one.estimate, one.std_error), rounded(one.std_error, one.std_error)
+
+
+def robust_to(selected: Selected) -> str:
+    """What cannot mislead the Anderson–Rubin set of these experiments."""
+    return (
+        "allows for weak instruments but not for their selection"
+        if selected.rule
+        else "weak instruments cannot mislead"
+    )
 
 
 def share_text(share: float) -> str:
@@ -122,7 +132,7 @@ def _answer(
     moved = f"{what} changes {outcome} by {interval(pooled.two_stage)} among the users whom the experiments move"
     return [
         f"{moved}: two-stage least squares with {how}.",
-        f"The 95 % set that weak instruments cannot mislead (Anderson–Rubin) is {_set(pooled, error)}.",
+        f"The 95 % Anderson–Rubin set, which {robust_to(selected)}, is {_set(pooled, error)}.",
         f"LIML, which many instruments bias less, says {liml[0]} (Bekker standard error {liml[1]}).",
         f"Least squares without experiments says {ols[0]} (standard error {ols[1]}); {_against_ols(pooled)}",
     ]
@@ -210,8 +220,9 @@ def warnings(
     found = []
     if selected.rule and not isinstance(pooled, NotApplicable):
         found.append(
-            "The experiments were selected on the same users that the estimate uses: intervals and the p-value of "
-            'Sargan\'s test are optimistic. ivbridge.select_instruments(rule="crossfit") selects on other users.'
+            "The experiments were selected on the same users that the estimate uses: intervals, the Anderson–Rubin set "
+            'and the p-value of Sargan\'s test are optimistic. ivbridge.select_instruments(rule="crossfit") selects on '
+            "other users."
         )
     found += [f"The selection hangs on a thread: {tie}." for tie in selected.ties]
     if isinstance(seeds, Seeds) and seeds.same < len(seeds.draws):
@@ -226,7 +237,10 @@ def warnings(
         )
     if not isinstance(pooled, NotApplicable):
         if pooled.effective_f < WEAK:
-            found.append("The instruments are weak together: read the Anderson–Rubin set.")
+            crossed = 'select on other users, with ivbridge.select_instruments(rule="crossfit"), and '
+            found.append(
+                f"The instruments are weak together: {crossed if selected.rule else ''}read the Anderson–Rubin set."
+            )
         if pooled.dropped:
             found.append(f"Left out because of linear dependence: {_listed(pooled.dropped)}.")
     for one in experiments:
