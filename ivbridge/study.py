@@ -1,8 +1,7 @@
 """Monte Carlo studies: scenarios × methods × seeds, spread over processes, kept in a file, put into one table.
 
->>> import ivbridge.simulate, ivbridge.post_methods
->>> table = run(ivbridge.simulate.SCENARIOS["post-a"], ivbridge.post_methods.METHODS_A, seeds=1000)  # doctest: +SKIP
->>> summary(table)  # doctest: +SKIP
+For example ``summary(run(SCENARIOS["post-a"], METHODS_A, seeds=1000))``, with :data:`ivbridge.simulate.SCENARIOS` and
+:data:`ivbridge.post_methods.METHODS_A`.
 
 Each draw depends on its seed alone and every process computes with one thread, so that the numbers do not depend on
 how many processes there were, or on how often the study was stopped and continued.

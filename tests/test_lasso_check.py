@@ -31,8 +31,8 @@ from ivbridge.selection.spec import Folds, LassoSpec
 from tests.lasso_cases import NAMES, lasso_case
 
 # The same algorithm at the same threshold takes the same steps: what is left are last bits, 1e-16 in one operation.
-# A part in 1e12 of λ (a closed formula), in 1e10 of coefficients and losses (some thousand dependent operations).
-LAMBDA, COEF, LOSS = 1e-12, 1e-10, 1e-10
+# Some hundred of them are left of λ and of the largest coefficient, some more of a loss, which sums squares of errors.
+LAMBDA, COEF, LOSS = 1e-12, 1e-12, 1e-11
 
 RSCRIPT = shutil.which("Rscript") or "/usr/bin/Rscript"
 

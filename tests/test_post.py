@@ -119,7 +119,7 @@ def test_methods_on_the_posts_own_draw() -> None:
 
 
 def test_good_weak_and_invalid_instruments_over_many_draws() -> None:
-    """4000 draws elsewhere: good .950, weak 2.600 and .873, its Anderson–Rubin set .952 and unbounded in 94.5 %."""
+    """4000 draws of a program of its own: good .950, weak 2.600, .873, its AR set .952, unbounded in 94.5 %."""
     table = study.run(SCENARIOS["post-a"], post_methods.METHODS_A, 400, workers=1)
     found = study.summary(table).set_index("method")
     # each within three Monte Carlo standard errors of 400 draws

@@ -43,11 +43,6 @@ class Set:
     intervals: tuple[tuple[float, float], ...]
 
     @property
-    def bounded(self) -> bool:
-        """Whether both ends are finite."""
-        return all(math.isfinite(end) for interval in self.intervals for end in interval)
-
-    @property
     def ends(self) -> tuple[float, float]:
         """The smallest and the largest value; NaN where the set is empty."""
         return (self.intervals[0][0], self.intervals[-1][1]) if self.intervals else (math.nan, math.nan)
