@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json as json_module
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import typer
@@ -16,6 +16,7 @@ from ivbridge.results import Estimate
 from ivbridge.selection.check import crosscheck_lasso
 from ivbridge.selection.checked import SelectionAgreement, crosscheck_selection
 from ivbridge.selection.question import SelectOptions
+from ivbridge.selection.rules import CrossFitted
 from ivbridge.selection.select import select_instruments
 from ivbridge.selection.selected import Selection
 from ivbridge.selection.spec import FoldColumn, LassoSpec
@@ -160,12 +161,14 @@ def _estimate_lines(asked: Asked, selection: Selection, estimate: Estimate) -> l
     strength = f"F = {weak.statistic:.4g}, " if isinstance(weak, Test) else ""
     sargan = estimate.tests["sargan"]
     letter = "z" if asked.inference == "z" else "t"
+    crossed = isinstance(selection.rule, CrossFitted)
+    named = "valid with weak instruments" if crossed else "valid with weak instruments that were named in advance"
     lines = [
         f"First stage ({asked.vcov}): {strength}{effective}",
         "",
         f"Effect of {asked.endog} on {asked.dependent}: {asked.method}, vcov {asked.vcov}",
         *coefficient_lines(estimate.coefs, letter),
-        f"Anderson-Rubin 95% set, valid with weak instruments: {selection.confidence_set(asked.vcov)}",
+        f"Anderson-Rubin 95% set, {named}: {selection.confidence_set(asked.vcov)}",
     ]
     if isinstance(sargan, Test):
         lines.append(
@@ -181,7 +184,7 @@ def _content(asked: Asked, selection: Selection, agreement: SelectionAgreement |
     if estimate is not None:
         _, effective = selection.first_stage(asked.vcov)
         content |= {
-            "estimate": json_module.loads(replace(estimate).to_json()),
+            "estimate": json_module.loads(estimate.to_json()),
             "effective_f": serial.encode(effective),
             "anderson_rubin": serial.encode(selection.confidence_set(asked.vcov)),
         }

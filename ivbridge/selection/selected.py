@@ -168,9 +168,10 @@ class Selection:
         return found.first_stages[0], effective_f(self.spec(), self.data, vcov, engine=engine)
 
     def confidence_set(self, vcov: str | Vcov = "HC0", level: float = 0.95, engine: str = "native") -> ConfidenceSet:
-        """The Anderson–Rubin confidence set of the effect, valid however weak the instruments are.
+        """The Anderson–Rubin confidence set of the effect, which allows for weak instruments but not for their selection.
 
-        After selection on the same rows it is valid for the selected instruments as if they had been named before.
+        It is valid for a cross-fitted rule. After a selection on the same rows it covers less than it says, since it
+        takes candidates that are correlated with the error by chance for invalid ones.
         """
         return confidence_set(self.spec(), self.data, vcov, level, engine)
 
