@@ -9,7 +9,6 @@ import typer
 
 from ivbridge.cli_options import (
     CONTROLS,
-    INFERENCE,
     JSON,
     METHOD,
     REPORT,
@@ -18,6 +17,7 @@ from ivbridge.cli_options import (
     VCOV,
     WEIGHTS,
     complete_engine,
+    complete_rule,
 )  # fmt: skip
 
 __all__ = ["app"]
@@ -31,6 +31,10 @@ _ControlsBy = typer.Option("--controls-by", metavar="WAY", help="forced, residua
 _Seed = typer.Option("--seed", help="Draws the folds, as set.seed in R.")
 _SampleKind = typer.Option("--sample-kind", metavar="Rejection|Rounding", help="R before 3.6 used Rounding.")
 _FoldColumn = typer.Option("--fold-column", metavar="COLUMN", help="Folds 1 … k, given instead of drawn.")
+_Inference = typer.Option("--inference", metavar="t|t(DF)|z", help="Reference distribution; t alone has n−k df.")
+_OneSetRule = typer.Option(
+    "--rule", metavar="RULE", autocompletion=complete_rule, help="1se, min, plugin, adaptive, stability(seeds=30)."
+)
 _LassoEngine = typer.Option("--engine", metavar="native|r|sklearn", help="Who solves the LASSO.")
 
 
@@ -57,7 +61,7 @@ def _select(
     engine: Annotated[str, _LassoEngine] = "native",
     vcov: Annotated[str, VCOV] = "HC0",
     method: Annotated[str, METHOD] = "2sls",
-    inference: Annotated[str, INFERENCE] = "z",
+    inference: Annotated[str, _Inference] = "z",
     seeds: Annotated[int, typer.Option("--seeds", metavar="N", help="Select again over N fold seeds; 0: no.")] = 30,
     check: Annotated[bool, typer.Option("--check", help="Let R and Python take every step, and compare.")] = False,
     json: Annotated[bool, JSON] = False,
@@ -92,7 +96,7 @@ def _encourage(
         typer.Option("--tests", "-z", metavar="PATTERN", help="Names or patterns; repeat. [default: test_*]"),
     ] = None,
     controls: Annotated[list[str] | None, CONTROLS] = None,
-    rule: Annotated[str, RULE] = "1se",
+    rule: Annotated[str, _OneSetRule] = "1se",
     vcov: Annotated[str, typer.Option("--vcov", metavar="VCOV", help="classical, HC0 or HC1.")] = "HC1",
     share: Annotated[
         list[str] | None,

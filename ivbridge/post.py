@@ -1,4 +1,4 @@
-"""The figures of "Machine Learning Meets Instrumental Variables" (Teconomics, 2017), from R and natively, side by side.
+"""The figures of "Machine Learning Meets Instrumental Variables" (Teconomics), from R and natively, side by side.
 
 The post shows two simulations. In A one instrument is good, one weak and one invalid. In B a LASSO chooses among 480
 A/B tests. Both are drawn again with R's random numbers (:mod:`ivbridge.simulate`), so that every printed figure can be

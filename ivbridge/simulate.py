@@ -7,7 +7,7 @@
 With their default arguments both give the very data behind the post's charts; other seeds give other data from the same
 world. The post ran in R 3.4, which is why ``sample_kind`` is "Rounding" here.
 
-Source: E. G. Sands and co-authors, "Machine Learning Meets Instrumental Variables", Teconomics, part 3 of "Best
+Source: "Machine Learning Meets Instrumental Variables", Teconomics, part 3 of "Best
 of Both Worlds", with its sample code (TeconomicsBlog/notebooks, PrincipledInstrumentSelection).
 """
 

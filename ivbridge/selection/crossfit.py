@@ -1,7 +1,7 @@
 """Cross-fitted first stages: the prediction of each row comes from other rows.
 
 Split-sample instrumental variables: Angrist and Krueger (1995, JBES 13(2)); with the LASSO: Belloni, Chen, Chernozhukov
-and Hansen (2012, Section 5); several parts that take turns: Chernozhukov et al. (2018, Econometrics Journal 21(1)).
+and Hansen (2012); several parts that take turns: Chernozhukov et al. (2018, Econometrics Journal 21(1)).
 The noise that decides which instruments are chosen, and how they are weighted, is then not the noise of the rows that
 are estimated on, so that one instrument, the prediction, stands for all.
 """
