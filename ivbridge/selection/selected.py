@@ -168,7 +168,7 @@ class Selection:
         return found.first_stages[0], effective_f(self.spec(), self.data, vcov, engine=engine)
 
     def confidence_set(self, vcov: str | Vcov = "HC0", level: float = 0.95, engine: str = "native") -> ConfidenceSet:
-        """The Anderson–Rubin confidence set of the effect, which allows for weak instruments but not for their selection.
+        """The Anderson–Rubin confidence set of the effect: it allows for weak instruments, not for their selection.
 
         It is valid for a cross-fitted rule. After a selection on the same rows it covers less than it says, since it
         takes candidates that are correlated with the error by chance for invalid ones.
