@@ -22,6 +22,8 @@ from ivbridge.selection.selected import Selection
 from ivbridge.selection.spec import FoldColumn, LassoSpec
 from ivbridge.simulate import SCENARIOS
 from ivbridge.tables import coefficient_lines, format_p
+from ivbridge.vcov_text import parse_vcov
+from ivbridge.weak_native import check_vcov
 
 __all__ = ["Asked", "demo", "run"]
 
@@ -75,6 +77,8 @@ def run(asked: Asked, options: SelectOptions, *, check: bool = False, as_json: b
     int
         0; with ``check`` 1 where R and Python disagree.
     """
+    if asked.seeds < 0:
+        raise UnsupportedError(f"--seeds {asked.seeds} was asked.", available="0 or more")
     frame = read(asked.data).frame
     roles = (asked.dependent, asked.endog, asked.candidates, asked.controls)
     selection = select_instruments(frame, *roles, asked.rule, options)
@@ -139,15 +143,23 @@ def _estimated(asked: Asked, selection: Selection) -> Estimate | None:
         return None
 
 
+def _weak_vcov(text: str) -> str:
+    """The vcov of the first stage and the Anderson-Rubin set: the one asked for, or HC0 where they cannot have it."""
+    try:
+        check_vcov(parse_vcov(text), invert=True)
+    except UnsupportedError:
+        return "HC0"
+    return text
+
+
 def _print(asked: Asked, selection: Selection, agreement: SelectionAgreement | None) -> None:
+    estimate = _estimated(asked, selection)
+    lines = [] if estimate is None else ["", *_estimate_lines(asked, selection, estimate)]
     for line in selection.summary().split("\n"):
         for part in cli_text.wrapped(line, indent=""):
             cli_text.say(part)
-    estimate = _estimated(asked, selection)
-    if estimate is not None:
-        cli_text.say()
-        for line in _estimate_lines(asked, selection, estimate):
-            cli_text.say(line)
+    for line in lines:
+        cli_text.say(line)
     if agreement is not None:
         cli_text.say()
         for line in agreement.lines():
@@ -156,7 +168,8 @@ def _print(asked: Asked, selection: Selection, agreement: SelectionAgreement | N
 
 
 def _estimate_lines(asked: Asked, selection: Selection, estimate: Estimate) -> list[str]:
-    stage, effective = selection.first_stage(asked.vcov)
+    vcov = _weak_vcov(asked.vcov)
+    stage, effective = selection.first_stage(vcov)
     weak = stage.weak
     strength = f"F = {weak.statistic:.4g}, " if isinstance(weak, Test) else ""
     sargan = estimate.tests["sargan"]
@@ -164,11 +177,11 @@ def _estimate_lines(asked: Asked, selection: Selection, estimate: Estimate) -> l
     crossed = isinstance(selection.rule, CrossFitted)
     named = "valid with weak instruments" if crossed else "valid with weak instruments that were named in advance"
     lines = [
-        f"First stage ({asked.vcov}): {strength}{effective}",
+        f"First stage ({vcov}): {strength}{effective}",
         "",
         f"Effect of {asked.endog} on {asked.dependent}: {asked.method}, vcov {asked.vcov}",
         *coefficient_lines(estimate.coefs, letter),
-        f"Anderson-Rubin 95% set, {named}: {selection.confidence_set(asked.vcov)}",
+        f"Anderson-Rubin 95% set ({vcov}), {named}: {selection.confidence_set(vcov)}",
     ]
     if isinstance(sargan, Test):
         lines.append(
@@ -182,11 +195,12 @@ def _content(asked: Asked, selection: Selection, agreement: SelectionAgreement |
     estimate = _estimated(asked, selection)
     content: dict[str, Any] = {"selection": json_module.loads(selection.to_json()), "estimate": None}
     if estimate is not None:
-        _, effective = selection.first_stage(asked.vcov)
+        vcov = _weak_vcov(asked.vcov)
+        _, effective = selection.first_stage(vcov)
         content |= {
             "estimate": json_module.loads(estimate.to_json()),
             "effective_f": serial.encode(effective),
-            "anderson_rubin": serial.encode(selection.confidence_set(asked.vcov)),
+            "anderson_rubin": serial.encode(selection.confidence_set(vcov)),
         }
     if agreement is not None:
         content["agreement"] = json_module.loads(agreement.to_json())

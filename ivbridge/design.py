@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ivbridge.canonical import columns_of
 from ivbridge.coding import codings
-from ivbridge.errors import DataError, FormulaError
+from ivbridge.errors import DataError, DesignError, FormulaError
 from ivbridge.expr import Name, parse, quote_name
 from ivbridge.formula import Term, parse_term
 from ivbridge.frame import fingerprint, normalise
@@ -134,7 +134,7 @@ def build(spec: IVSpec, data: pd.DataFrame, grouping: Sequence[str] = ()) -> Des
     FormulaError
         If an exogenous term is coded differently among the regressors and among the instruments.
     DesignError
-        If the model cannot be estimated: no rows, n ≤ k, or not enough independent instruments.
+        If the model cannot be estimated: no rows, n ≤ k, not enough independent instruments, or nothing to explain.
     """
     frame = _frame(spec, data, grouping)
     # terms of one degree keep their order, as in R: exogenous ones come first
@@ -149,6 +149,7 @@ def build(spec: IVSpec, data: pd.DataFrame, grouping: Sequence[str] = ()) -> Des
     used = {name: _use(name, variable.take(rows)) for name, variable in variables.items()}
     y = np.array(y[rows])
     _check_finite(spec.dependent if spec.offset is None else f"{spec.dependent} - ({spec.offset})", y)
+    _check_varies(spec, y)
     x, z = _matrices(parts, used, intercept=spec.intercept, rows=len(rows))
     w = None if weights is None else weights[rows]
     rank = decide_rank(x, z, w)
@@ -189,6 +190,14 @@ def _check_finite(name: str, values: NDArray[np.float64]) -> None:
         raise DataError(
             f"{name} is infinite for {count} value{'s' * (count > 1)} of the rows used.",
             do="drop these rows, or change the transformation (the logarithm of 0 and a division by 0 are infinite).",
+        )
+
+
+def _check_varies(spec: IVSpec, y: NDArray[np.float64]) -> None:
+    if len(y) and not np.ptp(y) and (spec.intercept or not y[0]):
+        raise DesignError(
+            f"The dependent variable {spec.dependent} is {y[0]:g} in every row used: there is nothing to explain.",
+            do="choose a column that varies.",
         )
 
 

@@ -302,6 +302,9 @@ def _real_roots(m0: FloatArray, m1: FloatArray, m2: FloatArray) -> FloatArray:
     """Nearly real, finite eigenvalues t of m0 + t·m1 + t²·m2, ascending, by its companion form."""
     k = len(m0)
     zero, one = np.zeros((k, k)), np.eye(k)
+    # the identity beside them loses its digits unless the matrices are of its size
+    size = max(float(np.abs(m).max()) for m in (m0, m1, m2)) or 1.0
+    m0, m1, m2 = m0 / size, m1 / size, m2 / size
     with np.errstate(divide="ignore", invalid="ignore"):
         values = linalg.eigvals(np.block([[zero, one], [-m0, -m1]]), np.block([[one, zero], [zero, m2]]))
     values = values[np.isfinite(values)]

@@ -404,6 +404,14 @@ def test_instruments_that_are_unrelated_to_the_regressor() -> None:
         design("y ~ x + x2 | z + z2", DATA.assign(x=DATA["z"], x2=2 * DATA["z"] + unrelated))
 
 
+def test_a_dependent_variable_that_does_not_vary() -> None:
+    with pytest.raises(DesignError, match="y is 3 in every row used"):
+        design("y ~ x | z", DATA.assign(y=3.0))
+    with pytest.raises(DesignError, match="y is 0 in every row used"):
+        design("y ~ x - 1 | z - 1", DATA.assign(y=0.0))
+    assert design("y ~ x - 1 | z - 1", DATA.assign(y=3.0)).x.shape[1] == 1
+
+
 def test_more_coefficients_than_rows() -> None:
     with pytest.raises(DesignError, match=r"4 coefficients \(\(Intercept\), w, v, x\) but only 4 rows"):
         design("y ~ x + w + v | w + v + z", DATA.iloc[:4])

@@ -21,7 +21,7 @@ from ivbridge.encouragement.records import Effect, Experiment, Shares
 from ivbridge.encouragement.report import EncourageReport
 from ivbridge.encouragement.simulated import simulated_users
 from ivbridge.engines.process import RWorker
-from ivbridge.errors import DataError, UnsupportedError
+from ivbridge.errors import DataError, DesignError, UnsupportedError
 from ivbridge.records import NotApplicable, Test
 from ivbridge.weakiv import confidence_set, effective_f
 
@@ -504,7 +504,7 @@ class TestErrors:
         [
             ({"outcome": "kept"}, "no column 'kept' for the outcome"),
             ({"behavior": "review"}, "no column 'review' for the behavior"),
-            ({"controls": ["age"]}, "no column 'age' for the control"),
+            ({"controls": ["age"]}, "No column matches 'age'"),
             ({"experiments": "exp_*"}, "No column matches 'exp_\\*'"),
             ({"controls": ["retained"]}, "plays two roles"),
             ({"behavior": "constant"}, "The behavior 'constant' is 1 for every user"),
@@ -556,6 +556,48 @@ class TestErrors:
     def test_a_name_taken_by_the_column_of_enrolment(self, users: pd.DataFrame) -> None:
         with pytest.raises(DataError, match="in_test_3"):
             encourage(users.assign(in_test_3=users["tenure"]), "retained", "reviewed", controls=["in_test_3"])
+
+    def test_a_share_of_an_experiment_that_does_not_exist(self, users: pd.DataFrame) -> None:
+        with pytest.raises(DataError, match=r"'tset_1', which is no experiment\. Available: test_1"):
+            encourage(users, "retained", "reviewed", options=EncourageOptions(share={"tset_1": 0.9}))
+
+    @pytest.mark.parametrize("value", [np.nan, 0.5, 257.0])
+    def test_sparse_experiments_that_int8_would_hide(self, users: pd.DataFrame, value: float) -> None:
+        """Narrowed to one byte these would be 0, 0 and 1."""
+        tests = users[["test_1", "test_4"]].to_numpy(dtype=float)
+        tests[7, 0] = value
+        plain = users[["retained", "reviewed"]]
+        with pytest.raises(DataError, match="other values than 0 and 1, or missing"):
+            encourage(plain, "retained", "reviewed", sparse.csc_array(tests))
+
+    @pytest.mark.parametrize("tests", ["test_1", "test_*"])
+    def test_controls_that_reproduce_the_behavior(self, users: pd.DataFrame, tests: str) -> None:
+        frame = users.assign(copy=3 * users["reviewed"] + users["tenure"] / 3)
+        with pytest.raises(DesignError, match="controls reproduce reviewed exactly"):
+            encourage(frame, "retained", "reviewed", tests, ["tenure", "copy"], QUICK)
+
+    def test_columns_of_one_name_or_without_one(self, users: pd.DataFrame) -> None:
+        with pytest.raises(DataError, match="2 columns called 'reviewed'"):
+            encourage(pd.concat([users, users["reviewed"]], axis=1), "retained", "reviewed")
+        with pytest.raises(DataError, match="No column matches '7'"):
+            encourage(users.rename(columns={"test_1": 7}), "retained", "reviewed", ["7", "test_2"])
+
+
+def test_a_behavior_that_one_arm_never_shows(users: pd.DataFrame) -> None:
+    """Only the treated can do it: no always-takers, and of them no doubt, whatever rounding leaves of their sums."""
+    for seed in range(8):
+        some = users.sample(1100 + 7 * seed, random_state=seed)
+        frame = some.assign(reviewed=some["reviewed"] * some["test_1"])
+        one = encourage(frame, "retained", "reviewed", "test_1", options=QUICK)["test_1"]
+        assert isinstance(one.shares, Shares)
+        assert one.shares.always_takers.estimate == pytest.approx(0, abs=1e-14)
+        assert one.shares.always_takers.std_error == pytest.approx(0, abs=1e-8)  # the root of rounding in a sum
+        assert one.shares.compliers.estimate == pytest.approx(one.first_stage.estimate)
+
+
+def test_controls_by_pattern(users: pd.DataFrame, report: EncourageReport) -> None:
+    assert encourage(users, "retained", "reviewed", controls=["mob*", "ten*"], options=QUICK).pooled == report.pooled
+    assert encourage(users, "retained", "reviewed", "test_1", "tenure", QUICK).controls == ("tenure",)
 
 
 def test_records_are_frozen(report: EncourageReport) -> None:

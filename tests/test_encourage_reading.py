@@ -66,6 +66,11 @@ def test_other_formats_are_read_whole(frame: pd.DataFrame, tmp_path: Path) -> No
     assert ivbridge.read_users("card", "nearc*", ("lwage", "educ"))["nearc4"].isin((0, 1)).all()
 
 
+def test_other_columns_by_pattern(frame: pd.DataFrame, tmp_path: Path) -> None:
+    read = ivbridge.read_users(write(frame, tmp_path / "users.csv"), "t*", ("retained", "reviewed", "ten*", "nothing"))
+    assert set(read) == {"retained", "reviewed", "tenure", "test_1", "test_2", "test_3", "test_4"}
+
+
 def test_experiments_take_one_byte_a_cell(frame: pd.DataFrame, tmp_path: Path) -> None:
     read = ivbridge.read_users(write(frame, tmp_path / "users.csv"), ["test_1", "test_2"], ("reviewed",))
     assert read[["test_1", "test_2"]].memory_usage(index=False).tolist() == [900, 900]

@@ -207,6 +207,14 @@ def test_refusals() -> None:
         select_instruments(data, "nothing", "x", "z*")
     with pytest.raises(DataError, match="not a pandas DataFrame"):
         select_instruments(data.to_numpy(), "y", "x", "z*")  # type: ignore[arg-type]
+    with pytest.raises(DataError, match="2 columns called 'x'"):
+        select_instruments(pd.concat([data, data["x"]], axis=1), "y", "x", "z*")
+    with pytest.raises(DataError, match="called 0, …, which is not text"):
+        select_instruments(data.T.reset_index(drop=True).T, "y", "x", "z*")
+    with pytest.raises(DataError, match="'y' does not vary"):
+        select_instruments(data.assign(y=1.0), "y", "x", "z*")
+    with pytest.raises(DataError, match="'z1' holds complex128"):
+        select_instruments(data.assign(z1=data["z1"] + 0j), "y", "x", "z*")
     with pytest.raises(DataError, match="no candidate instrument"):
         SelectionSpec("y", "x", ())
     with pytest.raises(UnsupportedError, match=r"controls_by='guess'.*forced, residualised, outcome, double, union"):
@@ -219,16 +227,40 @@ def test_refusals() -> None:
         select_instruments(data, "y", "x", "z*", rule="stability", options=SelectOptions(folds=FoldColumn("fold")))
 
 
+def test_a_regressor_that_is_rounding_beside_the_constant() -> None:
+    """R's ``ivreg`` leaves such a regressor out of the equation, which then has no effect to show."""
+    data = many(100, 8)
+    selection = select_instruments(data.assign(x=data["x"] + 1e9), "y", "x", "z*", rule="min")
+    assert selection.selected
+    with pytest.raises(DesignError, match="x cannot be told from the constant"):
+        selection.estimate()
+
+
+def test_a_candidate_called_as_the_intercept() -> None:
+    data = many(400).rename(columns={"z1": "(Intercept)"})
+    selection = select_instruments(data, "y", "x", ["(Intercept)", "z*"])
+    plain = select_instruments(many(400), "y", "x", "z*")
+    assert "z1" in plain.selected
+    assert selection.tidy()["estimate"].tolist() == plain.tidy()["estimate"].tolist()
+
+
+@pytest.mark.parametrize("vcov", ["bekker", "bootstrap"])
+def test_a_first_stage_has_no_such_vcov(vcov: str) -> None:
+    selection = select_instruments(many(400), "y", "x", "z*")
+    with pytest.raises(UnsupportedError, match="no meaning for weak-instrument inference"):
+        selection.first_stage(vcov)
+
+
 @pytest.mark.slow
 def test_the_anderson_rubin_set_does_not_allow_for_selection() -> None:
-    """As docs/how-to/many-instruments.md says, where 120 draws cover 2 in 46 % (1se) and 91 % (plugin)."""
+    """As docs/how-to/many-instruments.md says, where 120 draws cover 2 in 46, 91 and 96 % (crossfit)."""
     covered = {"1se": 0, "plugin": 0, "crossfit": 0}
     for seed in range(2, 62):
         draw = SCENARIOS["post-b"].draw(seed=seed)
         for rule in covered:
             selection = select_instruments(draw.frame, "Y", "X", draw.valid, rule=rule)
             covered[rule] += draw.truth in selection.confidence_set("HC1")
-    # three standard errors of 60 draws around 46 %, 91 % and the nominal 95 %
+    # three standard errors of 60 draws around 46 %, 91 % and the nominal 95 % of crossfit
     assert covered["1se"] / 60 == pytest.approx(0.46, abs=3 * 0.064)
     assert covered["plugin"] / 60 == pytest.approx(0.91, abs=3 * 0.037)
     assert covered["crossfit"] / 60 == pytest.approx(0.95, abs=3 * 0.028)

@@ -132,6 +132,25 @@ def invoke(*arguments: str) -> tuple[int, str, str]:
     return result.exit_code, result.stdout, result.stderr
 
 
+@pytest.mark.parametrize(("method", "vcov"), [("liml", "bekker"), ("2sls", "bootstrap"), ("2sls", "andrews")])
+def test_a_vcov_that_the_first_stage_cannot_have(file: str, method: str, vcov: str) -> None:
+    roles = (file, "-y", "y", "-x", "x", "-z", "z*", "--seeds", "0", "--method", method, "--vcov", vcov)
+    code, said, error = invoke(*roles)
+    assert code == 0, error
+    assert f"{method}, vcov {vcov}" in said and "First stage (HC0)" in said and "95% set (HC0)" in said
+    code, said, error = invoke(*roles, "--json")
+    assert code == 0, error
+    assert json.loads(said)["anderson_rubin"]["vcov"] == "HC0"
+
+
+def test_nothing_is_printed_before_a_refusal(file: str) -> None:
+    roles = (file, "-y", "y", "-x", "x", "-z", "z*")
+    code, said, error = invoke(*roles, "--seeds", "0", "--inference", "q")
+    assert (code, said) == (2, "") and "inference='q'" in error
+    code, said, error = invoke(*roles, "--seeds", "-3")
+    assert (code, said) == (2, "") and "--seeds -3" in error
+
+
 def test_the_command_selects_estimates_and_checks(file: str) -> None:
     roles = (file, "-y", "y", "-x", "x", "-z", "z*")
     code, said, _ = invoke(*roles, "--seeds", "3", "--check", "--method", "liml")

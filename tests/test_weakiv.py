@@ -216,6 +216,14 @@ def test_the_set_follows_the_units(vcov: str) -> None:
     np.testing.assert_allclose(np.array(two.intervals) * 1e5, one.intervals, rtol=1e-8)
 
 
+@pytest.mark.parametrize("unit", [1e-12, 1e6, 1e12, 1e30])
+@pytest.mark.parametrize("vcov", ["HC1", "classical"])
+def test_a_small_unit_of_the_dependent_variable_empties_no_set(vcov: str, unit: float) -> None:
+    one = weakiv.confidence_set(STRONG, DATA, vcov)
+    two = weakiv.confidence_set(STRONG, DATA.assign(y=DATA.y * unit), vcov)
+    np.testing.assert_allclose(np.array(two.intervals) / unit, one.intervals, rtol=1e-8)
+
+
 # --- the effective F -------------------------------------------------------------------------------------------------
 
 

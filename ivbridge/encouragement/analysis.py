@@ -36,7 +36,7 @@ def encourage(
     outcome: str,
     behavior: str,
     experiments: str | Sequence[str] | sparse.sparray | sparse.spmatrix = "test_*",
-    controls: Sequence[str] = (),
+    controls: str | Sequence[str] = (),
     options: EncourageOptions = EncourageOptions(),  # noqa: B008
 ) -> EncourageReport:
     """Analyse A/B tests as randomised encouragement: does the behavior that they encourage change the outcome?
@@ -53,9 +53,9 @@ def encourage(
         Names of columns of 0/1 or true/false, missing where a user was not in the experiment; patterns such as
         ``"test_*"`` are allowed. Columns of pandas sparse dtype stay sparse, and the columns of a scipy sparse matrix
         are called ``test_1, test_2, …``.
-    controls : sequence of str, optional
-        Columns of numbers known before the experiments; they are checked for balance, describe the compliers, and
-        enter the pooled equation as exogenous regressors.
+    controls : str or sequence of str, optional
+        Columns of numbers known before the experiments, by name or pattern; they are checked for balance, describe the
+        compliers, and enter the pooled equation as exogenous regressors.
     options : EncourageOptions
 
     Returns
@@ -79,10 +79,11 @@ def encourage(
         raise DataError(f"data is a {type(data).__name__}, not a pandas DataFrame.", do="pass one row a user.")
     if sparse.issparse(experiments):
         frame, experiments = with_sparse(frame, experiments)
-    return _report(gather(frame, outcome, behavior, experiments, tuple(controls)), options)
+    return _report(gather(frame, outcome, behavior, experiments, controls), options)
 
 
 def _report(users: Users, options: EncourageOptions) -> EncourageReport:
+    options.check_names(users.experiments)
     found = single(users, options)
     selected, design = select(users, options)
     answer = _pooled(users, selected, options)

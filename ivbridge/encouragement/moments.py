@@ -53,9 +53,10 @@ class ArmMoments:
         return np.asarray(self.total(arm, *factors) / self.size(arm))
 
     def scatter(self, arm: int, first: str, second: str) -> FloatArray:
-        """Σ(a − ā)(b − b̄) over an arm, (J,)."""
+        """Σ(a − ā)(b − b̄) over an arm, (J,); of a column with itself never below zero, where rounding may put it."""
         product = self.total(arm, first) * self.total(arm, second) / self.size(arm)
-        return np.asarray(self.total(arm, first, second) - product)
+        scatter = np.asarray(self.total(arm, first, second) - product)
+        return np.maximum(scatter, 0.0) if first == second else scatter
 
 
 def arm_moments(users: Users, *, profile: bool) -> ArmMoments:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Real
 
-from ivbridge.errors import UnsupportedError
+from ivbridge.errors import DataError, UnsupportedError
 from ivbridge.selection.rules import OneSE, Rule, parse_rule
 from ivbridge.selection.spec import Folds
 from ivbridge.vcov import HC0, HC1, Classical, Vcov
@@ -62,12 +63,26 @@ class EncourageOptions:
             )
         object.__setattr__(self, "vcov", vcov)
         shares = self.share.values() if isinstance(self.share, Mapping) else (self.share,)
-        if not all(0 < share < 1 for share in shares):
+        if not all(isinstance(share, Real) and 0 < share < 1 for share in shares):
             raise UnsupportedError(f"share={self.share!r} was asked.", available="numbers between 0 and 1")
         if self.engine not in ("native", "r"):
             raise UnsupportedError(f"There is no engine {self.engine!r} for experiments.", available="native, r")
         if self.seeds is not None and self.seeds < 0:
             raise UnsupportedError(f"seeds={self.seeds} was asked.", available="0 or more")
+
+    def check_names(self, experiments: tuple[str, ...]) -> None:
+        """Check that shares are of experiments that exist.
+
+        Raises
+        ------
+        DataError
+            If one is not.
+        """
+        shares = self.share if isinstance(self.share, Mapping) else {}
+        if unknown := [name for name in shares if name not in experiments]:
+            raise DataError(
+                f"share names {unknown[0]!r}, which is no experiment.", available=", ".join(experiments[:20])
+            )
 
     def share_of(self, experiment: str) -> float:
         """Share of users that the experiment was designed to treat."""

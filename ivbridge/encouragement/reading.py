@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +36,7 @@ def read_users(
     experiments : str or sequence of str
         Names or patterns; their columns become int8, or pandas ``Int8`` where values are missing.
     others : sequence of str
-        Outcome, behavior, controls.
+        Outcome, behavior, controls, by name or pattern.
     rows : int, optional
         Rows of a block; default: as many as fill 32 MiB.
 
@@ -53,8 +54,11 @@ def read_users(
         return read(path_or_name).frame
     text = kind in _SEPARATORS
     columns = table_columns(path, _SEPARATORS[kind]) if text else _parquet_columns(path)
-    names = tuple(name for name in matching(experiments, columns) if name not in others)
-    wanted = (*dict.fromkeys(name for name in others if name in columns), *names)
+    # a name that no column has is left to the analysis, which knows its role
+    known = [one for one in others if any(fnmatchcase(name, one) or name == one for name in columns)]
+    beside = matching(known, columns)
+    names = tuple(name for name in matching(experiments, columns) if name not in beside)
+    wanted = (*beside, *names)
     size = rows or max(_CELLS // max(len(wanted), 1), 256)
     blocks = table_blocks(path, _SEPARATORS[kind], wanted, size) if text else _parquet_blocks(path, wanted, size)
     return _joined(blocks, wanted, names, path)

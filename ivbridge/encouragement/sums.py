@@ -90,7 +90,7 @@ def cross_products(users: Users, instruments: tuple[str, ...]) -> Cross:
     Raises
     ------
     DesignError
-        If no instrument is left or there are too few users.
+        If no instrument is left, there are too few users, or the controls reproduce the behavior.
     """
     marks = tuple(mark for mark, members in users.indicators.items() if set(members) & set(instruments))
     controls = users.controls + marks
@@ -109,6 +109,7 @@ def cross_products(users: Users, instruments: tuple[str, ...]) -> Cross:
     if users.n <= len(kept) + 2:
         raise DesignError(f"{users.n} users are too few for {len(kept)} experiments and controls.")
     on, rest = _without(gram[np.ix_(places, places)], len(shown))
+    _check_left(users, float(rest[-2, -2]), float(gram[-2, -2]))
     return Cross(
         users, tuple(names[p] for p in inside), tuple(names[p] for p in shown), lost,
         rest[:-2, :-2], rest[:-2, -2], rest[:-2, -1], float(rest[-2, -2]), float(rest[-2, -1]), float(rest[-1, -1]),
@@ -177,7 +178,13 @@ def _without(gram: FloatArray, q: int) -> tuple[FloatArray, FloatArray]:
 
 
 def free_of_controls(users: Users) -> FloatArray:
-    """What is left of the behavior after least squares on a constant and the controls, (n,)."""
+    """What is left of the behavior after least squares on a constant and the controls, (n,).
+
+    Raises
+    ------
+    DesignError
+        If nothing is left.
+    """
     means, gram = _gram(users, users.controls, ())
     q = len(users.controls)
     scale = np.sqrt(np.maximum(np.diag(gram), np.finfo(float).tiny))
@@ -186,4 +193,14 @@ def free_of_controls(users: Users) -> FloatArray:
     rest: FloatArray = users.x - means[q]
     for place, slope in zip(kept, on, strict=True):
         rest -= slope * (users.k[:, place] - means[place])
+    _check_left(users, float(rest @ rest), float(gram[q, q]))
     return rest
+
+
+def _check_left(users: Users, left: float, whole: float) -> None:
+    """Sums of squares resolve a share of about 1e-13: less than 1e-12 is rounding."""
+    if left <= 1e-12 * whole:
+        raise DesignError(
+            f"The controls reproduce {users.behavior} exactly, so that nothing of it is left to encourage.",
+            do="leave out the control that does this.",
+        )

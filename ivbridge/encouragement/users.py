@@ -12,11 +12,11 @@ from scipy import sparse
 
 from ivbridge.errors import DataError
 from ivbridge.records import FloatArray, IntArray
-from ivbridge.selection.spec import matching
+from ivbridge.selection.spec import check_columns, matching, text_columns
 
 __all__ = ["Experiments", "Users", "arms", "gather", "with_sparse"]
 
-#: Experiments as a user names them.
+#: Experiments, or controls, as a user names them.
 Experiments = str | Sequence[str]
 
 
@@ -122,7 +122,7 @@ def _sparse_frame(
 
 
 def gather(
-    data: pd.DataFrame, outcome: str, behavior: str, experiments: Experiments, controls: Sequence[str] = ()
+    data: pd.DataFrame, outcome: str, behavior: str, experiments: Experiments, controls: Experiments = ()
 ) -> Users:
     """Check the columns and keep the users whose outcome, behavior and controls are all known.
 
@@ -135,9 +135,11 @@ def gather(
         does not vary; if no experiment matches, or one has other values than 0, 1, true, false and missing, or one
         arm only.
     """
-    columns = [str(name) for name in data.columns]
+    columns = text_columns(data)
+    controls = matching(controls, columns) if controls else ()
     names = tuple(name for name in matching(experiments, columns) if name not in (outcome, behavior, *controls))
-    _check_roles(columns, outcome, behavior, names, tuple(controls))
+    _check_roles(columns, outcome, behavior, names, controls)
+    check_columns((outcome, behavior, *controls, *names), data)
     numbers = {name: _numbers(data[name]) for name in (outcome, behavior, *controls)}
     known, notes = _known(numbers, len(data))
     kept = {name: values if known.all() else values[known] for name, values in numbers.items()}
@@ -147,7 +149,7 @@ def gather(
         outcome=outcome,
         behavior=behavior,
         experiments=names,
-        controls=tuple(controls),
+        controls=controls,
         y=kept[outcome],
         x=kept[behavior],
         k=np.column_stack([kept[name] for name in controls]) if controls else np.empty((int(known.sum()), 0)),
@@ -161,7 +163,7 @@ def gather(
 def _check_roles(
     columns: Sequence[str], outcome: str, behavior: str, names: tuple[str, ...], controls: tuple[str, ...]
 ) -> None:
-    for role, name in (("outcome", outcome), ("behavior", behavior), *(("control", name) for name in controls)):
+    for role, name in (("outcome", outcome), ("behavior", behavior)):
         if name not in columns:
             shown = ", ".join(columns[:20]) + (", …" if len(columns) > 20 else "")
             raise DataError(f"The data has no column {name!r} for the {role}.", available=shown)
@@ -246,10 +248,16 @@ def _sparse_assignment(
     data: pd.DataFrame, names: tuple[str, ...], known: np.ndarray
 ) -> tuple[sparse.csc_array, IntArray]:
     accessor: Any = data[list(names)].sparse  # pandas-stubs has no type for it
-    matrix = sparse.csc_array(accessor.to_coo(), dtype=np.int8)
+    matrix = sparse.csc_array(accessor.to_coo())
     matrix.eliminate_zeros()
-    if not (matrix.data == 1).all():
-        raise DataError("A sparse experiment holds other values than 0 and 1.", do="make one 0/1 column for each arm.")
+    if not (
+        matrix.data == 1
+    ).all():  # before it is narrowed to int8: 0.5 and missing would become 0, 257 would become 1
+        raise DataError(
+            "A sparse experiment holds other values than 0 and 1, or missing values.",
+            do="make one 0/1 column for each arm; where users are missing from an experiment use dense columns.",
+        )
+    matrix = matrix.astype(np.int8)
     everyone = np.diff(matrix.indptr)
     if not known.all():
         matrix = sparse.csc_array(matrix[np.flatnonzero(known)])

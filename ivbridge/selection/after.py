@@ -81,8 +81,18 @@ def estimate_after(question: SelectionSpec, spec: IVSpec, data: pd.DataFrame, en
         From :func:`iv_spec`, with vcov and inference.
     data : DataFrame
     engine : {"native", "r"}
+
+    Raises
+    ------
+    DesignError
+        If the endogenous regressor is no more than rounding beside the constant and the controls.
     """
     found = fit(spec, data, engine=engine)
+    if not found.seen.endog_names:
+        raise DesignError(
+            f"{question.endog} cannot be told from the constant and the controls, and so has no estimate.",
+            do="subtract its mean where that is large, and leave out controls that reproduce it.",
+        )
     sargan = found.tests.get("sargan")
     notes = [note for note in caveats(question) if note != SARGAN or hasattr(sargan, "statistic")]
     return dataclasses.replace(found, notes=(*found.notes, *notes))

@@ -204,7 +204,7 @@ def crosscheck_selection(
     method, inference
         Of the estimate.
     engines : (str, str), default ("r", "native")
-        The first one is the reference.
+        Of the LASSO steps; the first one is the reference. The estimates compared are always R's and the native one.
 
     Returns
     -------

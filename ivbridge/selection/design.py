@@ -13,7 +13,7 @@ from scipy import sparse
 
 from ivbridge.errors import DataError
 from ivbridge.records import FloatArray, IntArray
-from ivbridge.selection.spec import FoldColumn, LassoSpec
+from ivbridge.selection.spec import FoldColumn, LassoSpec, check_columns
 
 __all__ = ["LassoDesign", "Matrix", "build_lasso"]
 
@@ -95,9 +95,7 @@ def build_lasso(spec: LassoSpec, data: pd.DataFrame) -> LassoDesign:
         If a column is missing from the data, is not numeric or logical, or holds an infinite value; if the dependent
         variable does not fit the family or does not vary; if weights are negative; if folds are not 1 … k, k ≥ 3.
     """
-    if absent := [name for name in spec.columns if name not in data.columns]:
-        known = ", ".join(map(str, data.columns[:20])) + (", …" if len(data.columns) > 20 else "")
-        raise DataError(f"The data has no column {', '.join(map(repr, absent[:5]))}.", available=known)
+    check_columns(spec.columns, data)
     rows, notes = _complete_rows(spec, data)
     kept = data if len(rows) == len(data) else data.iloc[rows]
     y, levels = _response(spec, kept[spec.dependent])
@@ -131,7 +129,9 @@ def _complete_rows(spec: LassoSpec, data: pd.DataFrame) -> tuple[IntArray, tuple
 
 
 def _numbers(column: pd.Series, name: str) -> np.ndarray:
-    if not (pd.api.types.is_numeric_dtype(column.dtype) or pd.api.types.is_bool_dtype(column.dtype)):
+    kind = column.dtype
+    numeric = pd.api.types.is_numeric_dtype(kind) and not pd.api.types.is_complex_dtype(kind)
+    if not (numeric or pd.api.types.is_bool_dtype(kind)):
         raise DataError(
             f"Column {name!r} holds {column.dtype}, not numbers.", do="turn it into 0/1 columns, one for each value."
         )

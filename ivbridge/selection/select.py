@@ -13,7 +13,7 @@ from ivbridge.selection.engines import lasso_engine
 from ivbridge.selection.question import SelectionSpec, SelectOptions
 from ivbridge.selection.rules import Adaptive, CrossFitted, Min, OneSE, PlugIn, Rule, parse_rule
 from ivbridge.selection.selected import Selection
-from ivbridge.selection.spec import Folds, matching
+from ivbridge.selection.spec import Folds, matching, text_columns
 from ivbridge.selection.steps import Steps, complete_rows, take_steps
 
 __all__ = ["select_instruments"]
@@ -69,10 +69,10 @@ def select_instruments(
     """
     if not isinstance(data, pd.DataFrame):
         raise DataError(
-            f"data is a {type(data).__name__}, not a pandas DataFrame.",
-            do="read a file with ivbridge.read(path).frame.",
+            f"data is a {type(data).__name__}, not a pandas DataFrame.", do="pass ivbridge.read(path).frame."
         )
-    roles = (matching(candidates, data.columns), matching(controls, data.columns) if controls else ())
+    columns = text_columns(data)
+    roles = (matching(candidates, columns), matching(controls, columns) if controls else ())
     question = SelectionSpec(dependent, endog, *roles, parse_rule(rule), options or SelectOptions())
     kept, left_out = complete_rows(question, data)
     steps = take_steps(question, kept, lasso_engine(question.options.engine))

@@ -157,15 +157,15 @@ class Selection:
         Parameters
         ----------
         vcov : str or Vcov, default "HC0"
-            ``"classical"`` gives the F of R's ``lm``, as in the post.
+            ``"classical"`` gives the F of R's ``lm``, as in the post; Bekker's and a bootstrap raise UnsupportedError.
         engine : {"native", "r"}
 
         Returns
         -------
         (FirstStage, EffectiveF)
         """
-        found = self.estimate(vcov, engine=engine, inference="t")
-        return found.first_stages[0], effective_f(self.spec(), self.data, vcov, engine=engine)
+        effective = effective_f(self.spec(), self.data, vcov, engine=engine)
+        return self.estimate(vcov, engine=engine, inference="t").first_stages[0], effective
 
     def confidence_set(self, vcov: str | Vcov = "HC0", level: float = 0.95, engine: str = "native") -> ConfidenceSet:
         """The Anderson–Rubin confidence set of the effect: it allows for weak instruments, not for their selection.
@@ -203,9 +203,7 @@ class Selection:
 
     def tidy(self) -> pd.DataFrame:
         """One row a selected candidate: ``term, estimate`` (coefficient of the deciding LASSO, or post-LASSO)."""
-        rows = [
-            (name, value) for choice in self.steps.choices.values() for name, value in _coefs(choice, self.selected)
-        ]
+        rows = [row for choice in self.steps.choices.values() for row in _coefs(choice, self.selected)]
         return pd.DataFrame(rows, columns=["term", "estimate"])
 
     def summary(self) -> str:
@@ -270,5 +268,5 @@ def _coefs(choice: Choice, selected: tuple[str, ...]) -> list[tuple[str, float]]
     if choice.plugin:
         pairs = zip(choice.plugin.names, choice.plugin.coefs, strict=True)
         return [(name, float(value)) for name, value in pairs if name in inside]
-    coefs = choice.fits[-1].coef()
+    coefs = choice.fits[-1].coef().iloc[1:]  # a column may be called as the intercept is
     return [(name, float(coefs[name])) for name in choice.selected if name in inside]

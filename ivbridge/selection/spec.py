@@ -13,13 +13,24 @@ from fnmatch import fnmatchcase
 from typing import Literal
 
 import numpy as np
+import pandas as pd
 
 from ivbridge.errors import DataError, UnsupportedError
 from ivbridge.records import IntArray
 from ivbridge.rrandom import RRandom
 from ivbridge.selection.rules import Min, OneSE, parse_rule
 
-__all__ = ["MEASURES", "Family", "FoldColumn", "Folds", "LassoSpec", "Measure", "matching"]
+__all__ = [
+    "MEASURES",
+    "Family",
+    "FoldColumn",
+    "Folds",
+    "LassoSpec",
+    "Measure",
+    "check_columns",
+    "matching",
+    "text_columns",
+]
 
 Family = Literal["gaussian", "binomial"]
 Measure = Literal["default", "mse", "mae", "deviance", "class", "auc"]
@@ -182,6 +193,41 @@ def _check_numbers(spec: LassoSpec) -> None:
         raise DataError(f"penalty_factor has {len(factors)} entries for {len(spec.candidates)} candidates.")
     if not all(0 <= factor < float("inf") for factor in factors) or not any(factors):
         raise UnsupportedError("penalty_factor must be finite, not negative and not all zero.")
+
+
+def text_columns(data: pd.DataFrame) -> tuple[str, ...]:
+    """The columns that have text for a name, each name once.
+
+    Raises
+    ------
+    DataError
+        If there are columns, and none has.
+    """
+    columns: list[object] = list(data.columns)
+    names = tuple(dict.fromkeys(name for name in columns if isinstance(name, str)))
+    if columns and not names:
+        raise DataError(
+            f"The columns of the data are called {columns[0]!r}, …, which is not text.",
+            do="give them names of text.",
+        )
+    return names
+
+
+def check_columns(names: Iterable[str], data: pd.DataFrame) -> None:
+    """Check that each name stands for one column.
+
+    Raises
+    ------
+    DataError
+        If a column is missing from the data or stands twice.
+    """
+    counts = Counter(data.columns)
+    wanted = tuple(names)
+    if absent := [name for name in wanted if name not in counts]:
+        known = ", ".join(map(str, data.columns[:20])) + (", …" if len(data.columns) > 20 else "")
+        raise DataError(f"The data has no column {', '.join(map(repr, absent[:5]))}.", available=known)
+    if twice := [name for name in wanted if counts[name] > 1]:
+        raise DataError(f"The data has {counts[twice[0]]} columns called {twice[0]!r}.", do="rename them.")
 
 
 def matching(patterns: str | Sequence[str], columns: Iterable[str]) -> tuple[str, ...]:

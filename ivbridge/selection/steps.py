@@ -16,6 +16,7 @@ from ivbridge.selection.design import LassoDesign
 from ivbridge.selection.engines import LassoEngine
 from ivbridge.selection.question import SelectionSpec
 from ivbridge.selection.rules import CrossFitted
+from ivbridge.selection.spec import check_columns
 
 __all__ = ["Steps", "complete_rows", "prediction_name", "take_steps"]
 
@@ -49,11 +50,9 @@ def complete_rows(question: SelectionSpec, data: pd.DataFrame) -> tuple[pd.DataF
     Raises
     ------
     DataError
-        If a column is missing from the data, or no row is complete.
+        If a column is missing from the data, no row is complete, or the dependent variable does not vary.
     """
-    if absent := [name for name in question.columns if name not in data.columns]:
-        known = ", ".join(map(str, data.columns[:20])) + (", …" if len(data.columns) > 20 else "")
-        raise DataError(f"The data has no column {', '.join(map(repr, absent[:5]))}.", available=known)
+    check_columns(question.columns, data)
     missing = np.zeros(len(data), dtype=bool)
     culprits = []
     for name in question.columns:
@@ -61,13 +60,18 @@ def complete_rows(question: SelectionSpec, data: pd.DataFrame) -> tuple[pd.DataF
         if here.any():
             missing |= here
             culprits.append(name)
+    if missing.all():
+        raise DataError(
+            "No row is complete.", do=f"look at the missing values of {', '.join(culprits[:5]) or 'the data'}."
+        )
+    kept = data.loc[~missing] if culprits else data
+    if kept[question.dependent].nunique() < 2:
+        raise DataError(f"The dependent variable {question.dependent!r} does not vary.")
     if not culprits:
         return data, ()
-    if missing.all():
-        raise DataError("No row is complete.", do=f"look at the missing values of {', '.join(culprits[:5])}.")
     shown = ", ".join(culprits[:5]) + (", …" if len(culprits) > 5 else "")
     note = f"{int(missing.sum())} of {len(data)} rows left out: missing values in {shown}"
-    return data.loc[~missing], (note,)
+    return kept, (note,)
 
 
 def take_steps(
