@@ -170,8 +170,7 @@ class Selection:
     def confidence_set(self, vcov: str | Vcov = "HC0", level: float = 0.95, engine: str = "native") -> ConfidenceSet:
         """The Anderson–Rubin confidence set of the effect: it allows for weak instruments, not for their selection.
 
-        It is valid for a cross-fitted rule. After a selection on the same rows it covers less than it says, since it
-        takes candidates that are correlated with the error by chance for invalid ones.
+        Cross-fitted it covers what it says, after a selection on the same rows less: chance looks like invalidity.
         """
         return confidence_set(self.spec(), self.data, vcov, level, engine)
 
