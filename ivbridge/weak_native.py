@@ -35,6 +35,7 @@ __all__ = [
     "critical_value",
     "effective_f",
     "pieces",
+    "quadratic_set",
     "strength",
 ]
 
@@ -237,21 +238,22 @@ def _classical(at: _Coordinates, y: FloatArray, x: FloatArray, limit: float) -> 
     rest = [scaled(v, at.seen.weights) for v in (y, x)]
     u, v = (part - q @ (q.T @ part) for part in rest)
     share = limit / at.df[1]
-    second, first, constant = b @ b - share * (v @ v), -2 * (a @ b - share * (u @ v)), a @ a - share * (u @ u)
-    return _quadratic_set(float(second), float(first), float(constant))
+    square, linear, constant = b @ b - share * (v @ v), a @ b - share * (u @ v), a @ a - share * (u @ u)
+    return quadratic_set(float(square), float(linear), float(constant))
 
 
-def _quadratic_set(second: float, first: float, constant: float) -> list[tuple[float, float]]:
-    """Where second·t² + first·t + constant ≤ 0."""
-    discriminant = first**2 - 4 * second * constant
-    if discriminant < 0:
-        return [] if second > 0 else [(-math.inf, math.inf)]
-    half = -(first + math.copysign(math.sqrt(discriminant), first)) / 2
-    if second == 0 or half == 0:
-        low = high = 0.0 if first == 0 else -constant / first
-        return [(-math.inf, high)] if first > 0 else [(low, math.inf)]
-    low, high = sorted((half / second, constant / half))
-    return [(low, high)] if second > 0 else [(-math.inf, low), (high, math.inf)]
+def quadratic_set(square: float, linear: float, constant: float) -> list[tuple[float, float]]:
+    """Intervals of the numbers t with ``square·t² − 2·linear·t + constant ≤ 0``; infinite ends where it has none."""
+    if square == 0 and linear != 0:
+        end = constant / (2 * linear)
+        return [(end, math.inf)] if linear > 0 else [(-math.inf, end)]
+    inside = linear**2 - square * constant
+    if inside < 0 or square == 0:
+        return [(-math.inf, math.inf)] if square < 0 or constant <= 0 else []
+    # the root of larger size first: no difference of nearly equal numbers
+    larger = linear + math.copysign(math.sqrt(inside), linear)
+    low, high = sorted((larger / square, constant / larger if larger else 0.0))
+    return [(low, high)] if square > 0 else [(-math.inf, low), (high, math.inf)]
 
 
 def _robust(at: _Coordinates, y: FloatArray, x: FloatArray, limit: float) -> list[tuple[float, float]]:

@@ -14,15 +14,15 @@ from scipy import sparse
 import ivbridge
 from ivbridge.encouragement.analysis import encourage
 from ivbridge.encouragement.balance import holm, sample_ratio
-from ivbridge.encouragement.effects import quadratic_set
 from ivbridge.encouragement.options import EncourageOptions
 from ivbridge.encouragement.pooled import Pooled
-from ivbridge.encouragement.records import Effect, Experiment, Shares
+from ivbridge.encouragement.records import Effect, Experiment, Set, Shares
 from ivbridge.encouragement.report import EncourageReport
 from ivbridge.encouragement.simulated import simulated_users
 from ivbridge.engines.process import RWorker
 from ivbridge.errors import DataError, DesignError, UnsupportedError
 from ivbridge.records import NotApplicable, Test
+from ivbridge.weak_native import quadratic_set
 from ivbridge.weakiv import confidence_set, effective_f
 
 #: R and Python sum the same few thousand terms in another order: a few hundred units of 2.2e-16.
@@ -324,10 +324,11 @@ class TestIdentities:
             ((-1.0, 0.0, -1.0), "(-inf, inf)"),
             ((1.0, 0.0, 1.0), "empty"), ((0.0, 1.0, 4.0), "[2, inf)"), ((0.0, -1.0, 4.0), "(-inf, -2]"),
             ((1.0, 1.0, 0.0), "[0, 2]"), ((0.0, 0.0, -1.0), "(-inf, inf)"), ((0.0, 0.0, 1.0), "empty"),
+            ((1.0, 0.0, 0.0), "[0, 0]"),
         ],
     )  # fmt: skip
     def test_quadratic_sets(self, parts: tuple[float, float, float], text: str) -> None:
-        found = quadratic_set(*parts)
+        found = Set(tuple(quadratic_set(*parts)))
         assert str(found) == text
         square, linear, constant = parts
         for b in np.linspace(-5, 5, 41):

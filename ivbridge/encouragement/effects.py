@@ -17,8 +17,9 @@ from ivbridge.encouragement.records import Effect, Profile, Set, Shares
 from ivbridge.encouragement.users import Users
 from ivbridge.records import FloatArray, NotApplicable, Test
 from ivbridge.vcov import HC0, Classical, Vcov
+from ivbridge.weak_native import quadratic_set
 
-__all__ = ["Contrasts", "contrasts", "effect", "profile_of", "quadratic_set", "shares_of"]
+__all__ = ["Contrasts", "contrasts", "effect", "profile_of", "shares_of"]
 
 LEVEL = 0.95
 
@@ -88,22 +89,7 @@ class Contrasts:
         square = self.behavior[j] ** 2 - limit * self.var_behavior[j]
         linear = self.outcome[j] * self.behavior[j] - limit * self.cov[j]
         constant = self.outcome[j] ** 2 - limit * self.var_outcome[j]
-        return quadratic_set(float(square), float(linear), float(constant))
-
-
-def quadratic_set(square: float, linear: float, constant: float) -> Set:
-    """Numbers b with ``square b² − 2 linear b + constant ≤ 0``."""
-    infinite = float("inf")
-    if square == 0 and linear != 0:
-        end = constant / (2 * linear)
-        return Set(((end, infinite),)) if linear > 0 else Set(((-infinite, end),))
-    inside = linear**2 - square * constant
-    if inside < 0 or square == 0:
-        return Set(((-infinite, infinite),)) if square < 0 or constant <= 0 else Set(())
-    # the root of larger size first: no difference of nearly equal numbers
-    larger = linear + float(np.copysign(np.sqrt(inside), linear))
-    low, high = sorted((larger / square, constant / larger if larger else 0.0))
-    return Set(((low, high),)) if square > 0 else Set(((-infinite, low), (high, infinite)))
+        return Set(tuple(quadratic_set(float(square), float(linear), float(constant))))
 
 
 def contrasts(moments: ArmMoments, vcov: Vcov) -> Contrasts:

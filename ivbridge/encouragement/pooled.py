@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import linalg, stats
 
-from ivbridge.encouragement.effects import LEVEL, effect, quadratic_set
+from ivbridge.encouragement.effects import LEVEL, effect
 from ivbridge.encouragement.records import Effect, Set
 from ivbridge.encouragement.sums import Cross
 from ivbridge.records import FloatArray, NotApplicable, Test
 from ivbridge.vcov import HC0, Classical, Vcov
-from ivbridge.weak_native import pieces, strength
+from ivbridge.weak_native import pieces, quadratic_set, strength
 
 __all__ = ["Pooled", "degenerate", "pooled"]
 
@@ -242,7 +242,8 @@ def _anderson_rubin(cross: Cross, solved: _Solved, form: _ReducedForm, vcov: Vco
     if isinstance(vcov, Classical) or cross.width == 1:  # the covariances are multiples of one matrix
         square = float(form.b @ form.b) - limit * xx[0, 0]
         linear = float(form.a @ form.b) - limit * both[0, 0] / 2
-        return quadratic_set(square, linear, float(form.a @ form.a) - limit * yy[0, 0])
+        constant = float(form.a @ form.a) - limit * yy[0, 0]
+        return Set(tuple(quadratic_set(square, linear, float(constant))))
     # around the 2SLS estimate, in units of residuals, so that the coefficients of the polynomials have one size
     centre = solved.two_stage
     unit = float(np.sqrt(_rss(cross, centre) / cross.xx))
