@@ -189,9 +189,12 @@ class RRandom:
         Raises
         ------
         DataError
-            If there is nothing to draw from, or, without replacement, not enough; if weights are negative or missing.
+            If there is nothing to draw from, or, without replacement, not enough; if weights are negative or missing;
+            if `x` is a single number that is not whole.
         """
         values = None if _is_integer(x) else np.asarray(x)
+        if values is not None and values.ndim == 0:
+            raise DataError(f"sample: x={x!r} is neither a whole number nor an array.")
         m = _count(x, "x") if values is None else len(np.atleast_1d(values))
         k = m if size is None else _count(size, "size")
         if m < 1 and k > 0:

@@ -246,6 +246,7 @@ BAD: tuple[tuple[Callable[[], object], str], ...] = (
     (lambda: RRandom(1).sample(3, 4), "without replacement"),
     (lambda: RRandom(1).sample(0, 1, replace=True), "1 of 0"),
     (lambda: RRandom(1).sample(3, -1), "size=-1"),
+    (lambda: RRandom(1).sample(3.7), "neither a whole number nor an array"),
     (lambda: RRandom(1).sample(3, prob=[1, 2]), "3 finite numbers"),
     (lambda: RRandom(1).sample(2, prob=[1, -2]), "not negative"),
     (lambda: RRandom(1).sample(3, 3, prob=[1, 2, 0]), "2 have a positive prob"),

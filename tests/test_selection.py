@@ -215,6 +215,12 @@ def test_refusals() -> None:
         select_instruments(data.assign(y=1.0), "y", "x", "z*")
     with pytest.raises(DataError, match="'z1' holds complex128"):
         select_instruments(data.assign(z1=data["z1"] + 0j), "y", "x", "z*")
+    with pytest.raises(DataError, match="60 parts were asked of 100 rows"):
+        select_instruments(data, "y", "x", "z*", rule="crossfit(splits=60)")
+    with pytest.raises(UnsupportedError, match="no selection rule None"):
+        select_instruments(data, "y", "x", "z*", rule=None)  # type: ignore[arg-type]
+    with pytest.raises(UnsupportedError, match="-1 fold seeds"):
+        select_instruments(data, "y", "x", "z*").seeds(-1)
     with pytest.raises(DataError, match="no candidate instrument"):
         SelectionSpec("y", "x", ())
     with pytest.raises(UnsupportedError, match=r"controls_by='guess'.*forced, residualised, outcome, double, union"):

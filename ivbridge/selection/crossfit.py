@@ -90,6 +90,8 @@ def cross_fit(design: LassoDesign, rule: CrossFitted, engine: LassoEngine) -> Cr
     DataError
         If a part is too small for its folds or does not vary.
     """
+    if design.n < 2 * rule.splits:
+        raise DataError(f"{rule.splits} parts were asked of {design.n} rows.", do="use fewer splits.")
     random = RRandom(rule.seed)
     parts = np.asarray(random.sample(np.resize(np.arange(1, rule.splits + 1), design.n)), dtype=np.int64)
     controls = dense_columns(design.x, np.flatnonzero(forced(design)))

@@ -156,7 +156,7 @@ def parse_rule(text: str | Rule) -> Rule:
     """
     if isinstance(text, Rule):
         return text
-    match = re.fullmatch(r"\s*([\w.]+)\s*(?:\((.*)\))?\s*", text)
+    match = re.fullmatch(r"\s*([\w.]+)\s*(?:\((.*)\))?\s*", str(text))
     name = match[1].removeprefix("lambda.").lower() if match else ""
     if match is None or name not in RULES:
         raise UnsupportedError(f"There is no selection rule {text!r}.", available=", ".join(RULES))

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ivbridge.compare import Progress
+from ivbridge.errors import UnsupportedError
 from ivbridge.method import Method
 from ivbridge.selection.after import data_of, effect_of, estimate_after, iv_spec
 from ivbridge.selection.controls import first_stage_design
@@ -42,8 +43,10 @@ def seed_table(
     Raises
     ------
     UnsupportedError
-        If nothing in the question is drawn at random.
+        If nothing in the question is drawn at random, or n is negative.
     """
+    if n < 0:
+        raise UnsupportedError(f"{n} fold seeds were asked.", available="0 or more")
     engine = lasso_engine(question.options.engine)
     design = _shared_design(question, data)
     known: dict[IVSpec, tuple[float, float]] = {}
