@@ -2,8 +2,8 @@
 
 For machines without glmstar, or projects that cannot take its licence. scikit-learn solves each problem to a small
 duality gap; glmnet stops at its threshold. So the two agree only as far as glmnet itself is exact: with R at
-``thresh = 1e-14`` coefficients differ by 2e-9 (500 × 20) to 8e-5 (200 × 500), and at R's default threshold by as much
-as R at 1e-7 differs from R at 1e-14. Only gaussian.
+``thresh = 1e-14`` coefficients differ by 2e-9 (500 × 20) to 3e-5 (200 × 500) of the largest one, and at R's default
+threshold by as much as R at 1e-7 differs from R at 1e-14. Only gaussian.
 """
 
 from __future__ import annotations
