@@ -601,6 +601,15 @@ def test_controls_by_pattern(users: pd.DataFrame, report: EncourageReport) -> No
     assert encourage(users, "retained", "reviewed", "test_1", "tenure", QUICK).controls == ("tenure",)
 
 
+def test_an_experiment_may_have_any_name() -> None:
+    frame = simulated_users(1500, 4, seed=5).frame
+    named = frame.rename(columns={"test_1": "reviewed_residual"})
+    tests = ["reviewed_residual", "test_2", "test_3", "test_4"]
+    found = encourage(named, "retained", "reviewed", tests, controls=["mobile"], options=QUICK)
+    known = encourage(frame, "retained", "reviewed", "test_*", controls=["mobile"], options=QUICK)
+    assert found.tidy().equals(known.tidy())
+
+
 def test_records_are_frozen(report: EncourageReport) -> None:
     one: Experiment = report.experiments[0]
     with pytest.raises(dataclasses.FrozenInstanceError):

@@ -72,9 +72,10 @@ def lasso_question(users: Users, options: EncourageOptions) -> tuple[LassoSpec, 
     the controls, and as columns of 0/1 they take one byte a cell. Indicators of enrolment enter without a penalty.
     """
     forced = tuple(users.indicators)
-    frame, dependent = users.experiments_frame(), users.behavior
-    if users.controls:
-        dependent = f"{users.behavior}_residual"
+    frame = users.experiments_frame()
+    dependent = f"{users.behavior}_residual" if users.controls else users.behavior
+    while dependent in frame.columns:
+        dependent += "_"
     values = free_of_controls(users) if users.controls else users.x
     settings = SelectOptions(engine=options.engine, folds=options.folds)
     spec = settings.lasso(dependent, users.experiments, forced)
