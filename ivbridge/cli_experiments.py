@@ -134,7 +134,10 @@ def _encourage(
 @app.command("post")
 def _post(
     out: Annotated[
-        Path, typer.Option("--out", metavar="DIR", help="Folder for charts and draws; made if it is missing.")
+        Path,
+        typer.Option(
+            "--out", metavar="DIR", file_okay=False, help="Folder for charts and draws; made if it is missing."
+        ),
     ] = Path("ivbridge-post"),
     engine: Annotated[
         list[str] | None,

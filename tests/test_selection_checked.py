@@ -210,3 +210,8 @@ def test_what_the_command_refuses(file: str, arguments: tuple[str, ...], message
     code, _, said = invoke(file, "-y", "y", "-x", "x", *arguments, "--seeds", "0")
     assert code == 2
     assert message in " ".join(said.split())
+
+
+def test_the_folder_of_the_post_is_no_file(file: str) -> None:
+    result = CliRunner().invoke(app, ["post", "--draws", "0", "--out", file], prog_name="ivbridge")
+    assert result.exit_code == 2 and "is a file" in result.stderr
