@@ -24,9 +24,7 @@ __all__ = ["app"]
 
 app = typer.Typer()
 
-_Candidates = typer.Option(
-    "--candidates", "-z", metavar="PATTERN", help='Names or patterns: "test_*"; repeat for more.'
-)
+_Candidates = typer.Option("--candidates", "-z", metavar="PATTERN", help='Names or patterns, as in "a,test_*"; repeat.')
 _ControlsBy = typer.Option("--controls-by", metavar="WAY", help="forced, residualised, outcome, double or union.")
 _Seed = typer.Option("--seed", help="Draws the folds, as set.seed in R.")
 _SampleKind = typer.Option("--sample-kind", metavar="Rejection|Rounding", help="R before 3.6 used Rounding.")
@@ -81,7 +79,7 @@ def _select(
     drawn = FoldColumn(fold_column) if fold_column else Folds(folds, seed, sample_kind)  # type: ignore[arg-type]
     options = SelectOptions(engine, drawn, alpha, weights=weights, controls_by=controls_by)  # type: ignore[arg-type]
     asked = cli_select.Asked(
-        data, dependent, endog, tuple(candidates), _names(controls), rule, vcov, method, inference, seeds
+        data, dependent, endog, _names(candidates), _names(controls), rule, vcov, method, inference, seeds
     )
     raise typer.Exit(cli_select.run(asked, options, check=check, as_json=json))
 

@@ -10,6 +10,7 @@ import pandas as pd
 import typer
 
 from ivbridge import cli_text, post_charts, serial, study
+from ivbridge.errors import RNotAvailableError
 from ivbridge.post import PostResult, post_figures
 from ivbridge.post_methods import METHODS_A, METHODS_B
 from ivbridge.simulate import SCENARIOS
@@ -43,8 +44,12 @@ def run_post(out: Path, engines: Sequence[str] = ("r", "native"), draws: int = 5
     IvbridgeError
         If an engine cannot run here; the command line turns this into exit code 2.
     """
-    with cli_text.progress_bar() as progress:
-        result = post_figures(engines, progress=progress)
+    try:
+        with cli_text.progress_bar() as progress:
+            result = post_figures(engines, progress=progress)
+    except RNotAvailableError as error:
+        without = "or leave R out: ivbridge post --engine native"
+        raise RNotAvailableError(error.message, do=f"{error.do.rstrip('.')}; {without}.") from error
     written = [*post_charts.draw_post(result, out), _write(result, out)]
     if not as_json:
         typer.echo(result.summary())

@@ -187,6 +187,12 @@ main()
         assert "ivbridge setup-r" in done.stderr
         assert "Traceback" not in done.stderr
 
+    def test_the_post_without_r_says_how_to_leave_r_out(self, tmp_path: Path) -> None:
+        done = command("post", "--draws", "0", cwd=tmp_path, PATH=str(tmp_path), R_HOME="")
+        assert (done.returncode, done.stdout) == (2, "")
+        assert "ivbridge post --engine native" in done.stderr
+        assert "Traceback" not in done.stderr
+
     def test_a_fault_of_ivbridge_itself_is_no_verdict(self, tmp_path: Path) -> None:
         code = f"import sys, ivbridge.cli_check as c\nc.crosscheck = None\nsys.argv = ['ivbridge', *{CHECK!r}]\n"
         done = subprocess.run(

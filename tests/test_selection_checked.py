@@ -187,6 +187,12 @@ def test_the_command_in_json(file: str) -> None:
     assert content["effective_f"]["statistic"] == chosen.first_stage()[1].statistic
 
 
+def test_candidates_may_be_a_list(file: str) -> None:
+    code, said, _ = invoke(file, "-y", "y", "-x", "x", "-z", "z0,z1", "-z", "z2*", "--rule", "plugin")
+    assert code == 0
+    assert f"of {2 + sum(name.startswith('z2') for name in many())} candidates" in said
+
+
 def test_the_command_where_nothing_is_selected(file: str, tmp_path: Path) -> None:
     noise = pd.read_csv(file).assign(x=np.random.default_rng(3).standard_normal(400))
     noise.to_csv(tmp_path / "noise.csv", index=False)
