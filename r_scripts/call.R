@@ -116,3 +116,12 @@ call_named <- function(x, names) {
   names(x) <- names
   x
 }
+
+call_times <- function(x, kind, unit) {
+  attributes(x) <- switch(kind,
+    Date = list(class = "Date"),
+    POSIXct = list(class = c("POSIXct", "POSIXt"), tzone = if (nzchar(unit)) unit),
+    difftime = list(class = "difftime", units = unit)
+  )
+  x
+}

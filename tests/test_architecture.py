@@ -31,8 +31,8 @@ LAYERS = " ".join(
         "rwords rintegers rdistributions rweighted rrandom",
         "results linear kclass hac sandwich diagnostics weak_records weak_native",
         # engines
-        "engines engines.wire engines.transfer engines.r_gate engines.r_values engines.r_worker engines.child",
-        "engines.process",
+        "engines engines.wire engines.transfer engines.plain engines.r_gate engines.r_values engines.r_worker",
+        "engines.child engines.process",
         "engines.native engines.r api weak_r weakiv",
         # the comparison
         "gaps conventions handshake verdicts agreement digits rounding compare",

@@ -7,17 +7,19 @@ directory and temporary directory, which are deleted with it, and no start-up fi
 
 from __future__ import annotations
 
+import functools
 import math
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from ivbridge.engines.child import Child
+from ivbridge.engines.plain import plain
 from ivbridge.engines.transfer import encode
-from ivbridge.engines.wire import Request
+from ivbridge.engines.wire import Node, Request
 from ivbridge.errors import RError, RNotAvailableError, UnsupportedError
 from ivbridge.resources import scripts_dir
 
@@ -27,17 +29,22 @@ __all__ = ["RReply", "RWorker", "default_worker"]
 START_SECONDS = 120.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots: `value` is kept once it has been asked for
 class RReply:
     """What an R function returned.
 
-    ``value`` holds None, arrays, lists and dicts as `RWorker.call` describes; ``warnings`` and ``messages`` are the
-    texts of R's conditions in order, at most 1000 each.
+    ``record`` is the value as `ivbridge.engines.wire` records it; ``warnings`` and ``messages`` are the texts of R's
+    conditions in order, at most 1000 each.
     """
 
-    value: Any
+    record: Node = field(repr=False)
     warnings: tuple[str, ...]
     messages: tuple[str, ...]
+
+    @functools.cached_property
+    def value(self) -> Any:
+        """None, arrays, lists and dicts as `RWorker.call` describes."""
+        return plain(self.record)
 
 
 class RWorker:

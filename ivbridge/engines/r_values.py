@@ -5,14 +5,20 @@ The module ``rpy2.rinterface`` is passed in; nothing here imports it.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from ivbridge.engines.wire import NA_INTEGER, Factor, Frame, Items, Node, Text, Vector
+from ivbridge.engines.wire import NA_INTEGER, NA_REAL, Factor, Frame, Items, Node, Text, Times, Vector
 
-__all__ = ["Builder", "UnsendableError", "decode"]
+__all__ = ["Builder", "UnsendableError", "checked_names", "decode"]
+
+_KINDS: dict[str, Literal["logical", "integer", "double"]] = {
+    "LGLSXP": "logical",
+    "INTSXP": "integer",
+    "REALSXP": "double",
+}
 
 
 class UnsendableError(Exception):
@@ -38,6 +44,9 @@ class Builder:
             case Vector(kind, values, dim):
                 made = self._vector(kind, values)
                 return made if dim is None else self.helpers["call_dim"](made, self.r.IntSexpVector(dim))
+            case Times(kind, values, unit):
+                made = self._vector("double", values)
+                return self.helpers["call_times"](made, self.strings([kind]), self.strings([unit]))
             case Text(codes, labels):
                 return self.helpers["call_subset"](self.strings(labels), self._vector("integer", codes))
             case Factor(codes, levels, ordered):
@@ -64,56 +73,89 @@ class Builder:
         return made
 
 
-def decode(value: Any, r: Any, path: str = "value") -> Any:
-    """Copy an R value into Python.
+def decode(value: Any, r: Any, path: str = "value") -> Node:
+    """Copy an R value into a record.
 
-    NULL becomes None; logical, integer and double become bool, int64 and float64 arrays (float64 with NaN if a
-    logical or integer is missing), shaped by their ``dim``; character and factor become lists of str or None; a list
-    becomes a dict if it has names, otherwise a list; a data.frame is a dict of its columns.
+    Attributes other than dimensions, names, levels and the classes that the records know are left out; a POSIXlt is
+    the list that it is.
 
     Raises
     ------
     UnsendableError
-        For functions, environments, S4 objects and everything else; for lists named in part or twice; for text that
-        is not valid in its encoding. `path` is how the message calls the value.
+        For functions, environments, S4 objects and everything else that no record holds; for lists named in part or
+        twice; for text that is not valid in its encoding. `path` is how the message calls the value.
     """
     kind = r.RTYPES(value.typeof)
     if kind == r.RTYPES.NILSXP:
         return None
     attributes = set(value.list_attrs())
+    classes = set(value.do_slot("class")) if "class" in attributes else set()
     if kind in (r.RTYPES.LGLSXP, r.RTYPES.INTSXP, r.RTYPES.REALSXP):
+        values = _values(value, kind, r)
         if "levels" in attributes:
-            return _factor_labels(value)
-        return _array(value, tuple(value.do_slot("dim")) if "dim" in attributes else (len(value),), kind, r)
+            return Factor(values, list(value.do_slot("levels")), "ordered" in classes)
+        for name in ("Date", "POSIXct", "difftime"):
+            if name in classes:
+                return Times(name, _doubles(values), _unit(value, attributes))
+        dim = tuple(value.do_slot("dim")) if "dim" in attributes else None
+        return Vector(_KINDS[kind.name], values, dim)
     if kind == r.RTYPES.STRSXP:
-        try:
-            return [None if item is r.NA_Character else item for item in value]
-        except UnicodeDecodeError as error:
-            raise UnsendableError(f"{path} holds text that is not valid in its encoding: {error}") from None
+        return _text(value, r, path)
     if kind == r.RTYPES.VECSXP:
         if "names" not in attributes:
-            return [decode(item, r, f"{path}[[{i}]]") for i, item in enumerate(value, 1)]
-        names = list(value.do_slot("names"))
-        if len(set(names)) < len(names) or "" in names:
-            raise UnsendableError(f"{path} is a list whose names are empty or duplicated: {names}")
-        return {name: decode(item, r, f"{path}${name}") for name, item in zip(names, value, strict=True)}
+            return Items([decode(item, r, f"{path}[[{i}]]") for i, item in enumerate(value, 1)], None)
+        names = checked_names(list(value.do_slot("names")), path)
+        items = [decode(item, r, f"{path}${name}") for name, item in zip(names, value, strict=True)]
+        return _frame(names, items, value, r) if "data.frame" in classes else Items(items, names)
     raise UnsendableError(f"{path} is of R's type {kind.name}, which cannot be sent to Python")
 
 
-def _array(value: Any, shape: tuple[int, ...], kind: Any, r: Any) -> npt.NDArray[Any]:
-    logical, double = kind == r.RTYPES.LGLSXP, kind == r.RTYPES.REALSXP
+def checked_names(names: list[str], path: str) -> list[str]:
+    """Return `names`, unless one is empty or there twice.
+
+    Raises
+    ------
+    UnsendableError
+        So it is; `path` is how the message calls the list.
+    """
+    if len(set(names)) < len(names) or "" in names:
+        raise UnsendableError(f"{path} is a list whose names are empty or duplicated: {names}")
+    return names
+
+
+def _values(value: Any, kind: Any, r: Any) -> npt.NDArray[Any]:
+    """The numbers (n,), column by column."""
     if not len(value):
-        return np.empty(shape, np.float64 if double else bool if logical else np.int64)
-    array = np.array(value.memoryview())  # a copy: R frees the memory under a view
-    if double:
-        return array
-    missing = array == NA_INTEGER
-    if missing.any():
-        return np.where(missing, np.nan, array.astype(np.float64))
-    return array.astype(bool if logical else np.int64)
+        return np.empty(0, np.float64 if kind == r.RTYPES.REALSXP else np.int32)
+    return np.array(value.memoryview()).ravel(order="F")  # a copy: R frees the memory under a view
 
 
-def _factor_labels(value: Any) -> list[str | None]:
-    levels = list(value.do_slot("levels"))
-    codes = np.array(value.memoryview()) if len(value) else ()
-    return [None if code == NA_INTEGER else levels[code - 1] for code in codes]
+def _doubles(values: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    return values if values.dtype == np.float64 else np.where(values == NA_INTEGER, NA_REAL, values)
+
+
+def _unit(value: Any, attributes: set[str]) -> str:
+    for name in ("tzone", "units"):
+        if name in attributes:
+            return str(value.do_slot(name)[0])
+    return ""
+
+
+def _text(value: Any, r: Any, path: str) -> Text:
+    labels: dict[str, int] = {}
+    try:
+        codes = [NA_INTEGER if item is r.NA_Character else labels.setdefault(item, len(labels) + 1) for item in value]
+    except UnicodeDecodeError as error:
+        raise UnsendableError(f"{path} holds text that is not valid in its encoding: {error}") from None
+    return Text(np.array(codes, dtype=np.int32), list(labels))
+
+
+def _frame(names: list[str], columns: list[Node], value: Any, r: Any) -> Frame:
+    row_names = decode(value.do_slot("row.names"), r, "row.names")
+    if isinstance(row_names, Text):
+        return Frame(names, columns, row_names.codes.size, row_names)
+    if not isinstance(row_names, Vector):
+        raise UnsendableError("a data.frame has no row names")
+    rows = row_names.values.size
+    automatic = np.array_equal(row_names.values, np.arange(1, rows + 1))
+    return Frame(names, columns, rows, None if automatic else row_names)

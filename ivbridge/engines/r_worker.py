@@ -22,6 +22,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ivbridge.engines.plain import plain
 from ivbridge.engines.r_gate import IMPORT_FAILURES, check_before_import, import_failure
 from ivbridge.engines.r_values import Builder, UnsendableError, decode
 from ivbridge.engines.wire import Items, Request, receive, send
@@ -144,7 +145,7 @@ class Session:
         return answer
 
     def answer(self, request: Request) -> dict[str, Any]:
-        """Call one function: a dictionary of ``value failure warnings messages``."""
+        """Call one function: a dictionary of ``value`` (a record), ``failure``, ``warnings`` and ``messages``."""
 
         def call() -> Any:
             arguments = self.builder.build(Items(list(request.arguments.values()), list(request.arguments)))
@@ -155,11 +156,14 @@ class Session:
 
     def _guard(self, call: Callable[[], Any]) -> dict[str, Any]:
         try:
-            outcome: dict[str, Any] = decode(call(), self.r)
+            found = call()
+            parts = {name: decode(part, self.r, name) for name, part in zip(found.do_slot("names"), found, strict=True)}
         except self.failures as error:  # not from the called function: memory ran out while values were built or read
             return _failure(type(error).__name__, str(error) or "memory ran out")
         except UnsendableError as error:
             return _failure("ivb_unsendable", str(error))
+        value = parts.pop("value")
+        outcome: dict[str, Any] = {"value": value, **{name: plain(part) for name, part in parts.items()}}
         failure = outcome["failure"]
         if failure is not None:
             outcome["failure"] = {

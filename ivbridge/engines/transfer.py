@@ -26,7 +26,6 @@ An integer column with missing values follows the same rule: Int8 … Int32 beco
 from __future__ import annotations
 
 import numbers
-import struct
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -34,13 +33,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ivbridge.engines.wire import NA_INTEGER, Factor, Frame, Items, Node, Text, Vector
+from ivbridge.engines.wire import NA_INTEGER, NA_REAL, Factor, Frame, Items, Node, Text, Vector
 from ivbridge.errors import DataError
 
 __all__ = ["encode", "encode_frame"]
 
-#: R's missing double: a NaN with the payload 1954.
-NA_REAL = struct.unpack("<d", struct.pack("<Q", 0x7FF00000000007A2))[0]
 #: Largest magnitude below which every integer is a double.
 EXACT = 2**53
 

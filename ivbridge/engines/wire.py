@@ -24,12 +24,14 @@ import numpy.typing as npt
 __all__ = [
     "FILE_BYTES",
     "NA_INTEGER",
+    "NA_REAL",
     "Factor",
     "Frame",
     "Items",
     "Node",
     "Request",
     "Text",
+    "Times",
     "Vector",
     "receive",
     "send",
@@ -39,6 +41,8 @@ __all__ = [
 FILE_BYTES = 1 << 20
 #: R's missing integer and missing logical.
 NA_INTEGER = -(2**31)
+#: R's missing double: a NaN with the payload 1954.
+NA_REAL: float = struct.unpack("<d", struct.pack("<Q", 0x7FF00000000007A2))[0]
 
 _PREFIX = struct.Struct("<cQ")
 _ALIGN = 16
@@ -48,11 +52,27 @@ _CHUNK = 1 << 30
 
 @dataclass(frozen=True, slots=True)
 class Vector:
-    """An R logical, integer or double vector; ``values`` (n,) is int32 or float64 with R's own NA bits."""
+    """An R logical, integer or double vector; ``values`` (n,) is int32 or float64 with R's own NA bits.
+
+    ``dim`` is the shape of a matrix or array, whose values lie column by column.
+    """
 
     kind: Literal["logical", "integer", "double"]
     values: npt.NDArray[Any]
     dim: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """An R Date (days), POSIXct (seconds) or difftime; days and seconds since the beginning of 1970, UTC.
+
+    ``values`` (n,) is float64 with R's own NA bits; ``unit`` is the time zone of a POSIXct ("" for none), the unit of
+    a difftime ("secs", "mins", "hours", "days" or "weeks"), and "" for a Date.
+    """
+
+    kind: Literal["Date", "POSIXct", "difftime"]
+    values: npt.NDArray[np.float64]
+    unit: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,14 +102,15 @@ class Items:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """An R data.frame with ``rows`` rows and automatic row names."""
+    """An R data.frame with ``rows`` rows; ``row_names`` is None for automatic ones."""
 
     names: list[str]
     columns: list[Node]
     rows: int
+    row_names: Text | Vector | None = None
 
 
-Node: TypeAlias = Vector | Text | Factor | Items | Frame | None
+Node: TypeAlias = Vector | Times | Text | Factor | Items | Frame | None
 
 
 @dataclass(frozen=True, slots=True)
