@@ -64,17 +64,34 @@ ivb_formula <- function(text, columns) {
 
 ivb_state <- new.env(parent = emptyenv())
 
-# AER::hatvalues.ivreg forms an n x n matrix, and vcovHC() asks for hat values whatever the type. Above this many rows
-# the same numbers are computed row by row.
+# AER::hatvalues.ivreg forms an n x n matrix. Above this many rows the same numbers are computed row by row.
 ivb_hat_limit <- 3000L
 
+# The hat values of the loaded fit, computed once for all types of vcovHC() that use them.
 hatvalues.ivb_ivreg <- function(model, ...) {
+  if (is.null(ivb_state$hat)) ivb_state$hat <- if (nobs(model) > ivb_hat_limit) ivb_hat_by_row(model) else NextMethod()
+  ivb_state$hat
+}
+
+ivb_hat_by_row <- function(model) {
   x <- model.matrix(model, component = "regressors")
   projected <- model.matrix(model, component = "projected")
-  plain <- lm.fit(model.matrix(model, component = "instruments"), x)$fitted.values  # without weights, as AER does
+  plain <- if (is.null(weights(model))) projected  # without weights, as AER does
+           else lm.fit(model.matrix(model, component = "instruments"), x)$fitted.values
   rowSums((x %*% chol2inv(qr.R(qr(projected)))) * plain)
 }
-registerS3method("hatvalues", "ivb_ivreg", hatvalues.ivb_ivreg, envir = asNamespace("stats"))
+
+# vcovHC() asks for hat values whatever the type and goes on without where they fail; HC0 and HC1 do not use them.
+ivb_vcov_hc <- function(x, type) {
+  if (type %in% c("HC0", "HC1")) class(x) <- c("ivb_without_hat", class(x))
+  vcovHC(x, type = type)
+}
+hatvalues.ivb_without_hat <- function(model, ...) stop("not needed", call. = FALSE)
+
+for (kind in c("ivb_ivreg", "ivb_without_hat")) {
+  registerS3method("hatvalues", kind, get(paste0("hatvalues.", kind)), envir = asNamespace("stats"))
+}
+rm(kind)
 
 ivb_independent <- function(matrix, weights) {
   scaled <- if (is.null(weights)) matrix else matrix * sqrt(weights)
@@ -97,7 +114,8 @@ ivb_fit_matrices <- function(y, x, z, weights) {
   frame$w <- weights
   formula <- as.formula(paste("y ~", part(x), "|", part(z)), env = list2env(list(frame = frame), parent = globalenv()))
   # the call holds the formula itself and symbols of its environment, so that update() can evaluate it again
-  call <- if (is.null(weights)) bquote(ivreg(.(formula), data = frame)) else bquote(ivreg(.(formula), data = frame, weights = w))
+  call <- bquote(ivreg(.(formula), data = frame, x = TRUE))
+  if (!is.null(weights)) call$weights <- quote(w)
   fit <- eval(call, environment(formula))
   named <- names(fit$coefficients)
   names(fit$coefficients) <- ifelse(named == "(Intercept)", named, names(alias)[match(named, alias)])
@@ -109,18 +127,15 @@ ivb_fit_matrices <- function(y, x, z, weights) {
 ivb_load <- function(key, formula, data, weights = NULL) {
   if (anyDuplicated(names(data))) stop("duplicate column names", call. = FALSE)
   language <- ivb_formula(formula, names(data))
-  frame <- data
-  use <- rep(TRUE, nrow(data))
-  if (!is.null(weights)) {
-    frame$.ivb_weights <- data[[weights]]
-    use <- is.na(frame$.ivb_weights) | frame$.ivb_weights != 0
-  }
-  frame$.ivb_use <- use
-  # one call with literal symbols: ivreg() evaluates weights and subset inside the data
+  rm(list = ls(ivb_state), envir = ivb_state)
   fit <- if (is.null(weights)) {
-    ivreg(language, data = frame, subset = .ivb_use, na.action = na.omit)
+    ivreg(language, data = data, na.action = na.omit, x = TRUE)
   } else {
-    ivreg(language, data = frame, subset = .ivb_use, weights = .ivb_weights, na.action = na.omit)
+    # literal symbols: ivreg() evaluates weights and subset inside the data
+    frame <- data
+    frame$.ivb_weights <- data[[weights]]
+    frame$.ivb_use <- is.na(frame$.ivb_weights) | frame$.ivb_weights != 0
+    ivreg(language, data = frame, subset = .ivb_use, weights = .ivb_weights, na.action = na.omit, x = TRUE)
   }
   model <- model.frame(fit)
   y <- model.response(model)
@@ -132,7 +147,7 @@ ivb_load <- function(key, formula, data, weights = NULL) {
   keep_z <- ivb_independent(z, w)
   full <- list(x = colnames(x), z = colnames(z))
   strip <- function(m, keep) {
-    m <- m[, keep, drop = FALSE]
+    if (length(keep) < ncol(m)) m <- m[, keep, drop = FALSE]
     attributes(m) <- list(dim = dim(m), dimnames = list(NULL, colnames(m)))
     m
   }
@@ -141,11 +156,12 @@ ivb_load <- function(key, formula, data, weights = NULL) {
   y <- as.vector(y) - if (is.null(shift)) 0 else as.vector(shift)
   reduced <- length(keep_x) < length(full$x) || length(keep_z) < length(full$z)
   if (reduced || !is.null(shift)) fit <- ivb_fit_matrices(y, x, z, w)
+  else fit$x[c("regressors", "instruments")] <- list(x, z)  # R shares them with what is kept below
   if (anyNA(coef(fit))) {
     stop("the projected regressors are linearly dependent: ", paste(names(which(is.na(coef(fit)))), collapse = ", "),
          call. = FALSE)
   }
-  if (nobs(fit) > ivb_hat_limit) class(fit) <- c("ivb_ivreg", class(fit))
+  class(fit) <- c("ivb_ivreg", class(fit))
   rows <- as.integer(rownames(model))
   ivb_state$key <- key
   ivb_state$fit <- fit
@@ -153,7 +169,7 @@ ivb_load <- function(key, formula, data, weights = NULL) {
   ivb_state$x <- x
   ivb_state$z <- z
   ivb_state$w <- w
-  ivb_state$data <- data[rows, , drop = FALSE]
+  ivb_state$data <- if (length(rows) < nrow(data)) data[rows, , drop = FALSE] else data
   list(rows = rows, y = y, x = unname(x), x_names = colnames(x), z = unname(z), z_names = colnames(z),
        aliased = setdiff(full$x, colnames(x)), aliased_instruments = setdiff(full$z, colnames(z)),
        levels = lapply(stats::.getXlevels(terms(model), model), as.character), weights = if (!is.null(w)) as.vector(w),
@@ -172,7 +188,7 @@ ivb_vcov_function <- function(v) {
   column <- function(name) if (is.null(name)) NULL else ivb_state$data[[name]]
   switch(v$kind,
     classical = NULL,
-    HC = function(x) vcovHC(x, type = v$type),
+    HC = function(x) ivb_vcov_hc(x, v$type),
     cluster = {
       groups <- ivb_state$data[v$by]
       groups[] <- lapply(groups, function(g) as.integer(factor(g)))
@@ -229,7 +245,9 @@ ivb_infer <- function(key, vcov, df = NULL, skip = NULL) {
   vc <- if (is.null(f)) vcov(fit) else f(fit)
   slopes <- setdiff(names(coef(fit)), "(Intercept)")
   if (length(slopes) && ivb_singular(vc[slopes, slopes, drop = FALSE])) skip <- union(skip, "wald")
-  summarised <- if (length(slopes)) ivb_summary(fit, f, vc, df, skip)
+  # summary() asks for the covariance of the fit again, twice
+  known <- if (!is.null(f)) function(x) if (inherits(x, "ivreg")) vc else f(x)
+  summarised <- if (length(slopes)) ivb_summary(fit, known, vc, df, skip)
   endog <- setdiff(colnames(ivb_state$x), colnames(ivb_state$z))
   resampled <- identical(vcov$kind, "bootstrap")
   list(cov = unname(vc), coefs = ivb_table(fit, vc, if (is.null(df)) df.residual(fit) else df),
