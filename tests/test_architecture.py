@@ -26,13 +26,13 @@ LAYERS = " ".join(
         "vcov vcov_text method lexer expr transforms frame canonical variables formula coding stata translate arrays",
         "spec",
         # the data, and the two together
-        "readers serial data questions modelmatrix rank rows design",
+        "readers serial data questions modelmatrix magnitude rank rows design",
         # the answer and its arithmetic
         "rwords rintegers rdistributions rweighted rrandom",
-        "results linear kclass hac sandwich diagnostics weak_records weak_native",
+        "results linear degenerate kclass hac sandwich diagnostics weak_records weak_native",
         # engines
         "engines engines.wire engines.transfer engines.plain engines.r_gate engines.r_values engines.r_worker",
-        "engines.child engines.process",
+        "engines.rserial engines.rscript engines.child engines.process",
         "engines.native engines.r api weak_r weakiv",
         # the comparison
         "gaps conventions handshake verdicts agreement digits rounding compare",

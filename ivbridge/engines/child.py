@@ -17,7 +17,7 @@ import time
 import weakref
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal, TypeAlias
 
 import ivbridge
 from ivbridge.engines.r_gate import r_home
@@ -25,21 +25,23 @@ from ivbridge.engines.wire import receive, send
 from ivbridge.errors import RDiedError, RNotAvailableError, RTimeoutError
 from ivbridge.rfind import library_path
 
-__all__ = ["Child"]
+__all__ = ["Bridge", "Child"]
+
+Bridge: TypeAlias = Literal["rpy2", "rscript"]
 
 # Loads the very ivbridge that the parent runs, whatever is installed or lies on the path, and appends what the
 # parent's path has on top. Python's own "-m" would search the path again, and a script's folder would come first on it.
 _BOOT = """
-import importlib.util, sys
+import importlib, importlib.util, sys
 path = sys.argv[1]
 spec = importlib.util.spec_from_file_location("ivbridge", path + "/__init__.py", submodule_search_locations=[path])
 module = importlib.util.module_from_spec(spec)
 sys.modules["ivbridge"] = module
 spec.loader.exec_module(module)
-sys.path += [one for one in sys.argv[3:] if one not in sys.path]
-from ivbridge.engines.r_worker import main
-main(sys.argv[2])
+sys.path += [one for one in sys.argv[4:] if one not in sys.path]
+importlib.import_module(sys.argv[2]).main(sys.argv[3])
 """
+_MAINS: dict[Bridge, str] = {"rpy2": "ivbridge.engines.r_worker", "rscript": "ivbridge.engines.rscript"}
 _UNWANTED = {"LC_ALL", "R_DEFAULT_PACKAGES", "PYTHONWARNINGS", "PYTHONINSPECT"}
 _THREADS = ("OMP", "OPENBLAS", "MKL", "BLIS", "GOTO")
 #: A process that closed its connection is about to end; this long is waited for its exit code.
@@ -57,6 +59,8 @@ class Child:
         Paths of the R scripts to load.
     memory_bytes : int or None
         Limit of the address space, or None.
+    bridge : {"rpy2", "rscript"}, default "rpy2"
+        What connects the process and R: rpy2, or R's own program ``Rscript``.
 
     Raises
     ------
@@ -64,7 +68,7 @@ class Child:
         No R was found, or ``R_HOME`` is not an R.
     """
 
-    def __init__(self, scripts: Sequence[str], memory_bytes: int | None) -> None:
+    def __init__(self, scripts: Sequence[str], memory_bytes: int | None, bridge: Bridge = "rpy2") -> None:
         environment = library_path(str(r_home()))
         self.owner = os.getpid()
         self.directory = Path(tempfile.mkdtemp(prefix="ivbridge-r-"))
@@ -79,7 +83,7 @@ class Child:
             "memory_bytes": memory_bytes,
         }
         with theirs:
-            self.process = _popen(json.dumps(config), theirs.fileno(), self.directory, environment)
+            self.process = _popen([_MAINS[bridge], json.dumps(config)], theirs.fileno(), self.directory, environment)
         self._tail = _Tail(self.process)
         self._end = weakref.finalize(self, _end, self.process, self._socket, self.directory, self.owner)
 
@@ -169,13 +173,13 @@ class _Tail:
         return " / ".join(lines[-_TAIL_LINES:])
 
 
-def _popen(config: str, descriptor: int, directory: Path, extra: dict[str, str]) -> subprocess.Popen[bytes]:
+def _popen(main: list[str], descriptor: int, directory: Path, extra: dict[str, str]) -> subprocess.Popen[bytes]:
     if not sys.executable:
         raise RNotAvailableError("This Python does not know its own executable, which runs the R process.")
     package = str(Path(ivbridge.__file__).resolve().parent)
     paths = [str(Path(one).resolve()) for one in sys.path if one]
     return subprocess.Popen(
-        [sys.executable, "-c", _BOOT, package, config, *paths],
+        [sys.executable, "-c", _BOOT, package, *main, *paths],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import functools
 import math
+import os
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal
 
-from ivbridge.engines.child import Child
+from ivbridge.engines.child import Bridge, Child
 from ivbridge.engines.plain import plain
 from ivbridge.engines.transfer import encode
 from ivbridge.engines.wire import Node, Request
@@ -59,6 +60,16 @@ class RWorker:
         Seconds that a call may take unless it says otherwise; ``math.inf`` for no limit.
     memory_bytes : int, optional
         Limit of the process's address space; beyond it R raises "cannot allocate". Default: no limit.
+    bridge : {"auto", "rpy2", "rscript"}, optional
+        What connects Python and R: rpy2, or R's own program ``Rscript`` where rpy2 cannot be loaded, with the same
+        answers. "auto" tries them in this order. Default: the environment variable ``IVBRIDGE_R_BRIDGE``, else "auto".
+
+    Attributes
+    ----------
+    bridge : str
+        As asked; once R has started, "rpy2" or "rscript".
+    no_rpy2 : str
+        Why "auto" did not take rpy2; empty if it did, or was not asked.
 
     Notes
     -----
@@ -72,10 +83,13 @@ class RWorker:
         scripts: Sequence[str | Path] = ("ivreg.R", "kclass.R", "weakiv.R", "cv_glmnet.R"),
         timeout: float = 300.0,
         memory_bytes: int | None = None,
+        bridge: str | None = None,
     ) -> None:
         self.scripts = tuple(_find_script(script) for script in scripts)
         self.timeout = _checked_timeout(timeout)
         self.memory_bytes = memory_bytes
+        self.bridge = _checked_bridge(bridge or os.environ.get("IVBRIDGE_R_BRIDGE") or "auto")
+        self.no_rpy2 = ""
         self._child: Child | None = None
         self._lock = threading.RLock()
 
@@ -144,9 +158,23 @@ class RWorker:
     def _running(self) -> Child:
         if self._child is None or not self._child.alive:
             self.close()
-            self._child = child = Child(self.scripts, self.memory_bytes)
-            self._reply(child.wait_until_ready(START_SECONDS), starting=True)
+            return self._chosen() if self.bridge == "auto" else self._started(self.bridge)
         return self._child
+
+    def _chosen(self) -> Child:
+        try:
+            return self._started("rpy2")
+        except RNotAvailableError as error:
+            self.close()
+            child = self._started("rscript")
+            self.no_rpy2 = error.message
+            return child
+
+    def _started(self, bridge: Bridge) -> Child:
+        self._child = child = Child(self.scripts, self.memory_bytes, bridge)
+        self._reply(child.wait_until_ready(START_SECONDS), starting=True)
+        self.bridge = bridge
+        return child
 
     def _reply(self, answer: Mapping[str, Any], *, starting: bool = False) -> RReply:
         failure = answer["failure"]
@@ -190,6 +218,13 @@ def _checked_timeout(seconds: float) -> float:
     if not seconds > 0:
         raise UnsupportedError(f"timeout={seconds!r} was asked.", available="seconds above 0, math.inf for no limit")
     return float(seconds)
+
+
+def _checked_bridge(name: str) -> Bridge | Literal["auto"]:
+    match name:
+        case "auto" | "rpy2" | "rscript":
+            return name
+    raise UnsupportedError(f"There is no bridge {name!r} to R.", available="auto, rpy2, rscript")
 
 
 def _find_script(script: str | Path) -> str:

@@ -25,11 +25,11 @@ from typing import Any
 from ivbridge.engines.plain import plain
 from ivbridge.engines.r_gate import IMPORT_FAILURES, check_before_import, import_failure
 from ivbridge.engines.r_values import Builder, UnsendableError, decode
-from ivbridge.engines.wire import Items, Request, receive, send
+from ivbridge.engines.wire import Items, Node, Request, receive, send
 from ivbridge.errors import RNotAvailableError
 from ivbridge.resources import scripts_dir
 
-__all__ = ["main"]
+__all__ = ["failed", "finished", "main", "prepare"]
 
 #: Bytes of C stack that R may use before it raises "C stack usage is too close to the limit". rpy2 switches the check
 #: off by default, and deep recursion then crashes the process. 7 MB leaves 1 MB of the usual 8 MB for Python.
@@ -45,7 +45,7 @@ def main(text: str) -> None:
     sock = socket.socket(fileno=config["descriptor"])
     watch = threading.Thread(target=_watch_parent, args=(config["parent"], sock.fileno(), directory), daemon=True)
     watch.start()
-    _prepare(config["memory_bytes"])
+    prepare(config["memory_bytes"])
     try:
         _serve(sock, config["scripts"], directory)
     except (EOFError, ConnectionError):
@@ -56,7 +56,7 @@ def _serve(sock: socket.socket, scripts: list[str], directory: Path) -> None:
     try:
         session = Session(_start_r())
     except RNotAvailableError as error:
-        send(sock, _failure("ivb_missing", error.message, do=error.do), directory)
+        send(sock, failed("ivb_missing", error.message, do=error.do), directory)
         return
     send(sock, session.source(scripts), directory)
     while True:
@@ -64,7 +64,7 @@ def _serve(sock: socket.socket, scripts: list[str], directory: Path) -> None:
         send(sock, session.answer(request), directory)
 
 
-def _prepare(memory_bytes: int | None) -> None:
+def prepare(memory_bytes: int | None) -> None:
     """Locale, limits and signals; R reads them when it starts."""
     for name in _LOCALES:
         try:
@@ -159,20 +159,26 @@ class Session:
             found = call()
             parts = {name: decode(part, self.r, name) for name, part in zip(found.do_slot("names"), found, strict=True)}
         except self.failures as error:  # not from the called function: memory ran out while values were built or read
-            return _failure(type(error).__name__, str(error) or "memory ran out")
+            return failed(type(error).__name__, str(error) or "memory ran out")
         except UnsendableError as error:
-            return _failure("ivb_unsendable", str(error))
-        value = parts.pop("value")
-        outcome: dict[str, Any] = {"value": value, **{name: plain(part) for name, part in parts.items()}}
-        failure = outcome["failure"]
-        if failure is not None:
-            outcome["failure"] = {
-                "classes": tuple(failure["classes"]),
-                **{key: failure[key][0] for key in ("message", "call", "package")},
-            }
-        return outcome
+            return failed("ivb_unsendable", str(error))
+        return finished(parts)
 
 
-def _failure(kind: str, message: str, do: str = "") -> dict[str, Any]:
+def finished(parts: dict[str, Node]) -> dict[str, Any]:
+    """The answer of which R gave these parts: ``value`` stays a record, the others become plain values."""
+    value = parts.pop("value")
+    outcome: dict[str, Any] = {"value": value, **{name: plain(part) for name, part in parts.items()}}
+    failure = outcome["failure"]
+    if failure is not None:
+        outcome["failure"] = {
+            "classes": tuple(failure["classes"]),
+            **{key: failure[key][0] for key in ("message", "call", "package")},
+        }
+    return outcome
+
+
+def failed(kind: str, message: str, do: str = "") -> dict[str, Any]:
+    """An answer without a value: why there is none."""
     failure = {"classes": (kind, "error", "condition"), "message": message, "call": "", "package": "", "do": do}
     return {"value": None, "failure": failure, "warnings": [], "messages": []}

@@ -1,0 +1,87 @@
+# R's side of the bridge that needs no rpy2:  Rscript --vanilla worker.R <folder of call.R> <read from> <write to>
+#
+# Reads requests in R's binary serialization, calls the function with call.R, and writes the answer. A request is
+# list("call", function, arguments) or list("source", path of a script), or list(path of a file that holds one); such a
+# file is acknowledged with TRUE when it has been read.
+
+local({
+  arguments <- commandArgs(trailingOnly = TRUE)
+  call <- new.env(parent = globalenv())
+  sys.source(file.path(arguments[1L], "call.R"), call)
+  public <- new.env(parent = globalenv())
+  requests <- file(arguments[2L], "rb", raw = TRUE)
+  answers <- file(arguments[3L], "wb", raw = TRUE)
+
+  # Attributes that a record holds; whatever else a value carries stays here.
+  of_atomic <- c("dim", "levels", "class", "tzone", "units")
+  of_list <- c("names", "class", "row.names")
+
+  # R's own name of a type, as C code and rpy2 say it.
+  internal <- function(type) {
+    short <- switch(type, closure = "clo", environment = "env", language = "lang", symbol = "sym", complex = "cplx",
+      externalptr = "extptr", pairlist = "list", expression = "expr", promise = "prom", type)
+    paste0(toupper(short), "SXP")
+  }
+
+  refuse <- function(...) call$call_stop("ivb_unsendable", ...)
+
+  # The value without other attributes, and its text as codes and labels: what `rserial.py` reads.
+  plain <- function(x, path) {
+    type <- typeof(x)
+    if (type == "NULL") return(NULL)
+    known <- attributes(x)
+    attributes(x) <- NULL
+    if (type == "character") return(coded(x, path))
+    if (type == "list") {
+      known <- known[intersect(of_list, names(known))]
+      steps <- if (is.null(known$names)) sprintf("[[%d]]", seq_along(x)) else paste0("$", known$names)
+      for (i in seq_along(x)) if (!is.null(x[[i]])) x[[i]] <- plain(x[[i]], paste0(path, steps[[i]]))
+    } else if (type %in% c("logical", "integer", "double")) {
+      known <- known[intersect(of_atomic, names(known))]
+    } else {
+      refuse(path, " is of R's type ", internal(type), ", which cannot be sent to Python")
+    }
+    attributes(x) <- known
+    x
+  }
+
+  coded <- function(x, path) {
+    if (!all(validEnc(x))) refuse(path, " holds text that is not valid in its encoding")
+    x <- enc2utf8(x)
+    labels <- unique(x[!is.na(x)])
+    codes <- match(x, labels)
+    attr(codes, "ivb_labels") <- labels
+    codes
+  }
+
+  say <- function(value) {
+    serialize(value, answers, xdr = FALSE, version = 2L)
+    flush(answers)
+  }
+
+  answer <- function(request) {
+    if (length(request) == 1L) {
+      large <- file(request[[1L]], "rb", raw = TRUE)
+      request <- tryCatch(unserialize(large), finally = {
+        close(large)
+        say(TRUE)
+      })
+    }
+    outcome <- switch(request[[1L]],
+      call = call$call_function(public, request[[2L]], request[[3L]]),
+      source = call$call_source(request[[2L]], public)
+    )
+    Map(plain, outcome, names(outcome))
+  }
+
+  failed <- function(condition) {
+    none <- character()
+    plain(list(value = NULL, failure = call$call_failure(condition), warnings = none, messages = none), "answer")
+  }
+
+  repeat {
+    request <- tryCatch(unserialize(requests), error = function(e) quit(save = "no")) # the other side is gone
+    say(tryCatch(answer(request), error = failed))
+    request <- NULL
+  }
+})
