@@ -25,6 +25,8 @@ _HOMES = {
     "ivbridge.encouragement.reading": ("read_users",),
     "ivbridge.encouragement.report": ("EncourageReport",),
     "ivbridge.encouragement.simulated": ("SimulatedUsers", "simulated_users"),
+    "ivbridge.engines.limits": ("r_limits",),
+    "ivbridge.engines.tasks": ("to_thread",),
     "ivbridge.errors": (
         "DataError",
         "DesignError",
@@ -35,6 +37,7 @@ _HOMES = {
         "MissingExtraError",
         "RDiedError",
         "RError",
+        "RMemoryError",
         "RNotAvailableError",
         "RTimeoutError",
         "UnsupportedError",
@@ -133,6 +136,7 @@ __all__ = [
     "Provenance",
     "RDiedError",
     "RError",
+    "RMemoryError",
     "RNotAvailableError",
     "RRandom",
     "RTimeoutError",
@@ -166,10 +170,12 @@ __all__ = [
     "load",
     "parse_vcov",
     "post_figures",
+    "r_limits",
     "read",
     "read_users",
     "select_instruments",
     "simulated_users",
+    "to_thread",
 ]
 
 

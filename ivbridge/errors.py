@@ -7,9 +7,10 @@
     ├── UnsupportedError      this engine, reader or translation does not offer what was asked
     ├── MissingExtraError     an optional Python package is not installed
     ├── EngineError           an engine failed while it worked
-    │   ├── RError            R raised: class, message and call are kept
+    │   ├── RError            R raised: class, message and call are kept; R lives on
+    │   │   └── RMemoryError  R ran out of memory, the machine's or its limit's
     │   ├── RTimeoutError     R took longer than its limit and was stopped
-    │   └── RDiedError        the R process ended (crash, quit(), memory limit)
+    │   └── RDiedError        the R process ended: a crash, quit(), or killed by the system
     ├── RNotAvailableError    R, an R package or rpy2 is missing or incompatible
     └── DisagreementError     `Agreement.assert_ok()`: two engines do not agree (also an AssertionError)
 
@@ -28,6 +29,7 @@ __all__ = [
     "MissingExtraError",
     "RDiedError",
     "RError",
+    "RMemoryError",
     "RNotAvailableError",
     "RTimeoutError",
     "UnsupportedError",
@@ -89,7 +91,15 @@ class MissingExtraError(IvbridgeError, ImportError):
 
 
 class EngineError(IvbridgeError):
-    """An engine failed while it worked."""
+    """An engine failed while it worked.
+
+    Attributes
+    ----------
+    output : str
+        What R printed during the call until it failed, as `RReply.output`; empty where no R was asked.
+    """
+
+    output: str = ""
 
 
 class RError(EngineError):
@@ -106,6 +116,10 @@ class RError(EngineError):
     def __init__(self, message: str, *, classes: tuple[str, ...] = (), call: str = "", do: str = "") -> None:
         super().__init__(message, do=do)
         self.classes, self.call = classes, call
+
+
+class RMemoryError(RError):
+    """R could not have the memory that it asked for; the R process lives on."""
 
 
 class RTimeoutError(EngineError):

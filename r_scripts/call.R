@@ -5,6 +5,8 @@ call_limit <- 1000L # warnings and messages kept of one call
 
 # Evaluate `work()` and return list(value, failure, warnings, messages). Never raises.
 call_guarded <- function(work) {
+  sinks <- sink.number()
+  on.exit(while (sink.number() > sinks) sink())
   seen <- new.env(parent = emptyenv())
   seen$warnings <- seen$messages <- character()
   note <- function(kind, restart) function(condition) {

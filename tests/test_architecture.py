@@ -32,7 +32,7 @@ LAYERS = " ".join(
         "results linear degenerate kclass hac sandwich diagnostics weak_records weak_native",
         # engines
         "engines engines.wire engines.transfer engines.plain engines.r_gate engines.r_values engines.r_worker",
-        "engines.rserial engines.rscript engines.child engines.process",
+        "engines.rserial engines.rscript engines.limits engines.tasks engines.console engines.child engines.process",
         "engines.native engines.r api weak_r weakiv",
         # the comparison
         "gaps conventions handshake verdicts agreement digits rounding compare",

@@ -27,7 +27,7 @@ def empty_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def call() -> None:
-    with RWorker(scripts=[FAULTS]) as worker:
+    with RWorker(scripts=[FAULTS], bridge="rpy2") as worker:
         worker.call("ivb_pid")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import select
 import shutil
@@ -12,7 +13,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import weakref
 from collections.abc import Sequence
@@ -20,12 +20,13 @@ from pathlib import Path
 from typing import IO, Any, Literal, TypeAlias
 
 import ivbridge
+from ivbridge.engines.console import Console
 from ivbridge.engines.r_gate import r_home
 from ivbridge.engines.wire import receive, send
 from ivbridge.errors import RDiedError, RNotAvailableError, RTimeoutError
 from ivbridge.rfind import library_path
 
-__all__ = ["Bridge", "Child"]
+__all__ = ["Bridge", "Child", "last_lines"]
 
 Bridge: TypeAlias = Literal["rpy2", "rscript"]
 
@@ -45,9 +46,11 @@ _MAINS: dict[Bridge, str] = {"rpy2": "ivbridge.engines.r_worker", "rscript": "iv
 _UNWANTED = {"LC_ALL", "R_DEFAULT_PACKAGES", "PYTHONWARNINGS", "PYTHONINSPECT"}
 _THREADS = ("OMP", "OPENBLAS", "MKL", "BLIS", "GOTO")
 #: A process that closed its connection is about to end; this long is waited for its exit code.
-_EXIT_SECONDS = 5.0
-_TAIL_BYTES = 4096
+_EXIT_SECONDS = 0.5
+#: Longest time between two looks at the clock; `poll` takes no more milliseconds than an int holds.
+_POLL_SECONDS = 3600.0
 _TAIL_LINES = 5
+_TAIL_CHARACTERS = 500
 
 
 class Child:
@@ -71,10 +74,13 @@ class Child:
     def __init__(self, scripts: Sequence[str], memory_bytes: int | None, bridge: Bridge = "rpy2") -> None:
         environment = library_path(str(r_home()))
         self.owner = os.getpid()
+        self.memory_bytes, self.bridge = memory_bytes, bridge
+        self.ready = False
+        self.killed = False
         self.directory = Path(tempfile.mkdtemp(prefix="ivbridge-r-"))
-        for name in ("tmp", "work"):
-            (self.directory / name).mkdir()
         self._socket, theirs = socket.socketpair()
+        reading, writing = os.pipe()
+        self._console = Console(reading)
         config = {
             "descriptor": theirs.fileno(),
             "parent": self.owner,
@@ -82,22 +88,33 @@ class Child:
             "scripts": list(scripts),
             "memory_bytes": memory_bytes,
         }
-        with theirs:
-            self.process = _popen([_MAINS[bridge], json.dumps(config)], theirs.fileno(), self.directory, environment)
-        self._tail = _Tail(self.process)
-        self._end = weakref.finalize(self, _end, self.process, self._socket, self.directory, self.owner)
+        try:
+            with theirs, os.fdopen(writing, "wb") as printed:
+                main = [_MAINS[bridge], json.dumps(config)]
+                self.process = _popen(main, theirs.fileno(), printed, self.directory, environment)
+        except BaseException:
+            self._console.close()
+            self._socket.close()
+            shutil.rmtree(self.directory, ignore_errors=True)
+            raise
+        self._end = weakref.finalize(
+            self, _end, self.process, (self._socket, self._console), self.directory, self.owner
+        )
 
     @property
     def alive(self) -> bool:
         """Whether this process may still be talked to: running, and not inherited through a fork."""
-        if self.owner != os.getpid() or not self._end.alive:
+        if self.owner != os.getpid() or not self._end.alive or self.process.poll() is not None:
             return False
         hang_up = select.poll()
         hang_up.register(self._socket, 0)
-        return not hang_up.poll(0) and self.process.poll() is None
+        return not hang_up.poll(0)
 
     def exchange(self, message: object | None, seconds: float | None, what: str) -> Any:
         """Send `message` (nothing if None) and return the answer; end the process if that fails in any way.
+
+        An answer that is a dictionary gets the item ``output``, what the process and its children printed; the errors
+        have it as their attribute.
 
         Raises
         ------
@@ -111,78 +128,121 @@ class Child:
         try:
             if message is not None:
                 send(self._socket, message, self.directory, deadline)
+            self._wait(deadline)
             answer = receive(self._socket, copy=True, deadline=deadline)
             answered = True
         except TimeoutError:
-            raise RTimeoutError(
-                f"R was stopped: {what} took longer than {seconds:g} s.",
-                do="pass a larger timeout=, or a smaller problem; the next call starts a fresh R process.",
-            ) from None
+            if seconds is None or deadline is None or time.monotonic() < deadline:
+                raise  # somebody else's: a signal handler of the caller raised it
+            raise self._timed_out(what, seconds) from None
         except (EOFError, ConnectionError):
-            raise RDiedError(
-                f"The R process ended during {what}: {self._how_it_ended()}.",
-                do="try again: the next call starts a fresh R process.",
-            ) from None
+            raise self._died(what) from None
         finally:
             if not answered:
                 self.stop()
+        if isinstance(answer, dict):
+            answer["output"] = self._console.take()
         return answer
 
     def wait_until_ready(self, seconds: float) -> Any:
         """Return the first message; a process that ends or hangs before it means that R cannot be used."""
         try:
-            return self.exchange(None, seconds, "its start")
+            answer = self.exchange(None, seconds, "its start")
         except (RDiedError, RTimeoutError) as error:
-            do = "run `ivbridge doctor`"
-            raise RNotAvailableError(f"R could not be started. {error.message}", do=do) from error
+            if self.killed:
+                raise
+            raise RNotAvailableError(f"R could not be started. {error.message}", do="run `ivbridge doctor`") from error
+        self.ready = True
+        return answer
+
+    def kill(self) -> None:
+        """End the process now, from any thread; a thread that waits for an answer gets `RDiedError`."""
+        if self.owner == os.getpid() and self._end.alive:
+            self.killed = True
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
 
     def stop(self) -> None:
         """Kill the process and all that it started, and delete its directory. Harmless when repeated."""
         self._end()
 
-    def _how_it_ended(self) -> str:
+    def _wait(self, deadline: float | None) -> None:
+        """Wait until there is an answer or the process is gone; meanwhile read what it prints, so that it can go on."""
+        poll = select.poll()
+        poll.register(self._socket, select.POLLIN)
+        poll.register(self._console.descriptor, select.POLLIN)
+        while True:
+            left = _POLL_SECONDS if deadline is None else deadline - time.monotonic()
+            if left <= 0:
+                raise TimeoutError
+            ready = {descriptor for descriptor, _ in poll.poll(math.ceil(min(left, _POLL_SECONDS) * 1000))}
+            if self._console.descriptor in ready:
+                self._console.read()
+                if not self._console.open:
+                    poll.unregister(self._console.descriptor)
+            if self._socket.fileno() in ready:
+                self._console.read()
+                return
+
+    def _timed_out(self, what: str, seconds: float) -> RTimeoutError:
+        error = RTimeoutError(
+            f"R was stopped: {what} took longer than {seconds:g} s.",
+            do="allow more with `ivbridge.r_limits(timeout=...)`, or ask something smaller; "
+            "the next call starts a fresh R process.",
+        )
+        error.output = self._printed()
+        return error
+
+    def _died(self, what: str) -> RDiedError:
+        if self.killed:
+            return RDiedError(f"The R process was stopped during {what}: the worker was closed, or its task cancelled.")
+        code = None
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self.process.wait(_EXIT_SECONDS)
-        self.stop()
-        code = self.process.returncode
-        how = f"exit code {code}" if code >= 0 else f"killed by signal {-code} ({_signal_name(-code)})"
-        if -code == signal.SIGKILL:
-            how += ", as the system does when memory runs out"
-        said = self._tail.text()
-        return f"{how}; its last lines were: {said}" if said else how
+            code = self.process.wait(_EXIT_SECONDS)
+        how = _ending(code)
+        if self.memory_bytes is not None:
+            how += f"; its memory limit was {self.memory_bytes:.3g} bytes"
+        printed = self._printed()
+        if said := last_lines(printed):
+            how += f"; its last lines were: {said}"
+        do = "try again: the next call starts a fresh R process."
+        error = RDiedError(f"The R process ended during {what}: {how}.", do=do)
+        error.output = printed
+        return error
+
+    def _printed(self) -> str:
+        self._console.read()
+        return self._console.take()
 
 
-class _Tail:
-    """Reads a process's standard error in a thread, so that it never blocks, and keeps the end."""
-
-    def __init__(self, process: subprocess.Popen[bytes]) -> None:
-        self._kept = bytearray()
-        self._thread = threading.Thread(target=self._read, args=(process.stderr,), daemon=True, name="ivbridge-stderr")
-        self._thread.start()
-
-    def _read(self, stream: IO[bytes]) -> None:
-        with stream:
-            while chunk := os.read(stream.fileno(), 1 << 16):
-                self._kept += chunk
-                del self._kept[:-_TAIL_BYTES]
-
-    def text(self) -> str:
-        """The last lines, joined by slashes."""
-        self._thread.join(1.0)
-        lines = bytes(self._kept).decode("utf-8", "replace").strip().splitlines()
-        return " / ".join(lines[-_TAIL_LINES:])
+def last_lines(printed: str) -> str:
+    """The end of what was printed, its lines joined by slashes."""
+    return " / ".join(printed.strip().splitlines()[-_TAIL_LINES:])[-_TAIL_CHARACTERS:]
 
 
-def _popen(main: list[str], descriptor: int, directory: Path, extra: dict[str, str]) -> subprocess.Popen[bytes]:
+def _ending(code: int | None) -> str:
+    if code is None:
+        return "it closed the connection"
+    if code >= 0:
+        return f"exit code {code}"
+    how = f"killed by signal {-code} ({_signal_name(-code)})"
+    return f"{how}, as the system does when memory runs out" if -code == signal.SIGKILL else how
+
+
+def _popen(
+    main: list[str], descriptor: int, printed: IO[bytes], directory: Path, extra: dict[str, str]
+) -> subprocess.Popen[bytes]:
     if not sys.executable:
         raise RNotAvailableError("This Python does not know its own executable, which runs the R process.")
+    for name in ("tmp", "work"):
+        (directory / name).mkdir()
     package = str(Path(ivbridge.__file__).resolve().parent)
     paths = [str(Path(one).resolve()) for one in sys.path if one]
     return subprocess.Popen(
         [sys.executable, "-c", _BOOT, package, *main, *paths],
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
+        stdout=printed,
+        stderr=printed,
         cwd=directory / "work",
         env={**_environment(directory), **extra},
         pass_fds=(descriptor,),
@@ -208,15 +268,18 @@ def _environment(directory: Path) -> dict[str, str]:
     }
 
 
-def _end(process: subprocess.Popen[bytes], sock: socket.socket, directory: Path, owner: int) -> None:
-    sock.close()
+def _end(process: subprocess.Popen[bytes], ours: tuple[socket.socket, Console], directory: Path, owner: int) -> None:
+    for one in ours:
+        one.close()
     if os.getpid() != owner:  # a forked copy must leave its parent's process alone
         process.returncode = 0  # nor may Popen report it as forgotten
         return
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    shutil.rmtree(directory, ignore_errors=True)
+    try:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    finally:  # also where a second Ctrl-C interrupts the wait
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 def _signal_name(number: int) -> str:

@@ -7,27 +7,45 @@ directory and temporary directory, which are deleted with it, and no start-up fi
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
 import os
+import re
 import threading
+import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
 
-from ivbridge.engines.child import Bridge, Child
+from ivbridge.engines.child import Bridge, Child, last_lines
+from ivbridge.engines.limits import checked_memory, checked_timeout, memory_now, timeout_now
 from ivbridge.engines.plain import plain
+from ivbridge.engines.tasks import stoppable
 from ivbridge.engines.transfer import encode
 from ivbridge.engines.wire import Node, Request
-from ivbridge.errors import RError, RNotAvailableError, UnsupportedError
+from ivbridge.errors import (
+    EngineError,
+    RDiedError,
+    RError,
+    RMemoryError,
+    RNotAvailableError,
+    RTimeoutError,
+    UnsupportedError,
+)
 from ivbridge.resources import scripts_dir
 
 __all__ = ["RReply", "RWorker", "default_worker"]
 
 #: Seconds that R may take to start; measured 1 to 5 on a busy machine.
 START_SECONDS = 120.0
+#: How R, and what it runs, say that they got no memory.
+_NO_MEMORY = re.compile(
+    "cannot allocate (vector|memory|buffer)|memory exhausted|could not (re-)?allocate memory|std::bad_alloc",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True)  # without slots: `value` is kept once it has been asked for
@@ -35,17 +53,24 @@ class RReply:
     """What an R function returned.
 
     ``record`` is the value as `ivbridge.engines.wire` records it; ``warnings`` and ``messages`` are the texts of R's
-    conditions in order, at most 1000 each.
+    conditions in order, at most 1000 each. ``output`` is what R and the processes that it started printed during the
+    call, in order; of more than a megabyte the first and the last half.
     """
 
     record: Node = field(repr=False)
     warnings: tuple[str, ...]
     messages: tuple[str, ...]
+    output: str = ""
 
     @functools.cached_property
     def value(self) -> Any:
         """None, arrays, lists and dicts as `RWorker.call` describes."""
         return plain(self.record)
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What a reader of a result should see: the warnings, and the end of what R printed."""
+        return (*self.warnings, *(f"R printed: {end}" for end in (last_lines(self.output),) if end))
 
 
 class RWorker:
@@ -56,10 +81,12 @@ class RWorker:
     scripts : sequence of str or Path, default ("ivreg.R", "kclass.R", "weakiv.R", "cv_glmnet.R")
         R scripts to load: names of files in `ivbridge.resources.scripts_dir()`, or paths. ``provenance.R`` is always
         loaded too.
-    timeout : float, default 300.0
-        Seconds that a call may take unless it says otherwise; ``math.inf`` for no limit.
-    memory_bytes : int, optional
-        Limit of the process's address space; beyond it R raises "cannot allocate". Default: no limit.
+    timeout : float, optional
+        Seconds that a call may take unless it says otherwise; ``math.inf`` for no limit. Default: what `r_limits` or
+        the environment says when the call is made, otherwise 300.
+    memory_bytes : float, optional
+        Address space that the R process may map, at least 1e9; ``math.inf`` for no limit. Beyond it R raises
+        "cannot allocate". Default: what `r_limits` or the environment says, otherwise no limit.
     bridge : {"auto", "rpy2", "rscript"}, optional
         What connects Python and R: rpy2, or R's own program ``Rscript`` where rpy2 cannot be loaded, with the same
         answers. "auto" tries them in this order. Default: the environment variable ``IVBRIDGE_R_BRIDGE``, else "auto".
@@ -75,23 +102,25 @@ class RWorker:
     -----
     Nothing is started before the first call. Calls from several threads wait for each other; use one worker per
     thread, as `default_worker` does, to run them at the same time. After a fork the copy starts an R of its own.
+    When R dies or is stopped, the next one starts in the background while the caller reads the error.
     """
 
     def __init__(
         self,
         *,
         scripts: Sequence[str | Path] = ("ivreg.R", "kclass.R", "weakiv.R", "cv_glmnet.R"),
-        timeout: float = 300.0,
-        memory_bytes: int | None = None,
+        timeout: float | None = None,
+        memory_bytes: float | None = None,
         bridge: str | None = None,
     ) -> None:
         self.scripts = tuple(_find_script(script) for script in scripts)
-        self.timeout = _checked_timeout(timeout)
-        self.memory_bytes = memory_bytes
+        self.timeout = None if timeout is None else checked_timeout(timeout)
+        self.memory_bytes = None if memory_bytes is None else checked_memory(memory_bytes)
         self.bridge = _checked_bridge(bridge or os.environ.get("IVBRIDGE_R_BRIDGE") or "auto")
         self.no_rpy2 = ""
         self._child: Child | None = None
         self._lock = threading.RLock()
+        _workers.add(self)
 
     def call(self, function: str, /, *, timeout: float | None = None, **arguments: object) -> RReply:
         """Call an R function by name and wait for its value.
@@ -101,7 +130,7 @@ class RWorker:
         function : str
             A function of the loaded scripts whose name starts with ``ivb_``.
         timeout : float, optional
-            Seconds that the call may take, without the start of R; default: the worker's.
+            Seconds that the call may take, without the start of R; default: the worker's, else as `r_limits` says.
         **arguments : object
             Named arguments of the R function; `ivbridge.engines.transfer` lists what each becomes in R.
 
@@ -117,10 +146,12 @@ class RWorker:
         ------
         RError
             R raised; ``classes`` and ``call`` are kept.
+        RMemoryError
+            R got no more memory.
         RTimeoutError
             The call took too long; R was stopped.
         RDiedError
-            R ended: a crash, ``quit()``, or killed by the system.
+            R ended: a crash, ``quit()``, killed by the system, or `close` in another thread.
         RNotAvailableError
             R, rpy2 or an R package that the scripts load is missing or does not fit.
         DataError
@@ -128,11 +159,16 @@ class RWorker:
         UnsupportedError
             There is no such public function; the message lists those there are.
         """
-        seconds = self.timeout if timeout is None else _checked_timeout(timeout)
+        seconds = self._seconds(timeout)
         request = Request(function, {name: encode(value, name) for name, value in arguments.items()})
         with self._lock:
             child = self._running()
-            answer = child.exchange(request, seconds if math.isfinite(seconds) else None, f"{function}()")
+            try:
+                with stoppable(child):
+                    answer = child.exchange(request, seconds, f"{function}()")
+            except (RDiedError, RTimeoutError, KeyboardInterrupt):
+                self._replace(child)
+                raise
             return self._reply(answer)
 
     @property
@@ -141,7 +177,13 @@ class RWorker:
         return self._child.process.pid if self._child is not None and self._child.alive else None
 
     def close(self) -> None:
-        """End R and delete its directory. A later call starts it again."""
+        """End R and delete its directory. A later call starts it again.
+
+        A call that another thread is waiting for ends at once with `RDiedError`.
+        """
+        child = self._child
+        if child is not None:
+            child.kill()
         with self._lock:
             if self._child is not None:
                 self._child.stop()
@@ -155,26 +197,46 @@ class RWorker:
     ) -> None:
         self.close()
 
+    def _seconds(self, asked: float | None) -> float | None:
+        """The limit of a call; None for none."""
+        seconds = checked_timeout(asked) if asked is not None else self.timeout
+        if seconds is None:
+            seconds = timeout_now()
+        return seconds if math.isfinite(seconds) else None
+
     def _running(self) -> Child:
-        if self._child is None or not self._child.alive:
+        """The process to ask: the present one, or a new one if that is gone or has another limit of memory."""
+        limit = self.memory_bytes
+        memory = memory_now() if limit is None else None if math.isinf(limit) else int(limit)
+        if self._child is None or not self._child.alive or self._child.memory_bytes != memory:
             self.close()
-            return self._chosen() if self.bridge == "auto" else self._started(self.bridge)
-        return self._child
+            self._child = Child(self.scripts, memory, "rscript" if self.bridge == "rscript" else "rpy2")
+        return self._child if self._child.ready else self._started(self._child)
 
-    def _chosen(self) -> Child:
+    def _started(self, child: Child) -> Child:
+        """A process that is ready; where rpy2 does not work and is not insisted on, one with the other bridge."""
         try:
-            return self._started("rpy2")
+            self._wait_until_ready(child)
         except RNotAvailableError as error:
+            if self.bridge != "auto":
+                raise
             self.close()
-            child = self._started("rscript")
+            self._child = child = Child(self.scripts, child.memory_bytes, "rscript")
+            self._wait_until_ready(child)
             self.no_rpy2 = error.message
-            return child
-
-    def _started(self, bridge: Bridge) -> Child:
-        self._child = child = Child(self.scripts, self.memory_bytes, bridge)
-        self._reply(child.wait_until_ready(START_SECONDS), starting=True)
-        self.bridge = bridge
+        self.bridge = child.bridge
         return child
+
+    def _wait_until_ready(self, child: Child) -> None:
+        with stoppable(child):
+            self._reply(child.wait_until_ready(START_SECONDS), starting=True)
+
+    def _replace(self, child: Child) -> None:
+        """Start the next R now; whoever asks it will wait for what is left of its start."""
+        self._child = None
+        if not child.killed:
+            with contextlib.suppress(RNotAvailableError, OSError):  # the next call will say so
+                self._child = Child(self.scripts, child.memory_bytes, child.bridge)
 
     def _reply(self, answer: Mapping[str, Any], *, starting: bool = False) -> RReply:
         failure = answer["failure"]
@@ -184,9 +246,22 @@ class RWorker:
             error = _error(failure)
             if answer["warnings"]:
                 error.add_note("R warned before: " + "; ".join(answer["warnings"][:5]))
+            if isinstance(error, EngineError):
+                error.output = answer["output"]
             raise error
-        return RReply(answer["value"], tuple(answer["warnings"]), tuple(answer["messages"]))
+        return RReply(answer["value"], tuple(answer["warnings"]), tuple(answer["messages"]), answer["output"])
 
+
+_workers: weakref.WeakSet[RWorker] = weakref.WeakSet()
+
+
+def _forget_processes() -> None:
+    """In a forked copy: the processes are the original's, and a lock may be held by a thread that is not here."""
+    for worker in _workers:
+        worker._child, worker._lock = None, threading.RLock()
+
+
+os.register_at_fork(after_in_child=_forget_processes)
 
 _of_thread = threading.local()
 
@@ -210,14 +285,11 @@ def _error(failure: Mapping[str, Any]) -> Exception:
         package = failure["package"]
         do = f"run `ivbridge setup-r`, or in R: install.packages({package!r})."
         return RNotAvailableError(f"The R package {package!r} is not installed.", do=do)
+    if "ivb_memory" in classes or _NO_MEMORY.search(message):
+        do = "allow more with `ivbridge.r_limits(memory_bytes=...)` if there is a limit, or ask something smaller."
+        return RMemoryError(f"R ran out of memory: {message}", classes=classes, call=failure["call"], do=do)
     do = "use one RWorker for each of the two packages." if "ivb_package_clash" in classes else ""
     return RError(message, classes=classes, call=failure["call"], do=do)
-
-
-def _checked_timeout(seconds: float) -> float:
-    if not seconds > 0:
-        raise UnsupportedError(f"timeout={seconds!r} was asked.", available="seconds above 0, math.inf for no limit")
-    return float(seconds)
 
 
 def _checked_bridge(name: str) -> Bridge | Literal["auto"]:

@@ -6,6 +6,9 @@ one connection from its main thread and ends with it.
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import errno
 import functools
 import importlib
 import json
@@ -42,6 +45,7 @@ def main(text: str) -> None:
     """Serve until the connection closes; `text` is the JSON configuration that the parent passes."""
     config = json.loads(text)
     directory = Path(config["directory"])
+    os.set_inheritable(config["descriptor"], False)  # what R starts must not keep the connection open after R
     sock = socket.socket(fileno=config["descriptor"])
     watch = threading.Thread(target=_watch_parent, args=(config["parent"], sock.fileno(), directory), daemon=True)
     watch.start()
@@ -60,12 +64,19 @@ def _serve(sock: socket.socket, scripts: list[str], directory: Path) -> None:
         return
     send(sock, session.source(scripts), directory)
     while True:
-        request: Request = receive(sock, copy=False)
-        send(sock, session.answer(request), directory)
+        try:
+            request: Request = receive(sock, copy=False)
+            send(sock, session.answer(request), directory)
+        except (MemoryError, OSError) as error:
+            if not isinstance(error, MemoryError) and error.errno != errno.ENOMEM:
+                raise
+            send(sock, failed("ivb_memory", "memory ran out while values went to or came from R"), directory)
 
 
 def prepare(memory_bytes: int | None) -> None:
     """Locale, limits and signals; R reads them when it starts."""
+    with contextlib.suppress(OSError):  # only Linux; where memory runs out, R is to end and not what asked it
+        Path("/proc/self/oom_score_adj").write_text("500")
     for name in _LOCALES:
         try:
             locale.setlocale(locale.LC_CTYPE, name)
@@ -95,23 +106,16 @@ def _start_r() -> Any:
     failures = (*IMPORT_FAILURES, importlib.import_module("_cffi_backend").FFI.error)
     try:
         embedded = importlib.import_module("rpy2.rinterface_lib.embedded")
-        callbacks: Any = importlib.import_module("rpy2.rinterface_lib.callbacks")
         # rpy2 looks for this helper at every read of a vector; without it, it takes NumPy, in both of its modes
         sys.modules["rpy2.rinterface_lib._bufferprotocol"] = None  # type: ignore[assignment]
         rinterface = importlib.import_module("rpy2.rinterface")
-        callbacks.consolewrite_print = _discard
-        callbacks.consolewrite_warnerror = sys.stderr.write
-        callbacks.showmessage = sys.stderr.write
         embedded.set_initoptions(("rpy2", "--quiet", "--vanilla", "--no-save"))
-        rinterface.initr(interactive=False, _c_stack_limit=_stack_limit())
+        # without rpy2's callbacks R prints to standard output itself: in order with its children, and any bytes
+        rinterface.initr(interactive=False, _want_setcallbacks=False, _c_stack_limit=_stack_limit())
     except failures as error:
         raise import_failure(error) from error
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     return rinterface
-
-
-def _discard(text: str) -> None:
-    """What R prints is not part of any answer."""
 
 
 def _stack_limit() -> int:
@@ -125,6 +129,7 @@ class Session:
     def __init__(self, rinterface: Any) -> None:
         self.r = rinterface
         self.base = rinterface.baseenv
+        self.flush = ctypes.CDLL(None).fflush  # what C code of a package printed belongs to the call that ran it
         # UnicodeDecodeError: rpy2 reads R's last message to build its own exception, and that may hold any bytes
         raised = importlib.import_module("rpy2.rinterface_lib.embedded").RRuntimeError
         self.failures = (raised, MemoryError, UnicodeDecodeError)
@@ -159,9 +164,12 @@ class Session:
             found = call()
             parts = {name: decode(part, self.r, name) for name, part in zip(found.do_slot("names"), found, strict=True)}
         except self.failures as error:  # not from the called function: memory ran out while values were built or read
-            return failed(type(error).__name__, str(error) or "memory ran out")
+            kind = "ivb_memory" if isinstance(error, MemoryError) else type(error).__name__
+            return failed(kind, str(error) or "memory ran out")
         except UnsendableError as error:
             return failed("ivb_unsendable", str(error))
+        finally:
+            self.flush(None)
         return finished(parts)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from scipy import sparse
 
 from ivbridge.engines import Available, Unavailable
+from ivbridge.engines.limits import timeout_now
 from ivbridge.engines.process import RWorker, default_worker
 from ivbridge.errors import RNotAvailableError
 from ivbridge.records import FloatArray, Provenance
@@ -24,7 +25,7 @@ from ivbridge.selection.spec import FoldColumn, LassoSpec
 __all__ = ["RLasso"]
 
 PACKAGES = ("glmnet", "Matrix")
-#: Seconds that R may take: a path at a threshold of 1e-14 is a matter of minutes.
+#: Seconds that R may take unless `r_limits` says otherwise: a path at a threshold of 1e-14 is a matter of minutes.
 SECONDS = 3600.0
 
 _facts: WeakKeyDictionary[RWorker, Mapping[str, Any]] = WeakKeyDictionary()
@@ -77,7 +78,9 @@ class RLasso:
         options = _options(design)
         if lambdas is not None:
             options["lambda"] = np.sort(np.asarray(lambdas, dtype=np.float64))[::-1].copy()
-        reply = default_worker().call("ivb_glmnet_path", timeout=SECONDS, **_matrices(design), options=options)
+        reply = default_worker().call(
+            "ivb_glmnet_path", timeout=timeout_now(SECONDS), **_matrices(design), options=options
+        )
         return _path(reply.value)
 
     def cv(self, design: LassoDesign) -> LassoFit:
@@ -93,7 +96,7 @@ class RLasso:
         versions = self.versions()
         arguments = {**_matrices(design), "folds": _folds(design), "options": _options(design)}
         arguments["type.measure"] = design.spec.type_measure
-        reply = default_worker().call("ivb_cv_glmnet", timeout=SECONDS, **arguments)
+        reply = default_worker().call("ivb_cv_glmnet", timeout=timeout_now(SECONDS), **arguments)
         value = reply.value
         return LassoFit(
             spec=design.spec,
@@ -108,7 +111,7 @@ class RLasso:
             data_sha256=design.sha256,
             provenance=_provenance(design.spec, versions),
             notes=design.notes,
-            warnings=reply.warnings,
+            warnings=reply.remarks,
             seen=LassoSeen(design.rows, value["foldid"].astype(np.int64), _levels(design.levels, value["classes"])),
         )
 
