@@ -170,6 +170,7 @@ ivb_load <- function(key, formula, data, weights = NULL) {
   ivb_state$z <- z
   ivb_state$w <- w
   ivb_state$data <- if (length(rows) < nrow(data)) data[rows, , drop = FALSE] else data
+  on.exit(ivb_tidy(length(y)))
   list(rows = rows, y = y, x = unname(x), x_names = colnames(x), z = unname(z), z_names = colnames(z),
        aliased = setdiff(full$x, colnames(x)), aliased_instruments = setdiff(full$z, colnames(z)),
        levels = lapply(stats::.getXlevels(terms(model), model), as.character), weights = if (!is.null(w)) as.vector(w),
@@ -243,19 +244,43 @@ ivb_infer <- function(key, vcov, df = NULL, skip = NULL) {
   fit <- ivb_state$fit
   f <- ivb_vcov_function(vcov)
   vc <- if (is.null(f)) vcov(fit) else f(fit)
+  if (!is.null(f)) f <- ivb_once(f, vc, keep = identical(vcov$kind, "HC"))
   slopes <- setdiff(names(coef(fit)), "(Intercept)")
   if (length(slopes) && ivb_singular(vc[slopes, slopes, drop = FALSE])) skip <- union(skip, "wald")
-  # summary() asks for the covariance of the fit again, twice
-  known <- if (!is.null(f)) function(x) if (inherits(x, "ivreg")) vc else f(x)
-  summarised <- if (length(slopes)) ivb_summary(fit, known, vc, df, skip)
+  summarised <- if (length(slopes)) ivb_summary(fit, f, vc, df, skip)
   endog <- setdiff(colnames(ivb_state$x), colnames(ivb_state$z))
   resampled <- identical(vcov$kind, "bootstrap")
+  on.exit(ivb_tidy(nobs(fit)))
   list(cov = unname(vc), coefs = ivb_table(fit, vc, if (is.null(df)) df.residual(fit) else df),
        r2 = if (is.null(summarised)) 0 else summarised$r.squared,
        r2_adj = if (is.null(summarised)) 0 else summarised$adj.r.squared,
        wald = summarised$waldtest, diagnostics = unname(summarised$diagnostics),
        first_stages = if (!resampled) lapply(stats::setNames(endog, endog), ivb_first_stage, f = f, df = df))
 }
+
+# summary() asks twice more for the covariance of the fit, and vcovHC() is the same for the first stage that it tests as
+# for ivb_first_stage(): each of them is computed once. Other kinds look at the names of the columns, which differ.
+ivb_once <- function(f, vc, keep) {
+  force(f) # the caller gives the result the same name
+  stages <- list()
+  function(x) {
+    if (inherits(x, "ivreg")) return(vc)
+    ivb_tidy(nobs(x))
+    columns <- if (is.null(attr(x, "ivb_columns"))) colnames(x$model[[2L]]) else attr(x, "ivb_columns")
+    response <- as.vector(x$model[[1L]])
+    for (stage in stages) {
+      if (identical(stage$columns, columns) && identical(stage$response, response)) {
+        return(structure(stage$vc, dimnames = rep(list(names(which(!is.na(coef(x))))), 2L)))
+      }
+    }
+    found <- f(x)
+    if (keep) stages[[length(stages) + 1L]] <<- list(columns = columns, response = response, vc = found)
+    found
+  }
+}
+
+# R collects garbage late, which doubles the memory that a large question needs.
+ivb_tidy <- function(n) if (n > 1e5) invisible(gc())
 
 ivb_singular <- function(vc) {
   scale <- sqrt(abs(diag(vc)))
@@ -334,6 +359,7 @@ ivb_first_stage <- function(endog, f, df) {
   fit <- if (is.null(w)) lm(formula) else lm(formula, weights = w)
   # renamed before the vcov is taken: automatic bandwidths look for a column called "(Intercept)"
   names(fit$coefficients) <- c(if (has_intercept) "(Intercept)", colnames(slopes))
+  attr(fit, "ivb_columns") <- names(fit$coefficients)
   vc <- if (is.null(f)) vcov(fit) else f(fit)
   described <- summary(fit)
   table <- ivb_table(fit, vc, if (is.null(df)) df.residual(fit) else df)

@@ -121,6 +121,7 @@ ivb_kclass <- function(key, vcov, df = NULL, skip = NULL, fuller = 0) {
   bekker <- identical(vcov$kind, "bekker")
   auxiliary <- if (!bekker) ivb_vcov_function(vcov)
   vc <- if (bekker) ivb_bekker(fit, isTRUE(vcov$cse)) else if (is.null(auxiliary)) vcov(fit) else auxiliary(fit)
+  if (!is.null(auxiliary)) auxiliary <- ivb_once(auxiliary, vc, keep = identical(vcov$kind, "HC"))
   endog <- setdiff(colnames(fit$x), colnames(fit$z))
   squares <- ivb_kclass_squares(fit)
   r2 <- 1 - squares$rss / squares$tss
