@@ -8,6 +8,8 @@ since 4.5, so with an older R they install without complaint and then cannot be 
 
 from __future__ import annotations
 
+import contextlib
+import importlib.metadata
 import os
 import re
 import shutil
@@ -28,6 +30,7 @@ __all__ = [
     "probe_r",
     "rpy2_fits",
     "rpy2_requirement",
+    "rpy2_version",
     "version_tuple",
 ]
 
@@ -90,6 +93,14 @@ def rpy2_requirement(r_version: tuple[int, ...]) -> tuple[str, ...]:
 def rpy2_fits(rpy2: str, r_version: tuple[int, ...]) -> bool:
     """Whether rpy2-rinterface of this version can be imported with this version of R."""
     return r_version >= (4, 5) or version_tuple(rpy2) <= (3, 6, 5)
+
+
+def rpy2_version() -> str:
+    """Version of the installed rpy2-rinterface, or of rpy2 before 3.6, which was one package; empty without either."""
+    for package in ("rpy2-rinterface", "rpy2"):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            return importlib.metadata.version(package)
+    return ""
 
 
 def library_path(home: str) -> dict[str, str]:

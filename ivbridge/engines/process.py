@@ -36,6 +36,7 @@ from ivbridge.errors import (
     UnsupportedError,
 )
 from ivbridge.resources import scripts_dir
+from ivbridge.rfind import rpy2_version
 
 __all__ = ["RReply", "RWorker", "default_worker"]
 
@@ -175,6 +176,13 @@ class RWorker:
     def pid(self) -> int | None:
         """Process id of the R that is running, or None."""
         return self._child.process.pid if self._child is not None and self._child.alive else None
+
+    @property
+    def connection(self) -> str:
+        """The bridge in words for provenance, for example "rpy2 3.6.5"; what was asked before R has started."""
+        if self.bridge == "rpy2":
+            return f"rpy2 {rpy2_version()}"
+        return "Rscript (rpy2 cannot be loaded)" if self.no_rpy2 else self.bridge.capitalize()
 
     def close(self) -> None:
         """End R and delete its directory. A later call starts it again.

@@ -114,7 +114,9 @@ class REngine:
 
     def _facts(self, worker: RWorker) -> Mapping[str, Any]:
         if worker not in _provenance:
-            _provenance[worker] = _facts(worker.call("ivb_provenance", packages=list(PACKAGES)).value)
+            found = _facts(worker.call("ivb_provenance", packages=list(PACKAGES)).value)
+            found["versions"]["bridge"] = worker.connection
+            _provenance[worker] = found
         return _provenance[worker]
 
 
