@@ -18,7 +18,8 @@ from ivbridge.coding import codings
 from ivbridge.errors import DataError, DesignError, FormulaError
 from ivbridge.expr import Name, parse, quote_name
 from ivbridge.formula import Term, parse_term
-from ivbridge.frame import fingerprint, normalise
+from ivbridge.frame import counted, fingerprint, normalise
+from ivbridge.magnitude import check_magnitude, check_magnitudes
 from ivbridge.modelmatrix import Columns, drop_unused, model_matrix
 from ivbridge.rank import Rank, decide_rank
 from ivbridge.rows import choose_rows
@@ -26,6 +27,9 @@ from ivbridge.spec import IVSpec
 from ivbridge.variables import Factor, Variable, evaluate, evaluate_numeric
 
 __all__ = ["Design", "build"]
+
+#: What ``model.frame`` calls the columns that it adds to those of the formula.
+RESERVED = frozenset({"(weights)", "(offset)", "(subset)"})
 
 Vector = NDArray[np.float64]
 Matrix = NDArray[np.float64]
@@ -59,6 +63,8 @@ class Design:
         Fingerprint of `frame`.
     levels : mapping of str to tuple of str
         Levels of every factor of the formula that the rows used have, the baseline first (R's ``.getXlevels``).
+    exact : bool
+        Whether the regressors reproduce `y`, so that residuals are rounding errors.
     """
 
     spec: IVSpec
@@ -75,6 +81,7 @@ class Design:
     notes: tuple[str, ...]
     sha256: str
     levels: Mapping[str, tuple[str, ...]]
+    exact: bool
 
     @property
     def endog_names(self) -> tuple[str, ...]:
@@ -148,15 +155,19 @@ def build(spec: IVSpec, data: pd.DataFrame, grouping: Sequence[str] = ()) -> Des
     rows, notes = choose_rows(spec, frame, variables, y, weights)
     used = {name: _use(name, variable.take(rows)) for name, variable in variables.items()}
     y = np.array(y[rows])
-    _check_finite(spec.dependent if spec.offset is None else f"{spec.dependent} - ({spec.offset})", y)
+    label = spec.dependent if spec.offset is None else f"{spec.dependent} - ({spec.offset})"
+    _check_finite(label, y)
+    check_magnitude(label, y)
     _check_varies(spec, y)
     x, z = _matrices(parts, used, intercept=spec.intercept, rows=len(rows))
     w = None if weights is None else weights[rows]
-    rank = decide_rank(x, z, w)
+    check_magnitudes(x, z, (label, y), None if w is None else (str(spec.weights), w))
+    rank = decide_rank(y, x, z, w)
     return Design(
         spec, frame, rows, y, _keep(x, rank.x), _chosen(x, rank.x), _keep(z, rank.z), _chosen(z, rank.z), w,
         _left_out(x, rank.x), _left_out(z, rank.z),
-        (*notes, *_aliased_notes(x, z, rank), *_order_notes(data, frame, used)), fingerprint(frame), _levels(used),
+        (*notes, *_aliased_notes(x, z, rank), *_exact_notes(label, rank), *_order_notes(data, frame, used)),
+        fingerprint(frame), _levels(used), rank.exact,
     )  # fmt: skip
 
 
@@ -168,13 +179,17 @@ def _frame(spec: IVSpec, data: pd.DataFrame, grouping: Sequence[str]) -> pd.Data
     if "contr.sum" in plain and any("contr.sum)" in text for text in variables):
         raise DataError("A column called 'contr.sum' hides R's contrast of that name.", do="rename the column.")
     columns = tuple(dict.fromkeys([*spec.columns, *grouping]))
+    if taken := sorted(plain & RESERVED | {name for name in columns if name.startswith(".ivb_")}):
+        raise DataError(f"R's model frames keep the column name {taken[0]!r} for themselves.", do="rename the column.")
     return normalise(data, columns, factors=factors | groups, labels=groups - plain - {spec.weights})
 
 
 def _weights(name: str, frame: pd.DataFrame) -> Vector:
     weights = evaluate_numeric(parse(quote_name(name)), frame)
     if count := int((weights < 0).sum()):
-        raise DataError(f"The weights {name!r} are negative in {count} rows.", do="use weights of zero or more.")
+        raise DataError(
+            f"The weights {name!r} are negative in {counted(count, 'row')}.", do="use weights of zero or more."
+        )
     return weights
 
 
@@ -188,13 +203,13 @@ def _use(name: str, variable: Variable) -> Variable:
 def _check_finite(name: str, values: NDArray[np.float64]) -> None:
     if count := int(np.isinf(values).sum()):
         raise DataError(
-            f"{name} is infinite for {count} value{'s' * (count > 1)} of the rows used.",
+            f"{name} is infinite for {counted(count, 'value')} of the rows used.",
             do="drop these rows, or change the transformation (the logarithm of 0 and a division by 0 are infinite).",
         )
 
 
 def _check_varies(spec: IVSpec, y: NDArray[np.float64]) -> None:
-    if len(y) and not np.ptp(y) and (spec.intercept or not y[0]):
+    if len(y) > 1 and not np.ptp(y) and (spec.intercept or not y[0]):
         raise DesignError(
             f"The dependent variable {spec.dependent} is {y[0]:g} in every row used: there is nothing to explain.",
             do="choose a column that varies.",
@@ -262,6 +277,11 @@ def _chosen(columns: Columns, kept: Sequence[int]) -> tuple[str, ...]:
 
 def _left_out(columns: Columns, kept: Sequence[int]) -> tuple[str, ...]:
     return tuple(name for j, name in enumerate(columns.names) if j not in set(kept))
+
+
+def _exact_notes(label: str, rank: Rank) -> list[str]:
+    note = f"the regressors reproduce {label} to rounding: residuals, standard errors and tests have few digits or none"
+    return [note] * rank.exact
 
 
 def _aliased_notes(x: Columns, z: Columns, rank: Rank) -> list[str]:

@@ -27,13 +27,18 @@ from numpy.typing import NDArray
 from ivbridge.errors import DataError
 from ivbridge.expr import format_number
 
-__all__ = ["fingerprint", "level_text", "normalise"]
+__all__ = ["counted", "fingerprint", "level_text", "normalise"]
 
 #: integers up to here survive the way through a double
 EXACT = 2**53
 #: R's NA among the doubles: a NaN (here a quiet one) whose low word is 1954
 NA = np.array([0x7FF80000000007A2], dtype=np.uint64).view(np.float64)
 Column = Any  # a pandas Series; the stubs make its parameter more trouble than help
+
+
+def counted(number: int, noun: str) -> str:
+    """``"1 row"``, ``"2 rows"``: for messages."""
+    return f"{number} {noun}{'s' * (number != 1)}"
 
 
 def normalise(
@@ -119,8 +124,10 @@ def _convert(name: str, column: Column, factor: bool) -> Column:
     if kind == "integer" or (kind == "mixed-integer-float" and pd.api.types.is_integer_dtype(dtype)):
         return _integer(name, column, factor)
     if kind in ("floating", "mixed-integer-float") and dtype.kind != "c" and dtype != np.longdouble:
+        if kind != "floating" and not pd.api.types.is_float_dtype(dtype):
+            _check_exact(name, max(abs(int(value)) for value in column if isinstance(value, int | np.integer)))
         return _finite(name, column.to_numpy(dtype=np.float64, na_value=np.nan))
-    if kind in ("string", "empty") and (kind == "string" or column.dtype == object or len(column) == 0):
+    if kind == "string" or (kind == "empty" and isinstance(dtype, pd.StringDtype)):
         return _text(name, column)
     if kind == "empty":
         return _finite(name, np.full(len(column), np.nan))
@@ -135,21 +142,25 @@ def _integer(name: str, column: Column, factor: bool) -> Column:
     missing = column.isna().to_numpy()
     values = np.where(missing, 0, column.to_numpy(dtype=object, na_value=0)) if missing.any() else column.to_numpy()
     largest = max((abs(int(v)) for v in (values.min(), values.max())), default=0) if len(values) else 0
-    if largest > EXACT:
-        raise DataError(
-            f"Column {name!r} holds integers beyond 2**53 ({largest}), which R would round.",
-            do="use it as a text, or divide it.",
-        )
+    _check_exact(name, largest)
     if factor and largest < 2**31:
         whole = pd.Series(np.where(missing, 0, values).astype(np.int32))
         return whole.astype("Int32").mask(missing) if missing.any() else whole
     return _finite(name, np.where(missing, np.nan, values.astype(np.float64)))
 
 
+def _check_exact(name: str, largest: int) -> None:
+    if largest > EXACT:
+        raise DataError(
+            f"Column {name!r} holds integers beyond 2**53 ({largest}), which R would round.",
+            do="use it as a text, or divide it.",
+        )
+
+
 def _finite(name: str, values: NDArray[np.float64]) -> Column:
     if count := int(np.isinf(values).sum()):
         raise DataError(
-            f"Column {name!r} holds {count} infinite value{'s' * (count > 1)}.", do="replace them by missing values."
+            f"Column {name!r} holds {counted(count, 'infinite value')}.", do="replace them by missing values."
         )
     values = values.copy()
     values[np.isnan(values)] = NA

@@ -12,6 +12,7 @@ from ivbridge.coding import Coding
 from ivbridge.errors import DataError
 from ivbridge.expr import r_label
 from ivbridge.formula import Term
+from ivbridge.frame import counted
 from ivbridge.variables import Factor, Numeric, Variable
 
 __all__ = ["Columns", "drop_unused", "model_matrix"]
@@ -48,7 +49,7 @@ def drop_unused(name: str, factor: Factor) -> Factor:
     levels = tuple(level for level, there in zip(factor.levels, used, strict=True) if there)
     if len(levels) < 2:
         raise DataError(
-            f"{name} has {len(levels)} level{'s' * (len(levels) != 1)} in the rows used; a factor needs two.",
+            f"{name} has {counted(len(levels), 'level')} in the rows used; a factor needs two.",
             do="leave it out.",
         )
     return factor if not lost else replace(factor, codes=(np.cumsum(used) - 1)[factor.codes], levels=levels)

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ivbridge.errors import DesignError
+from ivbridge.frame import counted
 from ivbridge.modelmatrix import Columns
 
 __all__ = ["TOLERANCE", "Rank", "decide_rank", "independent_columns", "triangle"]
@@ -21,7 +22,11 @@ __all__ = ["TOLERANCE", "Rank", "decide_rank", "independent_columns", "triangle"
 #: R's default in ``lm.fit(tol = 1e-7)``
 TOLERANCE = 1e-7
 
+#: A QR decomposition leaves a residual of a few times k·2⁻⁵³ of the terms of y − Xβ where there is none.
+EXACT = 1e-13
+
 Matrix = NDArray[np.float64]
+Vector = NDArray[np.float64]
 
 
 def triangle(matrix: Matrix) -> Matrix:
@@ -84,17 +89,20 @@ def independent_columns(
 
 @dataclass(frozen=True, slots=True)
 class Rank:
-    """Positions of the regressors and of the instruments that are kept."""
+    """Positions of the regressors and of the instruments that are kept; whether the regressors reproduce y."""
 
     x: tuple[int, ...]
     z: tuple[int, ...]
+    exact: bool
 
 
-def decide_rank(x: Columns, z: Columns, weights: NDArray[np.float64] | None) -> Rank:
+def decide_rank(y: Vector, x: Columns, z: Columns, weights: Vector | None) -> Rank:
     """Find the columns to keep, and refuse a model that the rest cannot identify.
 
     Parameters
     ----------
+    y : ndarray, shape (n,)
+        Dependent variable.
     x, z : Columns
         All regressors, shape (n, k), and all instruments, shape (n, l); a column of one name is the same in both.
     weights : ndarray, shape (n,), optional
@@ -107,21 +115,24 @@ def decide_rank(x: Columns, z: Columns, weights: NDArray[np.float64] | None) -> 
     Raises
     ------
     DesignError
-        If there are not more rows than coefficients, fewer independent instruments than regressors, or the regressors'
-        projections on the instruments are linearly dependent.
+        If there are not more rows than coefficients and than independent instruments, fewer independent instruments
+        than regressors, or the regressors' projections on the instruments are linearly dependent.
     """
     own = [j for j, name in enumerate(x.names) if name not in set(z.names)]
-    stacked = np.empty((x.values.shape[0], len(z.names) + len(own)), order="F")
+    stacked = np.empty((x.values.shape[0], len(z.names) + len(own) + 1), order="F")
     stacked[:, : len(z.names)] = z.values
-    stacked[:, len(z.names) :] = x.values[:, own]
+    stacked[:, len(z.names) : -1] = x.values[:, own]
+    stacked[:, -1] = y
     if weights is not None:
         stacked *= np.sqrt(weights)[:, None]
     small = triangle(stacked)
     place = {name: j for j, name in enumerate((*z.names, *(x.names[j] for j in own)))}
     small_x, small_z = small[:, [place[name] for name in x.names]], small[:, : len(z.names)]
     keep_x, keep_z = independent_columns(small_x), independent_columns(small_z)
-    _check_rows(x.values.shape[0], [x.names[j] for j in keep_x])
+    rows = x.values.shape[0]
+    _check_rows(rows, [x.names[j] for j in keep_x])
     _check_count(x, z, keep_x, keep_z)
+    _check_first_stage(rows, len(keep_z))
     basis = np.linalg.qr(small_z[:, keep_z]).Q
     projected = independent_columns(basis.T @ small_x[:, keep_x], lengths=np.linalg.norm(small_x[:, keep_x], axis=0))
     if lost := [x.names[keep_x[j]] for j in range(len(keep_x)) if j not in projected]:
@@ -131,15 +142,32 @@ def decide_rank(x: Columns, z: Columns, weights: NDArray[np.float64] | None) -> 
             f"{len(projected)}, and {len(keep_x)} is needed).",
             do="use instruments that are related to it.",
         )
-    return Rank(tuple(keep_x), tuple(keep_z))
+    return Rank(tuple(keep_x), tuple(keep_z), _reproduces(small_x[:, keep_x], small[:, -1]))
+
+
+def _reproduces(x: Matrix, y: Vector) -> bool:
+    """Whether what linearly independent columns (m, k) leave of y (m,) is no more than rounding."""
+    q, r = np.linalg.qr(x)
+    coef = np.linalg.solve(r, q.T @ y)
+    terms = np.linalg.norm(y) + np.linalg.norm(x, axis=0) @ np.abs(coef)
+    return bool(np.linalg.norm(y - x @ coef) <= EXACT * terms)
 
 
 def _check_rows(rows: int, names: list[str]) -> None:
     if rows <= len(names):
         raise DesignError(
-            f"The model has {len(names)} coefficients ({', '.join(names[:12])}{' …' * (len(names) > 12)}) but only "
-            f"{rows} rows can be used.",
+            f"The model has {counted(len(names), 'coefficient')} ({', '.join(names[:12])}{' …' * (len(names) > 12)}) "
+            f"but only {counted(rows, 'row')} can be used.",
             do="use fewer regressors or more rows.",
+        )
+
+
+def _check_first_stage(rows: int, instruments: int) -> None:
+    if rows <= instruments:
+        raise DesignError(
+            f"There are {instruments} independent instruments (the exogenous regressors and the constant among them), "
+            f"but only {counted(rows, 'row')} can be used: they would reproduce every regressor.",
+            do="use fewer instruments, for example selected ones, or more rows.",
         )
 
 
@@ -150,12 +178,13 @@ def _check_count(x: Columns, z: Columns, keep_x: list[int], keep_z: list[int]) -
     excluded = [z.names[j] for j in keep_z if z.names[j] not in x.names]
     useless = [j for j in range(len(z.names)) if j not in keep_z and z.names[j] not in x.names]
     constant = [z.names[j] for j in useless if np.ptp(z.values[:, j]) == 0]
-    because = f" {', '.join(z.names[j] for j in useless)} cannot count, since it depends linearly on earlier columns."
+    because = f" These depend linearly on earlier columns and do not count: {', '.join(z.names[j] for j in useless)}."
     if constant:
-        because = f" {', '.join(constant)} cannot count, since it is constant, like the intercept."
+        because = f" These are constant, like the intercept, and do not count: {', '.join(constant)}."
     raise DesignError(
-        f"The model is not identified: {len(endogenous)} endogenous regressors ({', '.join(endogenous) or 'none'}) but "
-        f"{len(excluded)} independent excluded instruments ({', '.join(excluded) or 'none'}); {len(keep_z)} instrument "
-        f"columns for {len(keep_x)} regressors." + (because if useless else ""),
+        f"The model is not identified: {counted(len(endogenous), 'endogenous regressor')} "
+        f"({', '.join(endogenous) or 'none'}) but {counted(len(excluded), 'independent excluded instrument')} "
+        f"({', '.join(excluded) or 'none'}); {counted(len(keep_z), 'instrument column')} for "
+        f"{counted(len(keep_x), 'regressor')}." + (because if useless else ""),
         do="name at least as many instruments as endogenous regressors.",
     )

@@ -20,26 +20,9 @@ from typing import ClassVar, Literal
 from ivbridge.errors import UnsupportedError
 
 __all__ = [
-    "HC0",
-    "HC1",
-    "HC2",
-    "HC3",
-    "HC4",
-    "HC5",
-    "Andrews",
-    "Bekker",
-    "Bootstrap",
-    "Classical",
-    "Clustered",
-    "DriscollKraay",
-    "HC4m",
-    "Inference",
-    "NeweyWest",
-    "PanelCorrected",
-    "T",
-    "Vcov",
-    "Z",
-]
+    "HC0", "HC1", "HC2", "HC3", "HC4", "HC5", "Andrews", "Bekker", "Bootstrap", "Classical", "Clustered",
+    "DriscollKraay", "HC4m", "Inference", "NeweyWest", "PanelCorrected", "T", "Vcov", "Z",
+]  # fmt: skip
 
 Kernel = Literal["Quadratic Spectral", "Bartlett", "Parzen", "Tukey-Hanning", "Truncated"]
 
@@ -85,6 +68,18 @@ def _check(record: Vcov, field: str, allowed: tuple[object, ...]) -> None:
         raise UnsupportedError(
             f"{record.keyword}: {field}={value!r} is not offered.", available=", ".join(map(repr, allowed))
         )
+
+
+#: Smallest and largest value of each number; one bootstrap sample has no covariance. R's integers end at 2³¹ − 1.
+_LIMITS = {"lag": (0, 10**6), "prewhite": (0, 10**6), "bw": (0, 10**6), "R": (2, 10**6), "seed": (1 - 2**31, 2**31 - 1)}
+
+
+def _check_numbers(record: Vcov) -> None:
+    for field, (least, most) in _LIMITS.items():
+        value, kind = getattr(record, field, None), float if field == "bw" else int
+        if isinstance(value, bool) or not (value is None or (isinstance(value, int | kind) and least <= value <= most)):
+            kinds = f"{'numbers' if kind is float else 'whole numbers'} from {least} to {most}"
+            raise UnsupportedError(f"{record.keyword}: {field}={value!r} is not offered.", available=kinds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,6 +220,9 @@ class NeweyWest(Vcov):
     adjust: bool = False
     order_by: str | None = None
 
+    def __post_init__(self) -> None:
+        _check_numbers(self)
+
 
 @dataclass(frozen=True, slots=True)
 class Andrews(Vcov):
@@ -258,6 +256,7 @@ class Andrews(Vcov):
 
     def __post_init__(self) -> None:
         _check(self, "kernel", ("Quadratic Spectral", "Bartlett", "Parzen", "Tukey-Hanning", "Truncated"))
+        _check_numbers(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,6 +291,8 @@ class DriscollKraay(Vcov):
             raise UnsupportedError("dk() needs the unit column and the period column.", do="write dk(firm, year).")
         if isinstance(self.lag, str):
             _check(self, "lag", ("NW1987", "NW1994", "max"))
+        else:
+            _check_numbers(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -335,6 +336,9 @@ class Bootstrap(Vcov):
     R: int = 250
     seed: int = 1
     cluster: str | None = None
+
+    def __post_init__(self) -> None:
+        _check_numbers(self)
 
 
 @dataclass(frozen=True, slots=True)

@@ -379,11 +379,11 @@ def test_zero_weights_and_weights_decide_about_rank() -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("y ~ x + x2 | z", r"2 endogenous regressors \(x, x2\) but 1 independent excluded instruments \(z\)"),
-        ("y ~ x | 1", r"1 endogenous regressors \(x\) but 0 independent excluded instruments \(none\)"),
-        ("y ~ x | one", "one cannot count, since it is constant, like the intercept"),
-        ("y ~ x + w | w + I(2 * w)", r"I\(2 \* w\) cannot count, since it depends linearly on earlier columns"),
-        ("y ~ x + x2 | z + I(3 * z)", r"I\(3 \* z\) cannot count"),
+        ("y ~ x + x2 | z", r"2 endogenous regressors \(x, x2\) but 1 independent excluded instrument \(z\); 2 "),
+        ("y ~ x | 1", r"1 endogenous regressor \(x\) but 0 independent excluded instruments \(none\)"),
+        ("y ~ x | one", "These are constant, like the intercept, and do not count: one"),
+        ("y ~ x + w | w + I(2 * w)", r"These depend linearly on earlier columns and do not count: I\(2 \* w\)"),
+        ("y ~ x + x2 | z + I(3 * z)", r"do not count: I\(3 \* z\)"),
         ("y ~ x - 1 | 0", "1 endogenous"),
     ],
 )
