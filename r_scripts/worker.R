@@ -9,8 +9,13 @@ local({
   call <- new.env(parent = globalenv())
   sys.source(file.path(arguments[1L], "call.R"), call)
   public <- new.env(parent = globalenv())
-  requests <- file(arguments[2L], "rb", raw = TRUE)
-  answers <- file(arguments[3L], "wb", raw = TRUE)
+  requests <- answers <- NULL
+
+  # The connection itself, or a new one if R code closed it, as closeAllConnections() does.
+  usable <- function(connection, path, mode) {
+    same <- tryCatch(identical(summary(connection)$description, path), error = function(e) FALSE)
+    if (same) connection else file(path, mode, raw = TRUE)
+  }
 
   # Attributes that a record holds; whatever else a value carries stays here.
   of_atomic <- c("dim", "levels", "class", "tzone", "units")
@@ -55,6 +60,7 @@ local({
   }
 
   say <- function(value) {
+    answers <<- usable(answers, arguments[3L], "wb")
     serialize(value, answers, xdr = FALSE, version = 2L)
     flush(answers)
   }
@@ -80,6 +86,7 @@ local({
   }
 
   repeat {
+    requests <- usable(requests, arguments[2L], "rb")
     request <- tryCatch(unserialize(requests), error = function(e) quit(save = "no")) # the other side is gone
     say(tryCatch(answer(request), error = failed))
     request <- NULL

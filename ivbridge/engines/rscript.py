@@ -9,6 +9,7 @@ R's library.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import select
@@ -19,9 +20,8 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from io import BufferedReader
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -35,7 +35,7 @@ from ivbridge.resources import scripts_dir
 __all__ = ["main"]
 
 _WATCH_MILLISECONDS = 200
-#: After R has ended, this long is left for its last answer to be passed on.
+#: This long is left for what is under way: an answer to be passed on, R to end after it has closed its pipe.
 _LAST_SECONDS = 0.2
 #: Some systems write less than 2 GiB in one call.
 _CHUNK = 1 << 30
@@ -56,7 +56,6 @@ def main(text: str) -> None:
         os.close(r_reads)
         os.close(r_writes)
         _relay(config, r, requests, answers)
-        os._exit(0)
     for descriptor in (r_reads, r_writes):
         os.set_inheritable(descriptor, True)
     os.set_inheritable(config["descriptor"], False)
@@ -68,31 +67,44 @@ def main(text: str) -> None:
 
 
 def _relay(config: dict[str, Any], r: int, requests: int, answers: int) -> None:
-    """Serve until the connection or R ends."""
+    """Serve until the connection or R ends; never return."""
     directory = Path(config["directory"])
     sock = socket.socket(fileno=config["descriptor"])
     watch = threading.Thread(target=_watch, args=(config["parent"], r, sock.fileno(), directory), daemon=True)
     watch.start()
-    try:
-        with os.fdopen(answers, "rb") as stream:
-            session = _Session(requests, stream, directory)
-            send(sock, session.source(config["scripts"]), directory)
-            while True:
-                request: Request = receive(sock, copy=False)
-                send(sock, session.answer(request), directory)
-    except (EOFError, ConnectionError):
-        watch.join()  # it sees the end too, and knows whose it is
+    session = _Session(requests, answers, directory)
+    with contextlib.suppress(EOFError, ConnectionError):
+        send(sock, session.source(config["scripts"]), directory)
+        while True:
+            try:
+                session.ask(receive(sock, copy=False))
+            except (MemoryError, OSError) as error:
+                if not isinstance(error, MemoryError) and error.errno != errno.ENOMEM:
+                    raise
+                send(sock, failed("ivb_memory", "memory ran out while values went to R"), directory)
+            else:
+                send(sock, session.answer(), directory)
+    _end(r, directory)
 
 
 def _watch(parent: int, r: int, descriptor: int, directory: Path) -> None:
-    """End everything when the parent is gone, even in the middle of an R loop; end this process when R has ended."""
+    """End what is left when the parent or R has ended, even in the middle of an R loop."""
     poll = select.poll()
     poll.register(descriptor, 0)  # only hang-ups
-    while os.getppid() == r:
-        if poll.poll(_WATCH_MILLISECONDS) or not _exists(parent):
-            shutil.rmtree(directory, ignore_errors=True)
-            os.killpg(0, signal.SIGKILL)
+    while os.getppid() == r and not poll.poll(_WATCH_MILLISECONDS) and _exists(parent):
+        pass
     time.sleep(_LAST_SECONDS)
+    _end(r, directory)
+
+
+def _end(r: int, directory: Path) -> NoReturn:
+    """End this process; R too, if it is not about to end by itself, for then nobody is left who asks it."""
+    give_up = time.monotonic() + _LAST_SECONDS
+    while os.getppid() == r and time.monotonic() < give_up:
+        time.sleep(0.002)
+    if os.getppid() == r:
+        shutil.rmtree(directory, ignore_errors=True)
+        os.killpg(0, signal.SIGKILL)
     os._exit(0)
 
 
@@ -107,26 +119,33 @@ def _exists(process: int) -> bool:
 class _Session:
     """R behind two pipes: turns a `Request` into an answer, a dictionary of plain values and one record."""
 
-    def __init__(self, requests: int, answers: BufferedReader, directory: Path) -> None:
-        self.requests, self.answers, self.directory = requests, answers, directory
+    def __init__(self, requests: int, answers: int, directory: Path) -> None:
+        self.requests, self.answers, self.directory = requests, os.fdopen(answers, "rb"), directory
 
     def source(self, scripts: list[str]) -> dict[str, Any]:
         """Load the scripts, `provenance.R` always among them; the answer of the first that fails, or of the last."""
         answer: dict[str, Any] = {}
         for path in (str(scripts_dir() / "provenance.R"), *scripts):
             self._send([_text("source"), _text(path)])
-            answer = self._received()
+            answer = self.answer()
             if answer["failure"] is not None:
                 break
         return answer
 
-    def answer(self, request: Request) -> dict[str, Any]:
-        """Call one function: a dictionary of ``value`` (a record), ``failure``, ``warnings`` and ``messages``."""
+    def ask(self, request: Request) -> None:
+        """Call one function."""
         arguments = Items(list(request.arguments.values()), list(request.arguments))
         request.arguments.clear()  # R has its copy soon; give the mapped file back before the work begins
         self._send([_text("call"), _text(request.function), arguments])
-        del arguments
-        return self._received()
+
+    def answer(self) -> dict[str, Any]:
+        """Wait for the answer: a dictionary of ``value`` (a record), ``failure``, ``warnings`` and ``messages``."""
+        found: Any = read_value(self.answers)
+        names = found.attributes["names"].data
+        try:
+            return finished({name: record(part, name) for name, part in zip(names, found.data, strict=True)})
+        except UnsendableError as error:
+            return failed("ivb_unsendable", str(error))
 
     def _send(self, parts: list[Node]) -> None:
         chunks = serialized(Items(parts, None))
@@ -139,14 +158,6 @@ class _Session:
             chunks.clear()
             _write(self.requests, serialized(Items([_text(path)], None)))
             read_value(self.answers)  # R has read the file
-
-    def _received(self) -> dict[str, Any]:
-        found: Any = read_value(self.answers)
-        names = found.attributes["names"].data
-        try:
-            return finished({name: record(part, name) for name, part in zip(names, found.data, strict=True)})
-        except UnsendableError as error:
-            return failed("ivb_unsendable", str(error))
 
 
 def _text(value: str) -> Text:
