@@ -96,34 +96,3 @@ call_condition <- function(class, ...) {
 }
 
 call_stop <- function(class, ...) stop(call_condition(class, ...))
-
-call_frame <- function(columns, names, rows) {
-  attributes(columns) <- list(names = names, class = "data.frame", row.names = .set_row_names(rows))
-  columns
-}
-
-call_factor <- function(codes, levels, ordered) {
-  attributes(codes) <- list(levels = levels, class = if (ordered) c("ordered", "factor") else "factor")
-  codes
-}
-
-call_subset <- function(labels, codes) labels[codes]
-
-call_dim <- function(x, dim) {
-  dim(x) <- dim
-  x
-}
-
-call_named <- function(x, names) {
-  names(x) <- names
-  x
-}
-
-call_times <- function(x, kind, unit) {
-  attributes(x) <- switch(kind,
-    Date = list(class = "Date"),
-    POSIXct = list(class = c("POSIXct", "POSIXt"), tzone = if (nzchar(unit)) unit),
-    difftime = list(class = "difftime", units = unit)
-  )
-  x
-}

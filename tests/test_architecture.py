@@ -29,10 +29,11 @@ LAYERS = " ".join(
         "readers serial data questions modelmatrix magnitude rank rows design",
         # the answer and its arithmetic
         "rwords rintegers rdistributions rweighted rrandom",
-        "results linear degenerate kclass hac sandwich diagnostics weak_records weak_native",
+        "results refine linear degenerate kclass hac sandwich diagnostics weak_records weak_native",
         # engines
-        "engines engines.wire engines.transfer engines.plain engines.r_gate engines.r_values engines.r_worker",
-        "engines.rserial engines.rscript engines.limits engines.tasks engines.console engines.child engines.process",
+        "engines engines.wire engines.times engines.transfer engines.plain engines.frames",
+        "engines.r_gate engines.r_values engines.r_worker engines.rserial engines.rscript engines.limits engines.tasks",
+        "engines.console engines.child engines.process",
         "engines.native engines.r api weak_r weakiv",
         # the comparison
         "gaps conventions handshake verdicts agreement digits rounding compare",

@@ -267,18 +267,22 @@ def refused() -> Iterator[tuple[object, str]]:
     yield pd.Categorical.from_codes([0], pd.Index(["\udcff"], dtype=object)), "surrogate"
     yield pd.Series(pd.Categorical([0.5])), r"category 0.5 \(float\)"
     yield pd.Series(pd.Categorical(["1", 1])), "equal as text"
-    yield pd.Series(pd.to_datetime(["2020-01-01"])), "datetime64"
-    yield pd.Series(pd.to_datetime(["2020-01-01"], utc=True)), "datetime64"
-    yield pd.Series(pd.to_timedelta([1], unit="s")), "timedelta64"
     yield pd.Series(pd.period_range("2020", periods=1, freq="Y")), "period"
     yield pd.Series(pd.arrays.SparseArray([0.0, 1.0])), "Sparse"
-    yield pd.Series([day]), r"object \(date\)"
     yield pd.Series([decimal.Decimal(1)]), r"object \(decimal\)"
     yield pd.Series([1, "a"], dtype=object), r"object \(mixed-integer\)"
     yield pd.Series([1.5, 2.5], dtype=object), r"object \(floating\)"
     yield np.array([1j]), "complex128"
     yield np.array([1.5], np.longdouble), "float128"
-    yield np.array(["2020-01-01"], "M8[D]"), "datetime64"
+    yield np.array(["2020-01"], "M8[M]"), r"datetime64\[M\]"
+    yield np.array([1], "m8[ps]"), r"timedelta64\[ps\]"
+    yield pd.Series(["2020-01-01 00:00:00.123456789"], dtype="datetime64[ns]"), "cannot hold exactly"
+    yield pd.Series(np.arange(2**54, 2**54 + 4)).astype("M8[us]"), "cannot hold exactly"
+    yield pd.Series(np.arange(2**54, 2**54 + 4)).astype("m8[us]"), "cannot hold exactly"
+    yield pd.Series(["2020-01-01"], dtype="datetime64[us, UTC+02:00]"), "zone UTC.02:00, which R does not know"
+    yield [day, dt.timedelta(1)], "mixed"
+    yield [dt.datetime(2020, 1, 1), dt.datetime(2020, 1, 1, tzinfo=dt.UTC)], "object"
+    yield dt.time(1), "time"
     yield np.array([2**53 + 1]), r"beyond ±2\*\*53"
     yield np.array([2**64 - 1], np.uint64), r"beyond ±2\*\*53"
     yield pd.Series([2**53 + 1, None], dtype="Int64"), r"beyond ±2\*\*53"
@@ -287,7 +291,6 @@ def refused() -> Iterator[tuple[object, str]]:
     yield [True, 1], "bool, int"
     yield 1j, "complex"
     yield decimal.Decimal(1), "Decimal"
-    yield day, "date"
     yield np.zeros((1, 1, 1)), "3 dimensions"
     yield np.array(1.5), "0 dimensions"
     yield np.array([["a"]]), "2-D array of text"
@@ -305,8 +308,8 @@ def test_refusals(value: object, message: str) -> None:
 
 
 def test_refusal_names_the_column() -> None:
-    with pytest.raises(DataError, match=r"the column 'when' has the type datetime64.*Available: bool.*convert it"):
-        encode(pd.DataFrame({"x": [1.0], "when": pd.to_datetime(["2020-01-01"])}))
+    with pytest.raises(DataError, match=r"the column 'when' has the type period.*Available: bool.*convert it"):
+        encode(pd.DataFrame({"x": [1.0], "when": pd.period_range("2020", periods=1, freq="Y")}))
 
 
 # ---- size --------------------------------------------------------------------------------------------------------

@@ -260,6 +260,7 @@ def _environment(directory: Path) -> dict[str, str]:
         **dict.fromkeys(("LANG", "LC_CTYPE", "LC_MESSAGES", "LC_TIME", "LC_MONETARY"), "C.UTF-8"),
         "LC_COLLATE": "C",  # R then sorts text by code point, as Python does; in C.UTF-8 it would ask ICU
         "LANGUAGE": "en",
+        "TZ": "UTC",  # R then shows the clock of pandas' times without a zone
         "R_PROFILE_USER": os.devnull,
         "R_ENVIRON_USER": os.devnull,
         "TMPDIR": temporary,

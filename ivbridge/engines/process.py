@@ -20,7 +20,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
 
+import pandas as pd
+
 from ivbridge.engines.child import Bridge, Child, last_lines
+from ivbridge.engines.frames import to_frame, to_pandas
 from ivbridge.engines.limits import checked_memory, checked_timeout, memory_now, timeout_now
 from ivbridge.engines.plain import plain
 from ivbridge.engines.tasks import stoppable
@@ -67,6 +70,14 @@ class RReply:
     def value(self) -> Any:
         """None, arrays, lists and dicts as `RWorker.call` describes."""
         return plain(self.record)
+
+    def frame(self) -> pd.DataFrame:
+        """The data.frame that R returned, with exactly its values and types: `ivbridge.engines.frames.to_frame`."""
+        return to_frame(self.record)
+
+    def to_pandas(self) -> Any:
+        """Whatever R returned, vectors as Series and data.frames as DataFrames: `ivbridge.engines.frames.to_pandas`."""
+        return to_pandas(self.record)
 
     @property
     def remarks(self) -> tuple[str, ...]:

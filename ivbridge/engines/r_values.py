@@ -1,18 +1,26 @@
-"""R values in the R process: built from the records of `ivbridge.engines.wire`, and copied out again.
+"""R values in the R process: built from the records of `ivbridge.engines.wire`, and read into them.
 
-The module ``rpy2.rinterface`` is passed in; nothing here imports it.
+The module ``rpy2.rinterface`` is passed in; nothing here imports it. Every call from Python into R costs some tens of
+microseconds, so what comes in many small pieces (texts, the columns of a wide frame) crosses in one piece.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from ivbridge.engines.wire import NA_INTEGER, NA_REAL, Factor, Frame, Items, Node, Text, Times, Vector
+from ivbridge.resources import scripts_dir
 
-__all__ = ["Builder", "UnsendableError", "checked_names", "decode"]
+__all__ = ["Builder", "Reader", "UnsendableError", "checked_factor", "checked_names"]
+
+#: From this many texts, or small vectors in a list, on they cross in one piece.
+MANY = 64
+#: A vector of at most this many values is small.
+SMALL = 1 << 13
 
 _KINDS: dict[str, Literal["logical", "integer", "double"]] = {
     "LGLSXP": "logical",
@@ -26,15 +34,20 @@ class UnsendableError(Exception):
 
 
 class Builder:
-    """Makes R objects of records; ``helpers`` is the environment of ``call.R``."""
+    """Makes R objects of records; ``helpers`` is the R environment into which ``values.R`` is loaded."""
 
     def __init__(self, rinterface: Any, helpers: Any) -> None:
         self.r, self.helpers = rinterface, helpers
         self.vector = rinterface.baseenv["vector"]
+        rinterface.baseenv["sys.source"](self.strings([str(scripts_dir() / "values.R")]), helpers)
 
     def strings(self, values: list[str]) -> Any:
         """A character vector."""
-        return self.r.StrSexpVector(values)
+        if len(values) < MANY:
+            return self.r.StrSexpVector(values)
+        data = "".join(f"{value}\0" for value in values).encode()
+        padded = np.frombuffer(data + b"\0" * (-len(data) % 4), np.int32)
+        return self.helpers["value_strings"](self._vector("integer", padded), self._integers([len(values)]))
 
     def build(self, node: Node) -> Any:
         """Make the R object that `node` describes."""
@@ -43,21 +56,23 @@ class Builder:
                 return self.r.NULL
             case Vector(kind, values, dim):
                 made = self._vector(kind, values)
-                return made if dim is None else self.helpers["call_dim"](made, self.r.IntSexpVector(dim))
+                return made if dim is None else self.helpers["value_dim"](made, self._integers(dim))
             case Times(kind, values, unit):
                 made = self._vector("double", values)
-                return self.helpers["call_times"](made, self.strings([kind]), self.strings([unit]))
+                return self.helpers["value_times"](made, self.strings([kind]), self.strings([unit]))
             case Text(codes, labels):
-                return self.helpers["call_subset"](self.strings(labels), self._vector("integer", codes))
+                return self.helpers["value_subset"](self.strings(labels), self._vector("integer", codes))
             case Factor(codes, levels, ordered):
                 flag = self.r.BoolSexpVector([ordered])
-                return self.helpers["call_factor"](self._vector("integer", codes), self.strings(levels), flag)
+                return self.helpers["value_factor"](self._vector("integer", codes), self.strings(levels), flag)
             case Items(values, names):
                 made = self._list(values)
-                return made if names is None else self.helpers["call_named"](made, self.strings(names))
+                return made if names is None else self.helpers["value_named"](made, self.strings(names))
             case Frame(names, columns, rows):
-                count = self.r.IntSexpVector([rows])
-                return self.helpers["call_frame"](self._list(columns), self.strings(names), count)
+                return self.helpers["value_frame"](self._list(columns), self.strings(names), self._integers([rows]))
+
+    def _integers(self, values: Sequence[int]) -> Any:
+        return self.r.IntSexpVector(values)
 
     def _vector(self, kind: str, values: npt.NDArray[Any]) -> Any:
         # allocated by R code: when memory is short that is an R error, where the C function would jump out of Python
@@ -68,66 +83,171 @@ class Builder:
 
     def _list(self, nodes: list[Node]) -> Any:
         made = self.vector("list", float(len(nodes)))
+        small = _small_vectors(nodes) if len(nodes) >= MANY else {}
+        for kind in {node.kind for node in small.values()}:
+            pieces = {i: node.values for i, node in small.items() if node.kind == kind}
+            made = self.helpers["value_unpack"](
+                made,
+                self._vector("integer", np.array(list(pieces), np.int32) + 1),
+                self._vector(kind, np.concatenate(list(pieces.values()))),
+                self._vector("integer", np.array([piece.size for piece in pieces.values()], np.int32)),
+            )
         for position, node in enumerate(nodes):
-            made[position] = self.build(node)
+            if position not in small:
+                made[position] = self.build(node)
         return made
 
 
-def decode(value: Any, r: Any, path: str = "value") -> Node:
-    """Copy an R value into a record.
+class Reader:
+    """Reads R objects into records whose large arrays are views of R's memory until `release`."""
 
-    Attributes other than dimensions, names, levels and the classes that the records know are left out; a POSIXlt is
-    the list that it is.
+    def __init__(self, rinterface: Any, helpers: Any) -> None:
+        self.r, self.helpers = rinterface, helpers
+        self._held: list[Any] = []
 
-    Raises
-    ------
-    UnsendableError
-        For functions, environments, S4 objects and everything else that no record holds; for lists named in part or
-        twice; for text that is not valid in its encoding. `path` is how the message calls the value.
-    """
-    kind = r.RTYPES(value.typeof)
-    if kind == r.RTYPES.NILSXP:
-        return None
-    attributes = set(value.list_attrs())
-    classes = set(value.do_slot("class")) if "class" in attributes else set()
-    if kind in (r.RTYPES.LGLSXP, r.RTYPES.INTSXP, r.RTYPES.REALSXP):
-        values = _values(value, kind, r)
-        if "levels" in attributes:
-            return Factor(values, list(value.do_slot("levels")), "ordered" in classes)
+    def release(self) -> None:
+        """Let R have its memory back: the records read so far must not be used any more."""
+        self._held.clear()
+
+    def read(self, value: Any, path: str = "value") -> Node:
+        """Read an R value.
+
+        Attributes other than dimensions, names, levels, row names and the classes that the records know are left out;
+        a POSIXlt is the list that it is.
+
+        Raises
+        ------
+        UnsendableError
+            For functions, environments, S4 objects and everything else that no record holds; for lists named in part
+            or twice; for text that is not valid in its encoding. `path` is how the message calls the value.
+        """
+        kind = self.r.RTYPES(value.typeof)
+        if kind == self.r.RTYPES.NILSXP:
+            return None
+        attributes = set(value.list_attrs())
+        if kind.name in _KINDS:
+            return self._numbers(value, _KINDS[kind.name], attributes, path)
+        if kind == self.r.RTYPES.STRSXP:
+            return self._text(value, path)
+        if kind != self.r.RTYPES.VECSXP:
+            raise UnsendableError(f"{path} is of R's type {kind.name}, which cannot be sent to Python")
+        if "names" not in attributes:
+            return Items(self._elements(value, [f"{path}[[{i}]]" for i in range(1, len(value) + 1)]), None)
+        names = checked_names(self._texts(value.do_slot("names"), path), path)
+        items = self._elements(value, [f"{path}${name}" for name in names])
+        if "data.frame" in _classes(value, attributes):
+            return self._frame(names, items, value.do_slot("row.names"))
+        return Items(items, names)
+
+    def _numbers(
+        self, value: Any, kind: Literal["logical", "integer", "double"], attributes: set[str], path: str
+    ) -> Node:
+        values = self._values(value, np.float64 if kind == "double" else np.int32)
+        classes = _classes(value, attributes)
+        if "factor" in classes and kind == "integer":
+            levels = value.do_slot("levels") if "levels" in attributes else self.r.StrSexpVector([])
+            return checked_factor(values, self._texts(levels, path), "ordered" in classes, path)
         for name in ("Date", "POSIXct", "difftime"):
             if name in classes:
                 return Times(name, _doubles(values), _unit(value, attributes))
-        dim = tuple(value.do_slot("dim")) if "dim" in attributes else None
-        return Vector(_KINDS[kind.name], values, dim)
-    if kind == r.RTYPES.STRSXP:
-        return _text(value, r, path)
-    if kind == r.RTYPES.VECSXP:
-        if "names" not in attributes:
-            return Items([decode(item, r, f"{path}[[{i}]]") for i, item in enumerate(value, 1)], None)
-        names = checked_names(list(value.do_slot("names")), path)
-        items = [decode(item, r, f"{path}${name}") for name, item in zip(names, value, strict=True)]
-        return _frame(names, items, value, r) if "data.frame" in classes else Items(items, names)
-    raise UnsendableError(f"{path} is of R's type {kind.name}, which cannot be sent to Python")
+        return Vector(kind, values, tuple(value.do_slot("dim")) if "dim" in attributes else None)
+
+    def _values(self, value: Any, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+        """The numbers (n,), column by column."""
+        if not len(value):
+            return np.empty(0, dtype)
+        self._held.append(value)
+        return np.asarray(value.memoryview()).ravel(order="F")
+
+    def _text(self, value: Any, path: str) -> Text:
+        if len(value) >= MANY:
+            codes, (count,), data = self.helpers["value_text"](value)
+            try:
+                labels = bytes(self._values(data, np.int32)).decode().split("\0")[:count]
+            except UnicodeDecodeError as error:
+                raise _bad_text(path, error) from None
+            return Text(self._values(codes, np.int32), labels)
+        missing = self.r.NA_Character
+        found: dict[str, int] = {}
+        try:
+            numbers = [NA_INTEGER if item is missing else found.setdefault(item, len(found) + 1) for item in value]
+        except UnicodeDecodeError as error:
+            raise _bad_text(path, error) from None
+        return Text(np.array(numbers, dtype=np.int32), list(found))
+
+    def _texts(self, value: Any, path: str) -> list[str | None]:
+        text = self._text(value, path)
+        labels = [None, *text.labels]
+        return [labels[max(code, 0)] for code in text.codes.tolist()]
+
+    def _elements(self, value: Any, paths: list[str]) -> list[Node]:
+        packed = self._packed(value) if len(paths) >= MANY else {}
+        return [packed[i] if i in packed else self.read(value[i], path) for i, path in enumerate(paths)]
+
+    def _packed(self, value: Any) -> dict[int, Vector]:
+        """The small plain vectors of a list by their position."""
+        kinds, lengths, *blocks = self.helpers["value_pack"](value, self.r.IntSexpVector([SMALL]))
+        kind_of, length_of = self._values(kinds, np.int32), self._values(lengths, np.int32)
+        found: dict[int, Vector] = {}
+        for code, (kind, block) in enumerate(zip(_KINDS.values(), blocks, strict=True), 1):
+            places = np.flatnonzero(kind_of == code)
+            if places.size:
+                values = self._values(block, np.float64 if kind == "double" else np.int32)
+                pieces = np.split(values, np.cumsum(length_of[places])[:-1])
+                found |= {place: Vector(kind, piece) for place, piece in zip(places.tolist(), pieces, strict=True)}
+        return found
+
+    def _frame(self, names: list[str], columns: list[Node], row_names: Any) -> Frame:
+        labels = self.read(row_names, "row.names")
+        if isinstance(labels, Text):
+            return Frame(names, columns, labels.codes.size, labels)
+        if not isinstance(labels, Vector):
+            raise UnsendableError("a data.frame has no row names")
+        rows = labels.values.size
+        automatic = np.array_equal(labels.values, np.arange(1, rows + 1))
+        return Frame(names, columns, rows, None if automatic else labels)
 
 
-def checked_names(names: list[str], path: str) -> list[str]:
-    """Return `names`, unless one is empty or there twice.
+def checked_names(names: Sequence[str | None], path: str) -> list[str]:
+    """Return `names`, unless one is missing, empty or there twice.
 
     Raises
     ------
     UnsendableError
         So it is; `path` is how the message calls the list.
     """
-    if len(set(names)) < len(names) or "" in names:
-        raise UnsendableError(f"{path} is a list whose names are empty or duplicated: {names}")
-    return names
+    found = [name for name in names if name]
+    if len(set(found)) < len(names):
+        raise UnsendableError(f"{path} is a list whose names are empty or duplicated: {[*names[:20]]}")
+    return found
 
 
-def _values(value: Any, kind: Any, r: Any) -> npt.NDArray[Any]:
-    """The numbers (n,), column by column."""
-    if not len(value):
-        return np.empty(0, np.float64 if kind == r.RTYPES.REALSXP else np.int32)
-    return np.array(value.memoryview()).ravel(order="F")  # a copy: R frees the memory under a view
+def checked_factor(codes: npt.NDArray[np.int32], levels: Sequence[str | None], ordered: bool, path: str) -> Factor:
+    """Return the record of a factor; a level that is NA marks missing values, as NA codes do.
+
+    Raises
+    ------
+    UnsendableError
+        A code has no level, or a level is there twice; `path` is how the message calls the factor.
+    """
+    kept = [level for level in levels if level is not None]
+    missing = codes == NA_INTEGER
+    if ((codes < 1) | (codes > len(levels)))[~missing].any() or len(set(levels)) < len(levels):
+        raise UnsendableError(f"{path} is a factor whose codes and levels do not belong together")
+    if len(kept) < len(levels):
+        renumbered = np.cumsum([level is not None for level in levels], dtype=np.int32)
+        renumbered[[level is None for level in levels]] = NA_INTEGER
+        codes = np.where(missing, NA_INTEGER, renumbered[np.where(missing, 1, codes) - 1]).astype(np.int32)
+    return Factor(codes, kept, ordered)
+
+
+def _small_vectors(nodes: Sequence[Node]) -> dict[int, Vector]:
+    found = {i: node for i, node in enumerate(nodes) if isinstance(node, Vector)}
+    return {i: node for i, node in found.items() if node.dim is None and node.values.size <= SMALL}
+
+
+def _classes(value: Any, attributes: set[str]) -> set[str]:
+    return set(value.do_slot("class")) if "class" in attributes else set()
 
 
 def _doubles(values: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
@@ -141,21 +261,5 @@ def _unit(value: Any, attributes: set[str]) -> str:
     return ""
 
 
-def _text(value: Any, r: Any, path: str) -> Text:
-    labels: dict[str, int] = {}
-    try:
-        codes = [NA_INTEGER if item is r.NA_Character else labels.setdefault(item, len(labels) + 1) for item in value]
-    except UnicodeDecodeError as error:
-        raise UnsendableError(f"{path} holds text that is not valid in its encoding: {error}") from None
-    return Text(np.array(codes, dtype=np.int32), list(labels))
-
-
-def _frame(names: list[str], columns: list[Node], value: Any, r: Any) -> Frame:
-    row_names = decode(value.do_slot("row.names"), r, "row.names")
-    if isinstance(row_names, Text):
-        return Frame(names, columns, row_names.codes.size, row_names)
-    if not isinstance(row_names, Vector):
-        raise UnsendableError("a data.frame has no row names")
-    rows = row_names.values.size
-    automatic = np.array_equal(row_names.values, np.arange(1, rows + 1))
-    return Frame(names, columns, rows, None if automatic else row_names)
+def _bad_text(path: str, error: UnicodeDecodeError) -> UnsendableError:
+    return UnsendableError(f"{path} holds text that is not valid in its encoding: {error}")

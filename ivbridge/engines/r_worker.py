@@ -27,7 +27,7 @@ from typing import Any
 
 from ivbridge.engines.plain import plain
 from ivbridge.engines.r_gate import IMPORT_FAILURES, check_before_import, import_failure
-from ivbridge.engines.r_values import Builder, UnsendableError, decode
+from ivbridge.engines.r_values import Builder, Reader, UnsendableError
 from ivbridge.engines.wire import Items, Node, Request, receive, send
 from ivbridge.errors import RNotAvailableError
 from ivbridge.resources import scripts_dir
@@ -71,6 +71,7 @@ def _serve(sock: socket.socket, scripts: list[str], directory: Path) -> None:
             if not isinstance(error, MemoryError) and error.errno != errno.ENOMEM:
                 raise
             send(sock, failed("ivb_memory", "memory ran out while values went to or came from R"), directory)
+        session.reader.release()
 
 
 def prepare(memory_bytes: int | None) -> None:
@@ -135,6 +136,7 @@ class Session:
         self.failures = (raised, MemoryError, UnicodeDecodeError)
         self.helpers = self.base["new.env"](parent=rinterface.globalenv)
         self.builder = Builder(rinterface, self.helpers)
+        self.reader = Reader(rinterface, self.helpers)
         self.public = self.base["new.env"](parent=rinterface.globalenv)
         self.base["sys.source"](self.builder.strings([str(scripts_dir() / "call.R")]), self.helpers)
 
@@ -162,7 +164,8 @@ class Session:
     def _guard(self, call: Callable[[], Any]) -> dict[str, Any]:
         try:
             found = call()
-            parts = {name: decode(part, self.r, name) for name, part in zip(found.do_slot("names"), found, strict=True)}
+            names = found.do_slot("names")
+            parts = {name: self.reader.read(part, name) for name, part in zip(names, found, strict=True)}
         except self.failures as error:  # not from the called function: memory ran out while values were built or read
             kind = "ivb_memory" if isinstance(error, MemoryError) else type(error).__name__
             return failed(kind, str(error) or "memory ran out")

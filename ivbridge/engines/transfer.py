@@ -17,14 +17,20 @@ pandas Series or column: the above, and nullable       as above; missing becomes
 pandas strings, object columns of str / bool           character (not factor), logical
 pandas Categorical                                     factor with exactly these levels, ordered or not
 pandas DataFrame (index ignored)                       data.frame; names kept as they are
-dates, durations, periods, complex, decimals, mixed    DataError
+datetime.date, NumPy's datetime64[D], Arrow's dates    Date
+datetime64, datetimes; with a time zone                POSIXct without, with the zone (R runs in UTC)
+timedelta64, timedeltas                                difftime in seconds
+periods, intervals, complex, decimals, mixed           DataError
 =====================================================  =====================================================
 
-An integer column with missing values follows the same rule: Int8 … Int32 become integer, Int64 double.
+An integer column with missing values follows the same rule: Int8 … Int32 become integer, Int64 double. R's times are
+doubles: what one of these cannot hold, so that it would come back as another moment, is a DataError. To about the
+year 2242 every microsecond can be held.
 """
 
 from __future__ import annotations
 
+import datetime as dt
 import numbers
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -33,7 +39,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ivbridge.engines.wire import NA_INTEGER, NA_REAL, Factor, Frame, Items, Node, Text, Vector
+from ivbridge.engines.times import from_double, to_double
+from ivbridge.engines.times import zone as known_zone
+from ivbridge.engines.wire import NA_INTEGER, NA_REAL, Factor, Frame, Items, Node, Text, Times, Vector
 from ivbridge.errors import DataError
 
 __all__ = ["encode", "encode_frame"]
@@ -42,7 +50,8 @@ __all__ = ["encode", "encode_frame"]
 EXACT = 2**53
 
 _SMALL_INTEGERS = {"int8", "int16", "int32", "uint8", "uint16"}
-_ACCEPTED = "bool, integers, floats, text, categoricals, and pandas' nullable versions of these"
+_UNITS = ("D", "h", "m", "s", "ms", "us", "ns")
+_ACCEPTED = "bool, integers, floats, text, categoricals, dates, times, and pandas' nullable versions of these"
 
 
 def encode(value: object, name: str = "the value") -> Node:
@@ -76,6 +85,8 @@ def encode(value: object, name: str = "the value") -> Node:
             return _column(pd.Series(value), name)
         case np.ndarray():
             return _array(value, name)
+        case dt.date() | dt.timedelta() | np.datetime64() | np.timedelta64():
+            return _object(np.array([value], dtype=object), name)
         case str() | bool() | numbers.Number() | np.generic():
             return _scalars([value], name)
         case Mapping():
@@ -83,6 +94,8 @@ def encode(value: object, name: str = "the value") -> Node:
         case Sequence() if not isinstance(value, bytes | bytearray | memoryview):
             if all(item is None or isinstance(item, str | bool | numbers.Number | np.generic) for item in value):
                 return _scalars(list(value), name)
+            if all(item is None or isinstance(item, dt.date | dt.timedelta) for item in value):
+                return _object(np.array([*value, None], dtype=object)[:-1], name)
             return Items([encode(item, f"{name}[{i}]") for i, item in enumerate(value)], None)
     raise DataError(f"{name} is a {_type_name(value)}, which cannot be sent to R.", available=_ACCEPTED)
 
@@ -165,13 +178,19 @@ def _column(series: pd.Series[Any], name: str) -> Node:
         return _factor(series, name)
     if isinstance(dtype, pd.StringDtype):
         return _text(series, name)
+    if isinstance(dtype, pd.DatetimeTZDtype):
+        return _moments(series.dt.tz_convert(None).to_numpy(), name, _zone(dtype, name))
     if isinstance(dtype, np.dtype):
         values = series.to_numpy()
         return _object(values, name) if dtype.kind == "O" else _numbers(values, None, name)
+    if isinstance(dtype, pd.ArrowDtype) and dtype.kind in "Mm":
+        return _arrow_times(series, dtype, name)
     if dtype.kind in "biuf" and not isinstance(dtype, pd.SparseDtype):
         return _nullable(series, dtype.kind, name)
     if getattr(dtype, "type", None) is str:
         return _text(series, name)
+    if getattr(dtype, "type", None) is dt.date:
+        return _object(np.array(series.tolist(), dtype=object), name)
     raise _unknown(name, str(dtype))
 
 
@@ -198,7 +217,43 @@ def _numbers(values: npt.NDArray[Any], missing: npt.NDArray[np.bool_] | None, na
         return Vector("logical" if kind == "b" else "integer", whole)
     if kind in "iu":
         return _wide(values, missing, name)
+    if kind in "Mm":
+        return _moments(values, name)
     raise _unknown(name, str(values.dtype))
+
+
+def _moments(values: npt.NDArray[Any], name: str, zone: str = "") -> Times:
+    """A 1-D array of datetime64 or timedelta64, in UTC if it has a `zone`."""
+    unit, step = np.datetime_data(values.dtype)
+    if unit not in _UNITS:
+        raise _unknown(name, str(values.dtype))
+    moment = values.dtype.kind == "M"
+    if moment and unit == "D":
+        return Times("Date", np.where(np.isnat(values), NA_REAL, values.view(np.int64) * step))
+    held = values if unit in _UNITS[3:] and step == 1 else values.astype(f"{values.dtype.kind}8[s]")
+    double = to_double(held.view(np.int64), np.datetime_data(held.dtype)[0])
+    back = from_double(double)
+    if back is None or not np.array_equal(back[0].view(f"{values.dtype.kind}8[{back[1]}]"), values, equal_nan=True):
+        raise DataError(
+            f"{name} holds a time that R's double cannot hold exactly.", do="round it: data[column].dt.round('us')."
+        )
+    return Times("POSIXct", double, zone) if moment else Times("difftime", double, "secs")
+
+
+def _zone(dtype: pd.DatetimeTZDtype, name: str) -> str:
+    zone = str(dtype.tz)
+    if known_zone(zone) is None:
+        raise DataError(
+            f"{name} is in the time zone {zone}, which R does not know.", do="data[column].dt.tz_convert('UTC')."
+        )
+    return zone
+
+
+def _arrow_times(series: pd.Series[Any], dtype: pd.ArrowDtype, name: str) -> Node:
+    stored = dtype.pyarrow_dtype
+    zone = getattr(stored, "tz", None)
+    plain: Any = f"{dtype.kind}8[{stored.unit}]" if zone is None else pd.DatetimeTZDtype(stored.unit, zone)
+    return _column(series.astype(plain), name)
 
 
 def _wide(values: npt.NDArray[Any], missing: npt.NDArray[np.bool_] | None, name: str) -> Vector:
@@ -221,6 +276,12 @@ def _object(values: npt.NDArray[Any], name: str) -> Node:
         missing = np.asarray(pd.isna(values))
         whole = np.array([NA_INTEGER if gone else int(item) for item, gone in zip(values, missing, strict=True)])
         return Vector("logical", whole.astype(np.int32))
+    if kind == "date":
+        return _moments(np.array([None if pd.isna(item) else item for item in values], dtype="M8[D]"), name)
+    if kind in {"datetime", "datetime64", "timedelta", "timedelta64"}:
+        found = pd.Series(values).infer_objects()
+        if found.dtype.kind in "Mm":
+            return _column(found, name)
     raise _unknown(name, f"object ({kind})")
 
 
@@ -272,7 +333,7 @@ def _check_text(text: str, name: str) -> None:
 
 
 def _unknown(name: str, dtype: str) -> DataError:
-    do = "convert it: numbers with astype(float), labels with astype(str), dates to a number of days or to text."
+    do = "convert it: numbers with astype(float), labels with astype(str)."
     return DataError(f"{name} has the type {dtype}, which cannot be sent to R exactly.", available=_ACCEPTED, do=do)
 
 

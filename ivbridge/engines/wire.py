@@ -14,6 +14,7 @@ import socket
 import struct
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -48,6 +49,7 @@ _PREFIX = struct.Struct("<cQ")
 _ALIGN = 16
 #: Linux writes at most 0x7FFFF000 bytes in one call; other systems a little less than 2 GiB.
 _CHUNK = 1 << 30
+_SMALL = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,14 +144,14 @@ def send(sock: socket.socket, message: object, directory: Path, deadline: float 
     chunks: list[memoryview | bytes] = [table, b"\0" * (-len(table) % _ALIGN)]
     for part in parts:
         chunks += [part, b"\0" * (-part.nbytes % _ALIGN)]
-    total = sum(len(chunk) if isinstance(chunk, bytes) else chunk.nbytes for chunk in chunks)
+    total = sum(len(chunk) for chunk in chunks)
     if total < FILE_BYTES:
         _set_timeout(sock, deadline)
         sock.sendall(_PREFIX.pack(b"P", total) + b"".join(chunks))
         return
     descriptor = _unnamed_file(directory)
     try:
-        for chunk in chunks:
+        for chunk in _joined(chunks):
             _write_all(descriptor, memoryview(chunk))
         _set_timeout(sock, deadline)
         socket.send_fds(sock, [_PREFIX.pack(b"F", total)], [descriptor])
@@ -165,8 +167,9 @@ def receive(sock: socket.socket, *, copy: bool, deadline: float | None = None) -
     sock : socket.socket
         A connected Unix stream socket.
     copy : bool
-        True gives every array memory of its own. False leaves the arrays of a large message as read-only views of
-        the mapped file.
+        True gives arrays that may be changed: small ones in memory of their own, those of `FILE_BYTES` or more as
+        private views of the mapped file, whose memory is free again when the last of them is gone. False leaves all
+        arrays of a large message as read-only views.
     deadline : float, optional
         Moment of `time.monotonic` after which `TimeoutError` is raised; default never.
 
@@ -181,7 +184,7 @@ def receive(sock: socket.socket, *, copy: bool, deadline: float | None = None) -
         body = memoryview(_receive_exactly(sock, total, deadline))
     else:
         try:
-            body = memoryview(mmap.mmap(descriptor, total, access=mmap.ACCESS_READ))
+            body = memoryview(mmap.mmap(descriptor, total, access=mmap.ACCESS_COPY if copy else mmap.ACCESS_READ))
         finally:
             os.close(descriptor)
     (count,) = struct.unpack_from("<Q", body)
@@ -191,7 +194,7 @@ def receive(sock: socket.socket, *, copy: bool, deadline: float | None = None) -
     for size in sizes:
         offset += -offset % _ALIGN
         part = body[offset : offset + size]
-        parts.append(bytearray(part) if copy else part)
+        parts.append(bytearray(part) if copy and size < FILE_BYTES else part)
         offset += size
     return pickle.loads(parts[0], buffers=parts[1:])
 
@@ -229,6 +232,19 @@ def _unnamed_file(directory: Path) -> int:
     descriptor, name = tempfile.mkstemp(dir=directory)
     Path(name).unlink()
     return descriptor
+
+
+def _joined(chunks: list[memoryview | bytes]) -> Iterator[memoryview | bytes]:
+    """The same bytes in fewer pieces: a wide frame has a hundred thousand small ones."""
+    small: list[memoryview | bytes] = []
+    for chunk in chunks:
+        if len(chunk) < _SMALL:
+            small.append(chunk)
+        else:
+            yield b"".join(small)
+            yield chunk
+            small = []
+    yield b"".join(small)
 
 
 def _write_all(descriptor: int, data: memoryview) -> None:
