@@ -133,7 +133,7 @@ ivb_load <- function(key, formula, data, weights = NULL) {
   } else {
     # literal symbols: ivreg() evaluates weights and subset inside the data
     frame <- data
-    frame$.ivb_weights <- data[[weights]]
+    frame$.ivb_weights <- as.numeric(data[[weights]])
     frame$.ivb_use <- is.na(frame$.ivb_weights) | frame$.ivb_weights != 0
     ivreg(language, data = frame, subset = .ivb_use, weights = .ivb_weights, na.action = na.omit, x = TRUE)
   }
@@ -186,13 +186,15 @@ ivb_stop <- function(class, ...) {
 
 # A function(x) that works on the ivreg fit and on the lm fits of the diagnostics; NULL means each one's own vcov().
 ivb_vcov_function <- function(v) {
-  column <- function(name) if (is.null(name)) NULL else ivb_state$data[[name]]
+  # places among the sorted values: factor() takes numbers for equal that differ after the 15th digit
+  codes <- function(values) match(values, sort(unique(values)))
+  column <- function(name) if (is.null(name)) NULL else codes(ivb_state$data[[name]])
   switch(v$kind,
     classical = NULL,
     HC = function(x) ivb_vcov_hc(x, v$type),
     cluster = {
       groups <- ivb_state$data[v$by]
-      groups[] <- lapply(groups, function(g) as.integer(factor(g)))
+      groups[] <- lapply(groups, codes)
       function(x) vcovCL(x, cluster = groups, type = v$type, cadjust = v$cadjust, multi0 = v$multi0)
     },
     nw = function(x) ivb_prewhitened(v$prewhite, NeweyWest(
@@ -300,7 +302,10 @@ ivb_summary <- function(fit, f, vc, df, skip) {
     })
     if (!is.null(whole)) return(whole)
   }
-  summarised <- summary(fit, df = df, diagnostics = has_endog)
+  # only what no covariance matrix changes is taken from here
+  summarised <- tryCatch(summary(fit, df = df, diagnostics = has_endog), error = function(e) {
+    summary(fit, vcov. = function(x) diag(length(coef(x))), df = df, diagnostics = has_endog)
+  })
   slopes <- setdiff(names(coef(fit)), "(Intercept)")
   summarised["waldtest"] <- list(if (!("wald" %in% skip)) {
     q <- length(slopes)
