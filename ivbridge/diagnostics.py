@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from ivbridge.kclass import estimated, exogenous_first
+from ivbridge.kclass import estimated
 from ivbridge.linear import Basis, Linear, least_squares
 from ivbridge.method import Method
 from ivbridge.rank import TOLERANCE
@@ -115,11 +115,9 @@ class _Auxiliary:
     seen: Seen
     vcov: Vcov
 
-    def added(self, name: str, y: FloatArray, base: int, basis: Basis) -> Test | NotApplicable:
-        """F test, in the regression of y on a basis, of all columns but the first ``base``."""
-        kept = basis.independent()
-        full = least_squares(y, kept, tuple(f"x{j}" for j in range(kept.matrix.shape[1])))
-        df1 = full.k - base
+    def added(self, name: str, full: Linear, tested: list[int]) -> Test | NotApplicable:
+        """F test of some of the regressors in a least-squares fit."""
+        df1, y = len(tested), full.y
         if df1 < 1:
             return NotApplicable(name, NOTHING_ADDED)
         if full.rss < TOLERANCE**2 * float(y @ (y if full.weights is None else y * full.weights)):
@@ -127,10 +125,10 @@ class _Auxiliary:
         if reason := untestable(df1, self.vcov, self.seen):
             return NotApplicable(name, reason)
         # with the classical vcov this Wald form equals AER's (RSS₀ − RSS₁)/df₁ over s², without its cancellation
-        cov = covariance(full, self.vcov, self.seen.groups)[base:, base:]
+        cov = covariance(full, self.vcov, self.seen.groups)[np.ix_(tested, tested)]
         if singular(cov):
             return NotApplicable(name, SINGULAR)
-        return _f_test(name, _quadratic(full.coef[base:], cov) / df1, df1, full.df_resid)
+        return _f_test(name, _quadratic(full.coef[tested], cov) / df1, df1, full.df_resid)
 
 
 def untestable(df1: float, vcov: Vcov, seen: Seen) -> str:
@@ -160,21 +158,41 @@ def tests(seen: Seen, model: Linear, vcov: Vcov) -> dict[str, Test | NotApplicab
         return {key: NotApplicable(name, NO_ENDOG) for key, name in named.items()}
     found: dict[str, Test | NotApplicable] = {}
     regression = None if isinstance(vcov, Bootstrap) else _Auxiliary(seen, auxiliary(vcov))
-    z, exogenous = exogenous_first(seen, model.instruments)
+    excluded = [j for j, name in enumerate(seen.z_names) if name not in seen.x_names]
     for j in endog:
         name = seen.x_names[j]
         title = f"Weak instruments ({name})" if len(endog) > 1 else "Weak instruments"
         found[f"weak_instruments:{name}"] = (
-            regression.added(title, seen.x[:, j], exogenous, z) if regression else NotApplicable(title, RESAMPLED)
+            regression.added(title, _first_stage(seen, model, name, _unnamed(len(seen.z_names))), excluded)
+            if regression
+            else NotApplicable(title, RESAMPLED)
         )
     found["wu_hausman"] = NotApplicable("Wu-Hausman", RESAMPLED)
     if regression:
-        both = Basis.of(np.hstack([seen.x, model.projected[:, endog]]), seen.weights)
-        found["wu_hausman"] = regression.added("Wu-Hausman", seen.y, seen.x.shape[1], both)
+        both = Basis.of(np.hstack([seen.x, model.projected[:, endog]]), seen.weights).independent()
+        full = least_squares(seen.y, both, _unnamed(both.matrix.shape[1]))
+        found["wu_hausman"] = regression.added("Wu-Hausman", full, list(range(seen.x.shape[1], full.k)))
     found["sargan"] = _sargan(seen, model, model.instruments)
     if model.k_class is not None:
         found["anderson_rubin"] = _likelihood_ratio(seen, model.k_class.liml)
     return found
+
+
+def _unnamed(count: int) -> tuple[str, ...]:
+    """Names of the columns of an auxiliary regression: none is called "(Intercept)", as in AER's."""
+    return tuple(f"x{j}" for j in range(count))
+
+
+def _first_stage(seen: Seen, model: Linear, name: str, names: tuple[str, ...]) -> Linear:
+    """Least squares of an endogenous regressor on the instruments, from the fit where it has its first stages."""
+    assert model.instruments is not None
+    x = seen.x[:, seen.x_names.index(name)]
+    if model.stages is None:
+        return least_squares(x, model.instruments, names)
+    at = seen.x_names.index(name)
+    left = model.stages.residuals[:, model.stages.endog.index(at)]
+    coef = model.stages.coef[:, at].astype(float)
+    return Linear(names, x, model.instruments.matrix, coef, model.instruments, left=left)
 
 
 def auxiliary(vcov: Vcov) -> Vcov:
@@ -211,8 +229,7 @@ def first_stages(
         return ()
     stages = []
     for name in seen.endog_names:
-        x = seen.x[:, seen.x_names.index(name)]
-        fit = least_squares(x, model.instruments, seen.z_names)
+        fit = _first_stage(seen, model, name, seen.z_names)
         cov = covariance(fit, auxiliary(vcov), seen.groups)
         table = coefficient_table(fit.names, fit.coef, cov, fit.df_resid, inference)
         r2, r2_adj = fit.r2(intercept="(Intercept)" in seen.z_names)

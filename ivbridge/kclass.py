@@ -14,17 +14,17 @@ import numpy as np
 from scipy import linalg
 
 from ivbridge.errors import DesignError
-from ivbridge.linear import Basis, KClass, Linear, scaled, summed, two_stage
+from ivbridge.linear import Basis, KClass, Linear, refined, scaled, summed, two_stage
 from ivbridge.method import Fuller, Method, TwoStage
 from ivbridge.rank import independent_columns
 from ivbridge.records import FloatArray, Seen
 from ivbridge.vcov import Bekker
 
-__all__ = ["correction", "estimated", "exogenous_first", "many_instruments"]
+__all__ = ["correction", "decomposed", "estimated", "exogenous_first", "many_instruments"]
 
 
 def estimated(seen: Seen, method: Method) -> Linear:
-    """The model that a method fits to the matrices of a question.
+    """The model that a method fits to the matrices of a question, refined (:mod:`ivbridge.refine`).
 
     Parameters
     ----------
@@ -37,7 +37,12 @@ def estimated(seen: Seen, method: Method) -> Linear:
     DesignError
         If κ is not defined: too few rows for the instruments, or a variable that they reproduce exactly.
     """
-    model = two_stage(seen.y, seen.x, Basis.of(seen.z, seen.weights), seen.x_names)
+    return refined(decomposed(seen, method))
+
+
+def decomposed(seen: Seen, method: Method) -> Linear:
+    """The same from QR decompositions alone; parameters and errors as for :func:`estimated`."""
+    model = two_stage(seen.y, seen.x, Basis.of(seen.z, seen.weights), seen.x_names, seen.z_names)
     return model if isinstance(method, TwoStage) else _k_class(seen, model, method)
 
 
@@ -60,7 +65,7 @@ def _k_class(seen: Seen, model: Linear, method: Method) -> Linear:
     endog = [seen.x_names.index(name) for name in seen.endog_names]
     both = np.column_stack([seen.y, seen.x[:, endog]])
     _check_rows(len(seen.y), z.matrix.shape[1], len(endog), method)
-    left = scaled(both - z.matrix @ z.solve(both), z.weights)
+    left = scaled(z.fit(both)[1], z.weights)
     triangle = summed(np.asarray(np.linalg.qr(left, mode="r")), left)
     lengths = np.linalg.norm(scaled(both, z.weights), axis=0)
     _check_defined(triangle, lengths, ("the dependent variable", *seen.endog_names), method)

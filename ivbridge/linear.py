@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -19,16 +19,20 @@ from scipy import linalg
 
 from ivbridge.rank import independent_columns
 from ivbridge.records import FloatArray
+from ivbridge.refine import Extended, converged, left_over
 
 __all__ = [
     "UNIT",
     "Basis",
     "KClass",
     "Linear",
+    "Stages",
     "independent",
     "least_squares",
     "most_equal",
+    "noisy",
     "noisy_sums",
+    "refined",
     "scaled",
     "summed",
     "two_stage",
@@ -64,6 +68,11 @@ def noisy_sums(random: np.random.Generator, *, blocked: bool) -> Iterator[None]:
         yield
     finally:
         _noise.reset(token)
+
+
+def noisy() -> bool:
+    """Whether inner products carry noise now: then nothing is refined, since R and LAPACK do not refine either."""
+    return _noise.get() is not None
 
 
 def summed(products: FloatArray, matrix: FloatArray) -> FloatArray:
@@ -115,6 +124,17 @@ class Basis:
         moments = summed(self.q.T @ scaled(y, self.weights), y)
         return np.asarray(linalg.solve_triangular(self.r, moments))
 
+    def fit(self, y: FloatArray) -> tuple[Extended, FloatArray]:
+        """Coefficients (k, m) of y (n, m) on the columns and the residuals (n, m), refined unless sums are noisy."""
+        if not y.shape[1]:
+            return np.zeros((self.matrix.shape[1], 0), dtype=np.longdouble), y
+        start = self.solve(y)
+        if noisy():
+            return start.astype(np.longdouble), y - self.matrix @ start
+        return converged(
+            start, self.r, self.matrix, lambda coef: left_over(y, self.matrix, coef, self.matrix, self.weights)
+        )
+
     def independent(self) -> Basis:
         """The basis of the columns that do not depend on earlier ones, by R's rule; itself where none does."""
         kept = independent_columns(self.r)
@@ -140,6 +160,25 @@ class KClass:
 
 
 @dataclass(frozen=True, eq=False)
+class Stages:
+    """The first stages of two-stage least squares.
+
+    Attributes
+    ----------
+    endog : tuple of int, length q
+        Places of the regressors that are not among the instruments.
+    coef : (l, k) extended array
+        Π, with PX = ZΠ; an exogenous regressor has a column of the identity.
+    residuals : (n, q) array
+        Of the endogenous regressors.
+    """
+
+    endog: tuple[int, ...]
+    coef: Extended
+    residuals: FloatArray
+
+
+@dataclass(frozen=True, eq=False)
 class Linear:
     """A fitted linear regression.
 
@@ -156,6 +195,10 @@ class Linear:
         None for least squares. R's class is ``ivreg`` with and ``lm`` without, which some of its defaults look at.
     k_class : KClass or None
         None for least squares, one-stage or two-stage.
+    stages : Stages or None
+        None for least squares.
+    left : (n,) array or None
+        Residuals, where refinement has found them to more digits than y − Xβ in double precision has.
     """
 
     names: tuple[str, ...]
@@ -165,6 +208,8 @@ class Linear:
     basis: Basis
     instruments: Basis | None = None
     k_class: KClass | None = None
+    stages: Stages | None = field(default=None, kw_only=True)
+    left: FloatArray | None = field(default=None, kw_only=True)
 
     @property
     def projected(self) -> FloatArray:
@@ -194,19 +239,27 @@ class Linear:
     @cached_property
     def fitted(self) -> FloatArray:
         """Xβ, (n,)."""
-        return np.asarray(self.x @ self.coef)
+        return np.asarray(self.x @ self.coef if self.left is None else self.y - self.left)
 
     @cached_property
     def residuals(self) -> FloatArray:
         """y − Xβ, (n,)."""
-        return np.asarray(self.y - self.fitted)
+        return np.asarray(self.y - self.fitted) if self.left is None else self.left
+
+    @property
+    def root(self) -> FloatArray:
+        """Upper triangular factor of P'WP, or of X'W(I − κM)X for the k-class, (k, k)."""
+        return self.basis.r if self.k_class is None else self.k_class.root
+
+    @cached_property
+    def inverse(self) -> FloatArray:
+        """Inverse of the triangular factor, (k, k)."""
+        return np.asarray(linalg.solve_triangular(self.root, np.eye(self.k)))
 
     @cached_property
     def bread(self) -> FloatArray:
         """(P'WP)⁻¹, or (X'W(I − κM)X)⁻¹ of the k-class, (k, k)."""
-        root = self.basis.r if self.k_class is None else self.k_class.root
-        inverse = linalg.solve_triangular(root, np.eye(self.k))
-        return np.asarray(inverse @ inverse.T)
+        return np.asarray(self.inverse @ self.inverse.T)
 
     @cached_property
     def working(self) -> FloatArray:
@@ -264,11 +317,58 @@ def independent(matrix: FloatArray) -> list[int]:
 
 
 def least_squares(y: FloatArray, basis: Basis, names: tuple[str, ...]) -> Linear:
-    """Weighted least squares of y (n,) on linearly independent columns, by QR."""
-    return Linear(names, y, basis.matrix, basis.solve(y), basis)
+    """Weighted least squares of y (n,) on linearly independent columns, by QR, refined."""
+    coef, left = basis.fit(y[:, None])
+    return Linear(names, y, basis.matrix, coef[:, 0].astype(float), basis, left=None if noisy() else left[:, 0])
 
 
-def two_stage(y: FloatArray, x: FloatArray, instruments: Basis, names: tuple[str, ...]) -> Linear:
-    """Weighted two-stage least squares of y (n,) on x (n, k), by QR; weights are those of the instruments' basis."""
-    basis = Basis.of(instruments.matrix @ instruments.solve(x), instruments.weights)
-    return Linear(names, y, x, basis.solve(y), basis, instruments)
+def two_stage(
+    y: FloatArray, x: FloatArray, instruments: Basis, names: tuple[str, ...], z_names: tuple[str, ...]
+) -> Linear:
+    """Weighted two-stage least squares of y (n,) on x (n, k), by QR, not yet refined.
+
+    Weights are those of the instruments' basis; a column of one name is the same in x and among the instruments.
+    """
+    endog = tuple(j for j, name in enumerate(names) if name not in z_names)
+    coef = np.zeros((len(z_names), len(names)), dtype=np.longdouble)
+    coef[:, endog], rest = instruments.fit(x[:, endog])
+    for j, name in enumerate(names):
+        if j not in endog:
+            coef[z_names.index(name), j] = 1
+    if noisy():
+        projected = instruments.matrix @ instruments.solve(x)  # of every column, as AER does it
+    elif endog:
+        projected = x.copy(order="F")
+        projected[:, endog] -= rest
+    else:
+        projected = x
+    # least squares: the instruments are the regressors
+    basis = instruments if names == z_names else Basis.of(projected, instruments.weights)
+    return Linear(names, y, x, basis.solve(y), basis, instruments, stages=Stages(endog, coef, rest))
+
+
+def refined(model: Linear, start: FloatArray | None = None) -> Linear:
+    """Two-stage least squares or a k-class fit to the last digit; unchanged while sums are noisy.
+
+    Parameters
+    ----------
+    model : Linear
+        With its stages.
+    start : (k,) array, optional
+        Coefficients to start from; default: those of the model.
+    """
+    instruments, stages, k_class = model.instruments, model.stages, model.k_class
+    if noisy() or instruments is None or stages is None:
+        return model
+
+    def remainder(coef: Extended) -> tuple[FloatArray, Extended]:
+        rest, moments = left_over(model.y[:, None], model.x, coef, instruments.matrix, model.weights)
+        left = stages.coef.T @ moments
+        if k_class is not None:  # X'W(I − κM)e = (PX)'We − (κ − 1)(MX)'We
+            weighted = rest if model.weights is None else rest * model.weights[:, None]
+            unexplained = stages.residuals.T.astype(np.longdouble) @ weighted
+            left[list(stages.endog)] -= (k_class.kappa - 1) * unexplained
+        return rest, left
+
+    coef, rest = converged((model.coef if start is None else start)[:, None], model.root, model.x, remainder)
+    return replace(model, coef=coef[:, 0].astype(float), left=rest[:, 0])

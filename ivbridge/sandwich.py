@@ -16,7 +16,7 @@ import numpy as np
 from ivbridge import hac
 from ivbridge.errors import DataError, UnsupportedError
 from ivbridge.kclass import many_instruments
-from ivbridge.linear import Linear, independent, summed
+from ivbridge.linear import Linear, independent, noisy, summed
 from ivbridge.records import FloatArray, IntArray
 from ivbridge.rrandom import RRandom
 from ivbridge.vcov import (
@@ -71,6 +71,10 @@ def covariance(model: Linear, vcov: Vcov, groups: Groups) -> FloatArray:
         return _bootstrap(model, vcov, groups)
     if isinstance(vcov, Bekker):
         return many_instruments(model, vcov)
+    if type(vcov) in _OMEGA or isinstance(vcov, Clustered):
+        columns, side = _coordinates(model)
+        meat = _rowwise_meat(model, vcov, groups, columns)
+        return np.asarray(side @ (summed(meat, model.scores) if noisy() else meat) @ side.T)
     return np.asarray(model.bread @ summed(_meat(model, vcov, groups), model.scores) @ model.bread)
 
 
@@ -105,12 +109,27 @@ def joint_rank(vcov: Vcov, groups: Groups) -> int | None:
     return None
 
 
-def _meat(model: Linear, vcov: Vcov, groups: Groups) -> FloatArray:
-    if type(vcov) in _OMEGA:
-        scaled = model.projected * np.sqrt(_OMEGA[type(vcov)](model))[:, None]
-        return np.asarray(scaled.T @ scaled)
+def _coordinates(model: Linear) -> tuple[FloatArray, FloatArray]:
+    """Columns for the scores, (n, k), and what their meat is between, (k, k): P and the bread, in other coordinates.
+
+    With √w·P = QR the bread of the meat of Q/√w is bread·R'. The product is the same, but the meat of collinear columns
+    between two breads cancels digits that orthonormal columns keep. Noisy sums stay in R's coordinates.
+    """
+    if noisy():
+        return model.projected, model.bread
+    q = model.basis.q if model.weights is None else model.basis.q / np.sqrt(model.weights)[:, None]
+    return q, model.inverse if model.k_class is None else model.bread @ model.basis.r.T
+
+
+def _rowwise_meat(model: Linear, vcov: Vcov, groups: Groups, columns: FloatArray) -> FloatArray:
+    """The meats that rows, alone or in clusters, add up to."""
     if isinstance(vcov, Clustered):
-        return _clustered(model, vcov, [groups[name] for name in vcov.by])
+        return _clustered(model, vcov, [groups[name] for name in vcov.by], columns * model.working[:, None])
+    scaled = columns * np.sqrt(_OMEGA[type(vcov)](model))[:, None]
+    return np.asarray(scaled.T @ scaled)
+
+
+def _meat(model: Linear, vcov: Vcov, groups: Groups) -> FloatArray:
     if isinstance(vcov, NeweyWest):
         return hac.newey_west(model, vcov, groups[vcov.order_by] if vcov.order_by else None)
     if isinstance(vcov, Andrews):
@@ -149,7 +168,7 @@ _OMEGA: dict[type[Vcov], Callable[[Linear], FloatArray]] = {
 }  # fmt: skip
 
 
-def _clustered(model: Linear, vcov: Clustered, by: list[IntArray]) -> FloatArray:
+def _clustered(model: Linear, vcov: Clustered, by: list[IntArray], scores: FloatArray) -> FloatArray:
     """Inclusion–exclusion over all intersections of the cluster dimensions."""
     n, k = model.n, model.k
     # R's default type looks at the class of the fit: HC1 for lm, HC0 for everything else
@@ -165,7 +184,7 @@ def _clustered(model: Linear, vcov: Clustered, by: list[IntArray]) -> FloatArray
             else:
                 factor = count / (count - 1) if vcov.cadjust else 1.0
             sums = np.zeros((count, k))
-            np.add.at(sums, codes, model.scores)
+            np.add.at(sums, codes, scores)
             total += (-1) ** (size + 1) * factor * (sums.T @ sums)
     return (n - 1) / (n - k) * total if kind == "HC1" else total
 

@@ -98,7 +98,7 @@ def test_two_stages_by_hand() -> None:
     z = Basis.of(np.column_stack([np.ones(60), data[["w1", "z1", "z2", "z3"]]]), None)
     x = np.column_stack([np.ones(60), data[["w1", "x1", "x2"]]])
     names = ("(Intercept)", "w1", "x1", "x2")
-    one = two_stage(data.y.to_numpy(), x, z, names)
+    one = two_stage(data.y.to_numpy(), x, z, names, ("(Intercept)", "w1", "z1", "z2", "z3"))
     second = least_squares(data.y.to_numpy(), Basis.of(z.matrix @ z.solve(x), None), names)
     np.testing.assert_allclose(one.coef, second.coef, rtol=1e-12)
     assert one.sigma != pytest.approx(second.sigma)  # residuals come from X, not from its projection
@@ -110,7 +110,7 @@ def test_bread_and_meat_equal_linearmodels(text: str, weights: str | None) -> No
     """Where linearmodels has an estimator the native engine calls it; our own construction gives the same matrix."""
     estimate = ivbridge.fit(FORMULA, frame(), text, weights=weights)
     seen, vcov = estimate.seen, parse_vcov(text)
-    model = two_stage(seen.y, seen.x, Basis.of(seen.z, seen.weights), seen.x_names)
+    model = two_stage(seen.y, seen.x, Basis.of(seen.z, seen.weights), seen.x_names, seen.z_names)
     np.testing.assert_allclose(covariance(model, vcov, seen.groups), estimate.cov, rtol=1e-9, atol=1e-14)
 
 
@@ -141,7 +141,7 @@ def test_wald_form_of_classical_f_is_the_rss_form() -> None:
     data = frame()
     estimate = ivbridge.fit(FORMULA, data, "classical")
     seen = estimate.seen
-    model = two_stage(seen.y, seen.x, Basis.of(seen.z, None), seen.x_names)
+    model = two_stage(seen.y, seen.x, Basis.of(seen.z, None), seen.x_names, seen.z_names)
     found = numbers(seen, model, estimate.cov, parse_vcov("classical"), ivbridge.T()).tests["weak_instruments:x1"]
     short = least_squares(seen.x[:, 2], Basis.of(seen.z[:, :2], None), ("a", "b"))
     full = least_squares(seen.x[:, 2], Basis.of(seen.z, None), seen.z_names)

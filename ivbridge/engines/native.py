@@ -13,19 +13,22 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-import pandas as pd
-from linearmodels.iv import IV2SLS, IVLIML
+from linearmodels.iv import IV2SLS
+from linearmodels.iv.model import COVARIANCE_ESTIMATORS
 
-from ivbridge import diagnostics, hac, kclass, sandwich
+from ivbridge import diagnostics, hac, kclass, linear, refine, sandwich
 from ivbridge.design import Design
 from ivbridge.engines import Available, Supported, Unavailable, Unsupported
 from ivbridge.errors import UnsupportedError
-from ivbridge.linear import Linear
-from ivbridge.method import Fuller, TwoStage, check_vcov
+from ivbridge.linear import Linear, refined, scaled
+from ivbridge.method import Fuller, Method, TwoStage, check_vcov
 from ivbridge.records import FloatArray, Provenance, Seen
 from ivbridge.results import Estimate
 from ivbridge.spec import IVSpec
 from ivbridge.vcov import HC0, HC1, Classical, Clustered, NeweyWest, T, Vcov
+
+#: A note says so where linearmodels alone leaves fewer correct digits than this, half of those of double precision.
+FEW_DIGITS = 8
 
 __all__ = ["NativeEngine", "asked_vcov", "linearmodels_options", "seen_of"]
 
@@ -59,8 +62,7 @@ class NativeEngine:
 
     def versions(self) -> Mapping[str, str]:
         """Python and the packages that the numbers depend on."""
-        packages = ("linearmodels", "numpy", "scipy", "pandas")
-        return {"python": platform.python_version(), **{name: version(name) for name in packages}}
+        return dict(_versions())
 
     def fit(self, design: Design) -> Estimate:
         """Answer the question.
@@ -76,7 +78,7 @@ class NativeEngine:
         """
         vcov = asked_vcov(design.spec)
         seen = seen_of(design)
-        model, cov = _estimated(design, seen, vcov)
+        model, cov, mended = _estimated(seen, design.spec.method, vcov)
         found = diagnostics.numbers(seen, model, cov, vcov, design.spec.inference)
         return Estimate(
             spec=design.spec,
@@ -85,7 +87,7 @@ class NativeEngine:
             seen=seen,
             data_sha256=design.sha256,
             provenance=self._provenance(design, vcov),
-            notes=design.notes,
+            notes=(*design.notes, *mended),
             **{field.name: getattr(found, field.name) for field in dataclasses.fields(found)},
         )
 
@@ -135,37 +137,61 @@ def seen_of(design: Design) -> Seen:
     return Seen(groups=groups, **{name: getattr(design, name) for name in shared})
 
 
-def _estimated(design: Design, seen: Seen, vcov: Vcov) -> tuple[Linear, FloatArray]:
-    """Coefficients and κ from linearmodels; covariance from linearmodels where it has it."""
-    own = kclass.estimated(seen, design.spec.method)
+def _estimated(seen: Seen, method: Method, vcov: Vcov) -> tuple[Linear, FloatArray, tuple[str, ...]]:
+    """linearmodels' coefficients, refined; its covariance where it has this one; a note where refining them mattered."""
+    model = kclass.decomposed(seen, method)
+    start = _coefficients(model)
+    model = refined(model, start if np.isfinite(start).all() else None)
+    cov = _covariance(model, vcov, seen.groups)
+    return model, cov, _mended(model, cov, start)
+
+
+def _coefficients(model: Linear) -> FloatArray:
+    """linearmodels' estimate, (k,), by its k-class formula; NaN where it has none."""
+    assert model.instruments is not None
+    x, y, z = (scaled(m, model.weights) for m in (model.x, model.y[:, None], model.instruments.matrix))
+    try:
+        with np.errstate(all="ignore"):
+            found = IV2SLS.estimate_parameters(x, y, z, 1.0 if model.k_class is None else model.k_class.kappa)
+    except np.linalg.LinAlgError:
+        return np.full(model.k, np.nan)
+    return np.asarray(found)[:, 0]
+
+
+def _covariance(model: Linear, vcov: Vcov, groups: sandwich.Groups) -> FloatArray:
+    """The covariance matrix, (k, k), from linearmodels' estimator where it has one, else from our own.
+
+    linearmodels inverts a cross-product of the regressors, which costs twice the digits that their condition does. So
+    it gets the same model with regressors XT, T the inverse of the triangular factor, and with the residuals as they
+    are: its cross-product is then the identity, and T C T' is the covariance asked for.
+    """
     options = linearmodels_options(vcov)
-    extra: dict[str, Any] = {}
-    if isinstance(vcov, Clustered) and options is not None:
-        extra["clusters"] = np.column_stack([seen.groups[name] for name in vcov.by])
-    arguments: dict[str, Any] = {**(options or {"cov_type": "unadjusted", "debiased": True}), **extra}
-    result = _linearmodels(design).fit(**arguments)
-    names = list(seen.x_names)
-    model = dataclasses.replace(own, coef=result.params[names].to_numpy(dtype=float))
-    if own.k_class is not None:
-        kappa = float(result.kappa or np.nan)
-        liml = kappa + kclass.correction(seen, design.spec.method)
-        model = dataclasses.replace(model, k_class=dataclasses.replace(own.k_class, kappa=kappa, liml=liml))
     if options is None:
-        return model, sandwich.covariance(model, vcov, seen.groups)
-    return model, result.cov.loc[names, names].to_numpy(dtype=float)
+        return sandwich.covariance(model, vcov, groups)
+    if isinstance(vcov, Clustered):
+        options["clusters"] = np.column_stack([groups[name] for name in vcov.by])
+    q, kappa = model.basis.q, 1.0
+    x = q
+    if model.k_class is not None:
+        x, kappa = scaled(model.x, model.weights) @ model.inverse, model.k_class.kappa
+    rest = scaled(model.residuals, model.weights)[:, None]
+    estimator = COVARIANCE_ESTIMATORS[options.pop("cov_type")]
+    turned = estimator(x, rest, q, np.zeros((model.k, 1)), kappa=kappa, **options).cov
+    return np.asarray(model.inverse @ turned @ model.inverse.T)
 
 
-def _linearmodels(design: Design) -> IV2SLS | IVLIML:
-    x = pd.DataFrame(design.x, columns=list(design.x_names))
-    z = pd.DataFrame(design.z, columns=list(design.z_names))
-    exog = [name for name in design.x_names if name not in design.endog_names]
-    endog = x[list(design.endog_names)] if design.endog_names else None
-    instruments = z[list(design.instrument_names)] if design.endog_names else None
-    parts = (pd.Series(design.y, name="y"), x[exog] if exog else None, endog, instruments)
-    method = design.spec.method
-    if isinstance(method, TwoStage):
-        return IV2SLS(*parts, weights=design.weights)
-    return IVLIML(*parts, weights=design.weights, fuller=method.a if isinstance(method, Fuller) else 0)
+def _mended(model: Linear, cov: FloatArray, start: FloatArray) -> tuple[str, ...]:
+    """What a reader who calls linearmodels by hand should know."""
+    sizes = np.abs(model.coef) + np.sqrt(np.abs(np.diag(cov)))
+    with np.errstate(all="ignore"):
+        digits = -np.log10(np.max(np.abs(start - model.coef) / sizes))
+    if digits >= FEW_DIGITS:
+        return ()
+    left = f"only {max(digits, 0):.0f} digits" if np.isfinite(digits) else "no digit"
+    return (
+        f"linearmodels called by hand leaves {left} of these coefficients, since its normal equations square the "
+        "condition number of the columns; they were refined with a QR decomposition",
+    )
 
 
 def _calls(design: Design, vcov: Vcov) -> tuple[str, ...]:
@@ -195,6 +221,12 @@ def _calls(design: Design, vcov: Vcov) -> tuple[str, ...]:
 
 
 @cache
+def _versions() -> Mapping[str, str]:
+    packages = ("linearmodels", "numpy", "scipy", "pandas")
+    return {"python": platform.python_version(), **{name: version(name) for name in packages}}
+
+
+@cache
 def _blas() -> str:
     config: Any = np.show_config(mode="dicts")
     blas = config.get("Build Dependencies", {}).get("blas", {})
@@ -205,6 +237,6 @@ def _blas() -> str:
 def _own_sha256() -> str:
     """Hash of the modules that compute the native numbers."""
     digest = hashlib.sha256()
-    for module in (kclass, sandwich, hac, diagnostics):
+    for module in (refine, linear, kclass, sandwich, hac, diagnostics):
         digest.update(Path(str(module.__file__)).read_bytes())
     return digest.hexdigest()
