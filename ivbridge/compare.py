@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypedDict, Unpack
 
 import numpy as np
@@ -19,12 +19,12 @@ from ivbridge.engines import IVEngine, Unsupported
 from ivbridge.engines import engine as engine_named
 from ivbridge.engines.native import asked_vcov
 from ivbridge.errors import UnsupportedError
-from ivbridge.gaps import Gap, compare_numbers
-from ivbridge.handshake import handshake
+from ivbridge.gaps import Gap, Key, compare_numbers
+from ivbridge.handshake import Check, handshake
 from ivbridge.method import Method, TwoStage
-from ivbridge.records import NotApplicable
+from ivbridge.records import NotApplicable, Seen
 from ivbridge.results import Estimate
-from ivbridge.rounding import allowed_gaps
+from ivbridge.rounding import allowed_gaps, same_bits
 from ivbridge.spec import IVSpec
 from ivbridge.vcov import Inference, Vcov
 from ivbridge.vcov_text import parse_vcov
@@ -65,7 +65,44 @@ def agree(reference: Estimate, candidate: Estimate) -> Comparison:
     -------
     Comparison
     """
-    checks = handshake(reference, candidate)
+    return _compare([reference], [candidate])[0]
+
+
+def _compare(references: Sequence[Estimate], candidates: Sequence[Estimate]) -> list[Comparison]:
+    """Compare the answers of two engines to one question under several vcovs.
+
+    What rounding explains is measured for all of them at once where each engine used the same matrices throughout.
+    """
+    checks = [handshake(*pair) for pair in zip(references, candidates, strict=True)]
+    comparable = [i for i, each in enumerate(checks) if all(check.ok for check in each)]
+    groups = [[i] for i in comparable]
+    if all(_one_design([answers[i].seen for i in comparable]) for answers in (references, candidates)):
+        groups = [comparable] if comparable else []
+    allowed: dict[int, dict[Key, float]] = {}
+    for group in groups:
+        pairs = [(references[i], candidates[i]) for i in group]
+        allowed |= dict(zip(group, _allowed(pairs), strict=True))
+    return [
+        _verdict(reference, candidate, checks[i], allowed.get(i, {}))
+        for i, (reference, candidate) in enumerate(zip(references, candidates, strict=True))
+    ]
+
+
+def _one_design(seen: Sequence[Seen]) -> bool:
+    return all(same_bits(seen[0], other) for other in seen[1:])
+
+
+def _allowed(pairs: Sequence[tuple[Estimate, Estimate]]) -> list[dict[Key, float]]:
+    reference, candidate = pairs[0]
+    groups = {name: codes for one, _ in pairs for name, codes in one.seen.groups.items()}
+    seen, other = (dataclasses.replace(one.seen, groups=groups) for one in (reference, candidate))
+    vcovs = [asked_vcov(one.spec) for one, _ in pairs]
+    return allowed_gaps(seen, other, vcovs, reference.spec.inference, reference.spec.method)
+
+
+def _verdict(
+    reference: Estimate, candidate: Estimate, checks: tuple[Check, ...], allowed: Mapping[Key, float]
+) -> Comparison:
     vcov = str(reference.spec.vcov)
     skipped = _not_compared(reference, candidate)
 
@@ -74,8 +111,6 @@ def agree(reference: Estimate, candidate: Estimate) -> Comparison:
 
     if failed := [check.name for check in checks if not check.ok]:
         return verdict("not comparable", f"the engines did not see the same {', '.join(failed)}")
-    question = reference.spec
-    allowed = allowed_gaps(reference.seen, candidate.seen, asked_vcov(question), question.inference, question.method)
     gaps = compare_numbers(reference, candidate, allowed)
     if not gaps:
         return verdict("not comparable", "nothing was compared")
@@ -157,18 +192,17 @@ def _comparisons(
     """Every engine but the first against the first, under every vcov."""
     members = [engine_named(name) for name in engines]
     total = len(vcovs) * len(members)
-    comparisons: list[Comparison] = []
+    answers: list[list[Estimate]] = [[] for _ in members]
     for i, vcov in enumerate(vcovs):
         question = dataclasses.replace(design, spec=dataclasses.replace(design.spec, vcov=vcov))
-        answers = []
         for j, member in enumerate(members):
             if progress:
                 progress(i * len(members) + j, total, f"{member.name}, {vcov}")
-            answers.append(_fit(member, question))
-        comparisons += [agree(answers[0], candidate) for candidate in answers[1:]]
+            answers[j].append(_fit(member, question))
+    found = [_compare(answers[0], candidates) for candidates in answers[1:]]
     if progress:
         progress(total, total, "done")
-    return tuple(comparisons)
+    return tuple(comparison for of_one_vcov in zip(*found, strict=True) for comparison in of_one_vcov)
 
 
 def _check_enough(engines: Sequence[str], vcovs: Sequence[str | Vcov], *, named: bool) -> None:

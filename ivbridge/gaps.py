@@ -12,17 +12,20 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
 
 from ivbridge.records import Coefficients, FirstStage, FloatArray, NotApplicable, Test
 
-__all__ = ["Answer", "Gap", "Key", "compare_numbers", "flatten", "gap_of", "scales", "spread"]
+__all__ = ["Answer", "Gap", "Key", "compare_numbers", "cov_keys", "flatten", "gap_of", "scales", "spread"]
 
 MAX_DIGITS = 17.0
 #: The smallest number with all its digits; a p-value below it has few, and some libraries print zero.
 SMALLEST = 2.0**-1022
+#: The largest number; a difference from infinity counts as this.
+MOST = float(np.finfo(float).max)
 
 #: Quantity and term, for example ``("std.error", "educ")``.
 Key = tuple[str, str]
@@ -129,46 +132,56 @@ def _test(test: Test | NotApplicable) -> dict[str, float]:
 
 
 def _table(prefix: str, coefs: Coefficients, cov: FloatArray) -> dict[Key, float]:
+    columns = (coefs.estimate, coefs.std_error, coefs.statistic, coefs.p_value, coefs.conf_low, coefs.conf_high)
+    values = np.concatenate([*columns, cov[np.tril_indices(len(coefs.terms))]])
+    return dict(zip(_table_keys(prefix, coefs.terms) + cov_keys(prefix, coefs.terms), values.tolist(), strict=True))
+
+
+@lru_cache(maxsize=256)
+def _table_keys(prefix: str, terms: tuple[str, ...]) -> tuple[Key, ...]:
+    columns = ("estimate", "std.error", "statistic", "p.value", "conf.low", "conf.high")
     stage = "first stage " if prefix else ""
-    columns = {
-        "estimate": coefs.estimate, "std.error": coefs.std_error, "statistic": coefs.statistic,
-        "p.value": coefs.p_value, "conf.low": coefs.conf_low, "conf.high": coefs.conf_high,
-    }  # fmt: skip
-    found = {
-        (stage + name, prefix + term): float(value)
-        for name, values in columns.items()
-        for term, value in zip(coefs.terms, values, strict=True)
-    }
-    for i, first in enumerate(coefs.terms):
-        for j, second in enumerate(coefs.terms[: i + 1]):
-            found[(stage + "cov", f"{prefix}{second}, {first}")] = float(cov[i, j])
-    return found
+    return tuple((stage + name, prefix + term) for name in columns for term in terms)
+
+
+@lru_cache(maxsize=256)
+def cov_keys(prefix: str, terms: tuple[str, ...]) -> tuple[Key, ...]:
+    """Keys of the lower triangle of a covariance matrix, row by row; the prefix is that of a first stage."""
+    stage = "first stage " if prefix else ""
+    pairs = [(first, second) for i, first in enumerate(terms) for second in terms[: i + 1]]
+    return tuple((stage + "cov", f"{prefix}{second}, {first}") for first, second in pairs)
 
 
 def scales(answer: Answer) -> dict[Key, float]:
     """The scale of every number whose scale is not its own size."""
     found: dict[Key, float] = {("resid", ""): answer.sigma, ("fitted", ""): float(np.abs(answer.fitted).max())}
-    tables = [("", "", answer.coefs, answer.cov)]
-    tables += [("first stage ", f"{stage.endog} ~ ", stage.coefs, stage.cov) for stage in answer.first_stages]
-    for stage, prefix, coefs, cov in tables:
+    tables = [("", answer.coefs, answer.cov)]
+    tables += [(f"{stage.endog} ~ ", stage.coefs, stage.cov) for stage in answer.first_stages]
+    p_values: dict[Key, float] = {
+        ("test p.value", key): test.p_value for key, test in answer.tests.items() if isinstance(test, Test)
+    }
+    for prefix, coefs, cov in tables:
         size = np.sqrt(np.abs(np.diag(cov)))
-        for i, first in enumerate(coefs.terms):
-            for j, second in enumerate(coefs.terms[: i + 1]):
-                found[(stage + "cov", f"{prefix}{second}, {first}")] = float(size[i] * size[j])
-    for key, value in flatten(answer).items():
-        if key[0].endswith("p.value") and 0 < (p := float(value)) < 1:
-            found[key] = max(p * max(1.0, -math.log(p)), SMALLEST)
-    return found
+        products = np.outer(size, size)[np.tril_indices(len(size))]
+        found |= dict(zip(cov_keys(prefix, coefs.terms), products.tolist(), strict=True))
+        stage = "first stage " if prefix else ""
+        values = zip(coefs.terms, coefs.p_value.tolist(), strict=True)
+        p_values |= {(f"{stage}p.value", prefix + term): value for term, value in values}
+    logs = {key: max(p * max(1.0, -math.log(p)), SMALLEST) for key, p in p_values.items() if 0 < p < 1}
+    return found | logs
 
 
 def spread(base: Mapping[Key, float | FloatArray], other: Mapping[Key, float | FloatArray]) -> dict[Key, float]:
     """Largest absolute difference of every number that both have; NaN counts as no difference."""
-    with np.errstate(invalid="ignore"):
-        return {
-            key: float(np.nan_to_num(np.abs(np.asarray(other[key]) - np.asarray(value))).max(initial=0.0))
-            for key, value in base.items()
-            if key in other
-        }
+    return {key: _furthest(value, other[key]) for key, value in base.items() if key in other}
+
+
+def _furthest(first: float | FloatArray, second: float | FloatArray) -> float:
+    if isinstance(first, np.ndarray) or isinstance(second, np.ndarray):
+        with np.errstate(invalid="ignore"):
+            return float(np.nan_to_num(np.abs(np.subtract(second, first))).max(initial=0.0))
+    apart = abs(second - first)
+    return 0.0 if math.isnan(apart) else min(apart, MOST)
 
 
 def compare_numbers(reference: Answer, candidate: Answer, allowed: Mapping[Key, float]) -> tuple[Gap, ...]:
@@ -187,7 +200,7 @@ def compare_numbers(reference: Answer, candidate: Answer, allowed: Mapping[Key, 
         error and what follows from it may be NaN on both sides when the variance, which is compared too, is negative.
     """
     a, b, sizes = flatten(reference), flatten(candidate), scales(reference)
-    errors = {term: float(np.max(error)) for (quantity, term), error in a.items() if quantity.endswith("std.error")}
+    errors = {term: float(error) for (quantity, term), error in a.items() if quantity.endswith("std.error")}
     gaps = []
     for key in dict.fromkeys([*a, *b]):
         first, second = _pair(a.get(key, math.nan), b.get(key, math.nan))
@@ -231,10 +244,13 @@ def gap_of(key: Key, pair: tuple[float, float], scale: float, bound: float, erro
 
 def _pair(first: float | FloatArray, second: float | FloatArray) -> tuple[float, float]:
     """Two numbers; of two arrays the pair that is furthest apart."""
+    if not (isinstance(first, np.ndarray) or isinstance(second, np.ndarray)):
+        return first, second
     one, two = np.atleast_1d(np.asarray(first, dtype=float)), np.atleast_1d(np.asarray(second, dtype=float))
     if one.shape != two.shape:
         return math.nan, math.nan
-    furthest = int(np.argmax(np.where(np.isnan(one - two), np.inf, np.abs(one - two))))
+    apart = np.abs(one - two)
+    furthest = int(np.argmax(np.where(np.isnan(apart), np.inf, apart)))
     return float(one[furthest]), float(two[furthest])
 
 

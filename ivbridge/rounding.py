@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -21,7 +21,7 @@ import numpy as np
 from scipy import stats
 
 from ivbridge.diagnostics import numbers
-from ivbridge.gaps import SMALLEST, Key, flatten, scales, spread
+from ivbridge.gaps import MOST, SMALLEST, Key, cov_keys, flatten, scales, spread
 from ivbridge.kclass import correction, estimated
 from ivbridge.linear import UNIT, Basis, KClass, Linear, noisy_sums, scaled, summed
 from ivbridge.method import Method, TwoStage
@@ -29,7 +29,13 @@ from ivbridge.records import FloatArray, Numbers, Seen, Test
 from ivbridge.sandwich import covariance
 from ivbridge.vcov import Classical, Inference, Vcov, Z
 
-__all__ = ["allowed_gaps"]
+__all__ = ["allowed_gaps", "same_bits"]
+
+#: An answer as :func:`ivbridge.gaps.flatten` gives it.
+_Flat = Mapping[Key, float | FloatArray]
+
+#: Any fixed number.
+SEED = 20261121
 
 #: Repetitions, half of each kind: the largest of four normal deviations is below 0.4 standard deviations with
 #: probability 0.311⁴ < 10⁻².
@@ -52,44 +58,66 @@ class _Question:
 def allowed_gaps(
     seen: Seen,
     other: Seen,
-    vcov: Vcov,
+    vcovs: Sequence[Vcov],
     inference: Inference,
     method: Method = TwoStage(),  # noqa: B008
-) -> dict[Key, float]:
-    """The largest absolute gap that rounding explains, for every compared number.
+) -> list[dict[Key, float]]:
+    """The largest absolute gap that rounding explains, for every compared number, under each of several vcovs.
 
     Parameters
     ----------
     seen, other : Seen
-        The matrices that the two engines built; what their last bits do to the answer is part of the bound.
-    vcov, inference, method
+        The matrices that the two engines built; what their last bits do to the answer is part of the bound. Their
+        groups hold the columns of every vcov.
+    vcovs : sequence of Vcov
+        The bound of each does not depend on which other ones are asked.
+    inference, method
         The question's.
 
     Returns
     -------
-    dict
-        Keys as in :func:`ivbridge.gaps.flatten`.
+    list of dict
+        One for each vcov; keys as in :func:`ivbridge.gaps.flatten`.
     """
-    random = np.random.default_rng(20261121)  # any fixed seed: the verdict must not change from run to run
-    question = _Question(method, vcov, inference)
-    answer = _answer(seen, question)
-    base = flatten(answer)
-    widest = dict.fromkeys(base, 0.0)
+    questions = [_Question(method, vcov, inference) for vcov in vcovs]
+    model = estimated(seen, method)
+    answers = [_answer(seen, model, question) for question in questions]
+    del model
+    bases = [flatten(answer) for answer in answers]
+    widest = [dict.fromkeys(base, 0.0) for base in bases]
     for i in range(REPETITIONS):
-        repeated = _perturbed_answer(seen, question, random, i % 2)
-        for key, size in spread(base, flatten(repeated)).items():
-            widest[key] = max(widest[key], size)
-    shared = _pooled(answer, widest, inference) | _cancelled(seen, answer, vcov)
-    columns = {} if _same_bits(seen, other) else spread(base, flatten(_answer(other, question)))
+        for base, wide, repeated in zip(bases, widest, _perturbed_answers(seen, questions, i), strict=True):
+            for key, size in spread(base, repeated).items():
+                wide[key] = max(wide[key], size)
+    moved = [_spread_of_columns(base, question, seen, other) for base, question in zip(bases, questions, strict=True)]
+    return [
+        _bound(seen, question, answer, base, wide, columns)
+        for question, answer, base, wide, columns in zip(questions, answers, bases, widest, moved, strict=True)
+    ]
+
+
+def _bound(
+    seen: Seen, question: _Question, answer: Numbers, base: _Flat, widest: dict[Key, float], columns: dict[Key, float]
+) -> dict[Key, float]:
+    shared = _pooled(answer, widest, question.inference) | _cancelled(seen, answer, question.vcov)
     return {
         key: SAFETY * max(widest[key], shared.get(key, 0.0)) + columns.get(key, 0.0) + _floor(key, value)
         for key, value in base.items()
     }
 
 
-def _same_bits(seen: Seen, other: Seen) -> bool:
+def _spread_of_columns(base: _Flat, question: _Question, seen: Seen, other: Seen) -> dict[Key, float]:
+    """What the last bits of the other engine's columns do to the answer."""
+    if same_bits(seen, other):
+        return {}
+    return spread(base, flatten(_answer(other, estimated(other, question.method), question)))
+
+
+def same_bits(seen: Seen, other: Seen) -> bool:
+    """Whether two engines built the same matrices, bit by bit."""
     same_order = (seen.x_names, seen.z_names) == (other.x_names, other.z_names)
-    return same_order and all(np.array_equal(getattr(seen, m), getattr(other, m)) for m in ("y", "x", "z"))
+    pairs = [(getattr(seen, name), getattr(other, name)) for name in ("y", "x", "z")]
+    return same_order and all(a is b or np.array_equal(a, b) for a, b in pairs)
 
 
 def _pooled(answer: Numbers, widest: Mapping[Key, float], inference: Inference) -> dict[Key, float]:
@@ -105,7 +133,7 @@ def _pooled(answer: Numbers, widest: Mapping[Key, float], inference: Inference) 
     found: dict[Key, float] = {}
     sizes = scales(answer)
     for stage, prefix, coefs, df_resid in tables:
-        entries = [key for key in sizes if key[0] == stage + "cov" and key[1].startswith(prefix)]
+        entries = cov_keys(prefix, coefs.terms)
         cov = max((widest[key] / sizes[key] for key in entries if sizes[key] > 0), default=0.0)
         moved = np.array([widest[(f"{stage}estimate", prefix + term)] for term in coefs.terms])
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -118,7 +146,8 @@ def _pooled(answer: Numbers, widest: Mapping[Key, float], inference: Inference) 
             "conf.high": eta * se + half,
         }  # fmt: skip
         for quantity, values in columns.items():
-            found |= {(stage + quantity, prefix + term): float(v) for term, v in zip(coefs.terms, values, strict=True)}
+            pairs = zip(coefs.terms, values.tolist(), strict=True)
+            found |= {(stage + quantity, prefix + term): value for term, value in pairs}
         found |= {key: cov * sizes[key] for key in entries}
     return found
 
@@ -150,7 +179,7 @@ def _cancelled(seen: Seen, answer: Numbers, vcov: Vcov) -> dict[Key, float]:
 
 
 def _floor(key: Key, value: float | FloatArray) -> float:
-    size = float(np.max(np.nan_to_num(np.abs(value)), initial=0.0))
+    size = _size(value)
     if key[0] in ("df.residual", "test df1", "test df2", "first stage df.residual"):
         return 0.0
     if key[0].endswith("p.value") and size == 0:
@@ -161,40 +190,55 @@ def _floor(key: Key, value: float | FloatArray) -> float:
     return LAST_BITS * size
 
 
-def _noise(shape: tuple[int, ...], random: np.random.Generator, level: float) -> FloatArray:
-    return np.asarray(1 + level * random.standard_normal(shape))
+def _size(value: float | FloatArray) -> float:
+    if isinstance(value, np.ndarray):
+        return float(np.max(np.nan_to_num(np.abs(value)), initial=0.0))
+    return 0.0 if math.isnan(value) else min(abs(value), MOST)
+
+
+def _perturbed_column(column: FloatArray, random: np.random.Generator) -> FloatArray:
+    noise = random.standard_normal(len(column))
+    noise *= math.sqrt(len(column)) * UNIT
+    noise += 1
+    noise *= column
+    return noise
 
 
 def _perturbed(seen: Seen, random: np.random.Generator) -> Seen:
     """Every entry of y, X and Z off by √n·u; a column that stands in X and in Z is changed once."""
-    level = math.sqrt(len(seen.y)) * UNIT
-    x = seen.x * _noise(seen.x.shape, random, level)
-    z = seen.z * _noise(seen.z.shape, random, level)
+    x, z = np.empty_like(seen.x, order="F"), np.empty_like(seen.z, order="F")
+    for j in range(x.shape[1]):
+        x[:, j] = _perturbed_column(seen.x[:, j], random)
     for j, name in enumerate(seen.z_names):
-        if name in seen.x_names:
-            z[:, j] = x[:, seen.x_names.index(name)]
-    return dataclasses.replace(seen, y=seen.y * _noise(seen.y.shape, random, level), x=x, z=z)
+        in_x = name in seen.x_names
+        z[:, j] = x[:, seen.x_names.index(name)] if in_x else _perturbed_column(seen.z[:, j], random)
+    return dataclasses.replace(seen, y=_perturbed_column(seen.y, random), x=x, z=z)
 
 
-def _perturbed_answer(seen: Seen, question: _Question, random: np.random.Generator, kind: int) -> Numbers:
-    """Like R (kind 0): decompositions with sums in turn. Like linearmodels (kind 1): normal equations, blocked sums."""
-    vcov = question.vcov
-    with noisy_sums(random, blocked=bool(kind)):
+def _perturbed_answers(seen: Seen, questions: Sequence[_Question], repetition: int) -> Iterator[_Flat]:
+    """Like R (even repetitions): decompositions with sums in turn. Like linearmodels (odd ones): normal equations,
+    blocked sums. The seeds are fixed, so that the verdict is the same in every run.
+    """
+    blocked = bool(repetition % 2)
+    random = np.random.default_rng([SEED, repetition])
+    with noisy_sums(random, blocked=blocked):
         seen = _perturbed(seen, random)
-        if not kind:
-            return _answer(seen, question)
-        model = _normal_equations(seen, question.method)
+        method = questions[0].method
+        model = _normal_equations(seen, method) if blocked else estimated(seen, method)
+    for question in questions:
+        with noisy_sums(np.random.default_rng([SEED, repetition, 1]), blocked=blocked):
+            answer = flatten(_answer(seen, model, question))
+        yield answer
+
+
+def _answer(seen: Seen, model: Linear, question: _Question) -> Numbers:
+    vcov = question.vcov
+    if isinstance(model, _NormalEquations) and isinstance(vcov, Classical):
+        # linearmodels builds this one as a sandwich, too
+        cov = model.bread @ (model.sigma**2 * summed(model.gram, model.x)) @ model.bread
+    else:
         cov = covariance(model, vcov, seen.groups)
-        if isinstance(vcov, Classical):  # linearmodels builds this one as a sandwich, too
-            meat = model.sigma**2 * summed(model.gram, model.x)
-            cov = model.bread @ meat @ model.bread
-        return numbers(seen, model, cov, vcov, question.inference)
-
-
-def _answer(seen: Seen, question: _Question) -> Numbers:
-    model = estimated(seen, question.method)
-    cov = covariance(model, question.vcov, seen.groups)
-    return numbers(seen, model, cov, question.vcov, question.inference)
+    return numbers(seen, model, cov, vcov, question.inference)
 
 
 @dataclass(frozen=True, eq=False)

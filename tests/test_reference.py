@@ -124,7 +124,7 @@ def test_lean_hat_values_equal_aers(tmp_path: Path, weights: str | None) -> None
         source("{scripts_dir() / "ivreg.R"}")
         data <- read.csv("{tmp_path / "data.csv"}")
         fit <- ivreg({FORMULA}, data = data{argument})
-        cat(max(abs(hatvalues(fit) - hatvalues.ivb_ivreg(fit))), max(hatvalues(fit)))
+        cat(max(abs(hatvalues(fit) - ivb_hat_by_row(fit))), max(hatvalues(fit)))
     """
     gap, largest = map(float, _rscript(code, tmp_path).split())
     assert 0.05 < largest < 1
