@@ -84,8 +84,12 @@ ivb_hat_by_row <- function(model) {
 # vcovHC() asks for hat values whatever the type and goes on without where they fail; HC0 and HC1 do not use them.
 ivb_vcov_hc <- function(x, type) {
   if (type %in% c("HC0", "HC1")) class(x) <- c("ivb_without_hat", class(x))
-  vcovHC(x, type = type)
+  # vcovHC() takes scores below 2.2e-16 for zeros, whatever their unit. Powers of two change no digit.
+  unit <- 1 / ivb_power(max(abs(estfun(x))))
+  x$residuals <- x$residuals / unit
+  vcovHC(x, type = type) * unit^2
 }
+ivb_power <- function(size) ifelse(is.finite(size) & size > 0, 2^-floor(log2(size)), 1)
 hatvalues.ivb_without_hat <- function(model, ...) stop("not needed", call. = FALSE)
 
 for (kind in c("ivb_ivreg", "ivb_without_hat")) {
@@ -197,13 +201,18 @@ ivb_vcov_function <- function(v) {
       groups[] <- lapply(groups, codes)
       function(x) vcovCL(x, cluster = groups, type = v$type, cadjust = v$cadjust, multi0 = v$multi0)
     },
-    nw = function(x) ivb_prewhitened(v$prewhite, NeweyWest(
-      x, lag = v$lag, prewhite = v$prewhite, adjust = v$adjust, order.by = column(v$order_by)
-    )),
+    nw = {
+      times <- column(v$order_by)
+      lag <- function(x) if (is.null(v$lag)) floor(bwNeweyWest(x, order.by = times, prewhite = v$prewhite)) else v$lag
+      function(x) ivb_hac(x, v$prewhite, function(scaled) NeweyWest(
+        scaled, lag = lag(x), prewhite = v$prewhite, adjust = v$adjust, order.by = times
+      ))
+    },
     andrews = {
-      width <- if (is.null(v$bw)) bwAndrews else v$bw
-      function(x) ivb_prewhitened(v$prewhite, kernHAC(
-        x, kernel = v$kernel, bw = width, prewhite = v$prewhite, adjust = v$adjust, order.by = column(v$order_by)
+      times <- column(v$order_by)
+      function(x) ivb_hac(x, v$prewhite, function(scaled) kernHAC(
+        scaled, kernel = v$kernel, bw = if (is.null(v$bw)) function(scaled, ...) bwAndrews(x, ...) else v$bw,
+        prewhite = v$prewhite, adjust = v$adjust, order.by = times
       ))
     },
     dk = function(x) vcovPL(x, cluster = column(v$cluster), order.by = column(v$order_by), lag = v$lag,
@@ -217,6 +226,23 @@ ivb_vcov_function <- function(v) {
     stop("unknown vcov kind ", v$kind, call. = FALSE)
   )
 }
+
+# Where scores of very different size make vcovHAC() call I minus the VAR coefficients singular, it gets them in powers of
+# two of their units; the automatic bandwidths, which add scores up, are those of the scores as they are.
+ivb_hac <- function(x, order, covariance) {
+  tryCatch(ivb_prewhitened(order, covariance(x)), error = function(e) {
+    if (!grepl("computationally singular", conditionMessage(e), fixed = TRUE)) stop(e)
+    power <- ivb_power(apply(abs(estfun(x)), 2L, max))
+    scaled <- structure(list(fit = x, power = power), class = "ivb_scaled")
+    ivb_prewhitened(order, covariance(scaled)) * outer(power, power)
+  })
+}
+estfun.ivb_scaled <- function(x, ...) estfun(x$fit) * rep(x$power, each = nobs(x$fit))
+bread.ivb_scaled <- function(x, ...) bread(x$fit) / outer(x$power, x$power)
+nobs.ivb_scaled <- function(object, ...) nobs(object$fit)
+registerS3method("estfun", "ivb_scaled", estfun.ivb_scaled, envir = asNamespace("sandwich"))
+registerS3method("bread", "ivb_scaled", bread.ivb_scaled, envir = asNamespace("sandwich"))
+registerS3method("nobs", "ivb_scaled", nobs.ivb_scaled, envir = asNamespace("stats"))
 
 # ar() gives up on collinear scores with a warning and no model, and what follows fails in one of several ways.
 ivb_prewhitened <- function(order, covariance) {
