@@ -33,24 +33,34 @@ local({
   # The value without other attributes, and its text as codes and labels: what `rserial.py` reads.
   plain <- function(x, path) {
     type <- typeof(x)
-    if (type == "NULL") return(NULL)
-    known <- attributes(x)
-    attributes(x) <- NULL
     if (type == "character") return(coded(x, path))
-    if (type == "list") {
-      known <- known[intersect(of_list, names(known))]
-      steps <- if (is.null(known$names)) sprintf("[[%d]]", seq_along(x)) else paste0("$", known$names)
-      for (i in seq_along(x)) if (!is.null(x[[i]])) x[[i]] <- plain(x[[i]], paste0(path, steps[[i]]))
-    } else if (type %in% c("logical", "integer", "double")) {
-      known <- known[intersect(of_atomic, names(known))]
-    } else {
+    if (type == "list") return(plain_list(x, path))
+    if (!type %in% c("NULL", "logical", "integer", "double")) {
       refuse(path, " is of R's type ", internal(type), ", which cannot be sent to Python")
     }
+    known <- attributes(x)
+    kept <- intersect(of_atomic, names(known))
+    if (length(kept) < length(known)) {
+      attributes(x) <- NULL
+      # copied now, where a lack of memory is an error of the call, and not by serialize()
+      if (length(x)) x[[1L]] <- x[[1L]]
+      attributes(x) <- known[kept]
+    }
+    x
+  }
+
+  plain_list <- function(x, path) {
+    known <- attributes(x)
+    known <- known[intersect(of_list, names(known))]
+    attributes(x) <- NULL
+    steps <- if (is.null(known$names)) sprintf("[[%d]]", seq_along(x)) else paste0("$", known$names)
+    for (i in seq_along(x)) if (!is.null(x[[i]])) x[[i]] <- plain(x[[i]], paste0(path, steps[[i]]))
     attributes(x) <- known
     x
   }
 
   coded <- function(x, path) {
+    attributes(x) <- NULL
     if (!all(validEnc(x))) refuse(path, " holds text that is not valid in its encoding")
     x <- enc2utf8(x)
     labels <- unique(x[!is.na(x)])
@@ -60,6 +70,7 @@ local({
   }
 
   say <- function(value) {
+    force(value) # the call itself, which may close connections
     answers <<- usable(answers, arguments[3L], "wb")
     serialize(value, answers, xdr = FALSE, version = 2L)
     flush(answers)
