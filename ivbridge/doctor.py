@@ -18,10 +18,13 @@ import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from ivbridge import rfind, setup_r
 from ivbridge.errors import IvbridgeError, RNotAvailableError
+
+if TYPE_CHECKING:
+    from ivbridge.engines.process import RWorker
 
 __all__ = [
     "PYTHON_FILES",
@@ -93,7 +96,8 @@ def checks() -> tuple[Check, ...]:
     if found is not None:
         rows += [*_r_rows(found), *_rpy2_rows(found)]
         if not any(row.stops for row in rows):
-            rows.append(_worker_row())
+            (rpy2,) = (row for row in rows if row.name == "rpy2-rinterface")
+            rows += _worker_rows(rpy2.mend)
     return (*rows, _locale_row(), *_startup_rows())
 
 
@@ -184,20 +188,20 @@ print("rpy2 works", rpy2.rinterface.__name__, mode)
 
 
 def _rpy2_rows(found: rfind.RFound) -> Iterator[Check]:
-    """Version against R's version first; only a suitable one is imported."""
+    """Version against R's version first; only a suitable one is imported. Rscript takes its place where it fails."""
     wanted = rfind.rpy2_requirement(found.version)
     mend = f"RPY2_CFFI_MODE=ABI {_pip_install('--no-cache-dir', *wanted)}"
     have = _installed("rpy2-rinterface") or _installed("rpy2")
     needed = "<= 3.6.5 with R before 4.5" if found.version < (4, 5) else ">= 3.6"
     if not have:
-        yield Check("rpy2-rinterface", "missing", "not installed", needed, mend, True)
+        yield Check("rpy2-rinterface", "missing", "not installed", needed, mend)
     elif not rfind.rpy2_fits(have, found.version):
         said = f"{have}: 3.6.6 and later need R >= 4.5"
-        yield Check("rpy2-rinterface", "incompatible", said, needed, mend, True)
+        yield Check("rpy2-rinterface", "incompatible", said, needed, mend)
     else:
         ok, said = _try_import(found.home)
         status: Status = "ok" if ok else "incompatible"
-        yield Check("rpy2-rinterface", status, f"{have}, {said}", needed, "" if ok else mend, True)
+        yield Check("rpy2-rinterface", status, f"{have}, {said}", needed, "" if ok else mend)
 
 
 def _try_import(home: str) -> tuple[bool, str]:
@@ -218,8 +222,8 @@ def _try_import(home: str) -> tuple[bool, str]:
     return False, f"cannot be imported: {said[:200]}"
 
 
-def _worker_row() -> Check:
-    """Start the R process that every question uses, let it load AER, and ask it what it runs."""
+def _worker_rows(rpy2_mend: str) -> Iterator[Check]:
+    """Start the R process that every question uses, let it load AER, and ask it what it runs; then the other bridge."""
     from ivbridge.engines.process import RWorker
 
     name, needed = "R process of ivbridge", "loads AER, not ivreg"
@@ -228,11 +232,32 @@ def _worker_row() -> Check:
             said = worker.call("ivb_provenance").value
     except IvbridgeError as error:
         mend = error.do or "Rscript --vanilla -e 'library(AER)'"
-        return Check(name, "incompatible", error.message, needed, mend, True)
+        yield Check(name, "incompatible", error.message, needed, mend, True)
+        return
     if bool(said["clash"][0]):
         mend = "Rscript -e 'remove.packages(\"ivreg\")'"
-        return Check(name, "incompatible", "AER and ivreg are both loaded", needed, mend, True)
-    return Check(name, "ok", f"R {said['r'][0]} answered, {said['locale'][0]}", needed, "", True)
+        yield Check(name, "incompatible", "AER and ivreg are both loaded", needed, mend, True)
+        return
+    yield Check(name, "ok", f"R {said['r'][0]} answered, {said['locale'][0]}", needed, "", True)
+    yield _bridge_row(worker, rpy2_mend)
+
+
+def _bridge_row(worker: RWorker, rpy2_mend: str) -> Check:
+    """Which bridge R was reached through, and where that is rpy2, whether Rscript would do in its place."""
+    from ivbridge.engines.process import RWorker
+
+    name, needed = "bridge to R", "rpy2 or Rscript"
+    if worker.no_rpy2:
+        said = "Rscript, since rpy2 cannot be loaded: the same answers, large data go slower"
+        return Check(name, "warning", said, needed, rpy2_mend)
+    if worker.bridge == "rscript":
+        return Check(name, "ok", "Rscript, as IVBRIDGE_R_BRIDGE says", needed)
+    try:
+        with RWorker(scripts=(), timeout=60.0, bridge="rscript") as other:
+            other.call("ivb_provenance")
+    except IvbridgeError as error:
+        return Check(name, "warning", f"{worker.connection}; Rscript fails: {error.message}", needed, error.do)
+    return Check(name, "ok", f"{worker.connection}; Rscript works too", needed)
 
 
 def _locale_row() -> Check:

@@ -108,7 +108,10 @@ def _cran_step(found: RFound) -> Step:
 
 
 def _rpy2_steps(python: str, found: RFound) -> tuple[Step, ...]:
-    """Install the rpy2 for this R, unless the environment of `python` already has a suitable one."""
+    """Install the rpy2 for this R, unless the environment of `python` already has a suitable one.
+
+    It may fail: R is then reached through Rscript.
+    """
     ask = "import importlib.metadata as m; print(m.version('rpy2-rinterface'), m.version('rpy2-robjects'))"
     have = output_of(python, "-c", ask).split()
     if have and rpy2_fits(have[0], found.version):
@@ -117,7 +120,7 @@ def _rpy2_steps(python: str, found: RFound) -> tuple[Step, ...]:
     version = ".".join(map(str, found.version))
     command = ("env", f"RPY2_CFFI_MODE={os.environ.get('RPY2_CFFI_MODE', 'ABI')}", python, "-m", "pip", "install")
     why = f"Installing the rpy2 that works with R {version}"
-    return (Step(why, (*command, "--no-cache-dir", "--quiet", *wanted)),)
+    return (Step(why, (*command, "--no-cache-dir", "--quiet", *wanted), optional=True),)
 
 
 def _perform(step: Step) -> None:

@@ -181,7 +181,7 @@ def test_r_too_old_for_the_installed_rpy2(fake_r: Callable[..., Path], fake_rpy2
     assert found.status == "incompatible"
     assert "need R >= 4.5" in found.found
     assert found.mend.endswith("rpy2-rinterface==3.6.5 rpy2-robjects==3.6.6")
-    assert found.stops
+    assert not found.stops  # Rscript takes its place
 
 
 def test_current_rpy2_with_a_current_r(fake_r: Callable[..., Path], fake_rpy2: Callable[..., None]) -> None:
@@ -213,7 +213,7 @@ def test_every_way_in_which_rpy2_fails_to_import_is_one_row(
     assert found.status == "incompatible"
     assert said in found.found
     assert "pip install" in found.mend
-    assert found.stops
+    assert not found.stops
 
 
 def test_no_rpy2(fake_r: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -221,7 +221,37 @@ def test_no_rpy2(fake_r: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(doctor, "_installed", lambda package: "")
     found = row("rpy2-rinterface")
     assert (found.status, found.found) == ("missing", "not installed")
+    assert not found.stops
+
+
+def test_a_machine_without_rpy2_is_ready(fake_rpy2: Callable[..., None], capsys: pytest.CaptureFixture[str]) -> None:
+    fake_rpy2("3.6.5", FAILURES["OSError"])
+    assert doctor.run() == 0
+    said = capsys.readouterr().out
+    assert "R and Python are both ready." in said
+    rows = doctor.checks()
+    assert row("rpy2-rinterface", rows).status == "incompatible"
+    found = row("bridge to R", rows)
+    assert found.status == "warning"
+    assert found.found == "Rscript, since rpy2 cannot be loaded: the same answers, large data go slower"
+    assert found.mend == row("rpy2-rinterface", rows).mend
+    assert "pip install" in found.mend
+
+
+def test_rpy2_insisted_on(fake_rpy2: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_rpy2("3.6.5", FAILURES["OSError"])
+    monkeypatch.setenv("IVBRIDGE_R_BRIDGE", "rpy2")
+    found = row("R process of ivbridge")
     assert found.stops
+    assert "rpy2 cannot be used" in found.found
+
+
+def test_both_bridges_work_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = row("bridge to R")
+    assert (found.status, found.found.split()[0]) == ("ok", "rpy2")
+    assert found.found.endswith("; Rscript works too")
+    monkeypatch.setenv("IVBRIDGE_R_BRIDGE", "rscript")
+    assert row("bridge to R").found == "Rscript, as IVBRIDGE_R_BRIDGE says"
 
 
 def test_wrong_r_home_is_blamed_alone(monkeypatch: pytest.MonkeyPatch) -> None:
