@@ -71,6 +71,7 @@ call_function <- function(envir, name, arguments) {
     names(symbols) <- names(arguments)
     value <- eval(as.call(c(list(as.name(name)), symbols)), frame)
     call_check_clash()
+    call_check_text(value)
     value
   })
 }
@@ -88,6 +89,18 @@ call_check_clash <- function() {
       "the R packages AER and ivreg are both loaded in this R process. Both own the class \"ivreg\", so ",
       "covariances and diagnostics of either would be wrong"
     )
+  }
+}
+
+# Text that is not valid in its encoding, or has none, ends the process when C code outside of R asks for it.
+call_check_text <- function(x, path = "value") {
+  for (text in c(if (is.character(x)) list(x), Filter(is.character, attributes(x)))) {
+    if (!all(validEnc(text)) || any(Encoding(text) == "bytes")) {
+      call_stop("ivb_unsendable", path, " holds text that is not valid in its encoding")
+    }
+  }
+  if (is.list(x)) {
+    for (i in seq_along(x)) call_check_text(.subset2(x, i), paste0(path, "[[", i, "]]"))
   }
 }
 

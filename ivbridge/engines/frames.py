@@ -67,11 +67,17 @@ def to_frame(node: Node) -> pd.DataFrame:
     if not isinstance(node, Frame):
         kind = "NULL" if node is None else type(node).__name__.lower()
         raise DataError(f"The value is not an R data.frame but: {kind}.", do="use `value`, or to_pandas().")
-    index = pd.RangeIndex(node.rows) if node.row_names is None else pd.Index(_array(node.row_names, "row names"))
     columns = {
         name: _array(column, f"the column {name!r}") for name, column in zip(node.names, node.columns, strict=True)
     }
-    return pd.DataFrame(columns, index=index, columns=pd.Index(node.names, dtype=str), copy=len(columns) > _MANY)
+    return pd.DataFrame(columns, index=_index(node), columns=pd.Index(node.names, dtype=str), copy=len(columns) > _MANY)
+
+
+def _index(node: Frame) -> pd.Index[Any]:
+    if node.row_names is None:
+        return pd.RangeIndex(node.rows)
+    index: pd.Index[Any] = pd.Index(plain(node.row_names))
+    return index
 
 
 def _array(node: Node, name: str) -> Any:

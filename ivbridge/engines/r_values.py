@@ -15,7 +15,7 @@ import numpy.typing as npt
 from ivbridge.engines.wire import NA_INTEGER, NA_REAL, Factor, Frame, Items, Node, Text, Times, Vector
 from ivbridge.resources import scripts_dir
 
-__all__ = ["Builder", "Reader", "UnsendableError", "checked_factor", "checked_names"]
+__all__ = ["Builder", "Reader", "UnsendableError", "checked_factor", "checked_names", "coded"]
 
 #: From this many texts, or small vectors in a list, on they cross in one piece.
 MANY = 64
@@ -110,7 +110,7 @@ class Reader:
         self._held.clear()
 
     def read(self, value: Any, path: str = "value") -> Node:
-        """Read an R value.
+        """Read an R value whose texts are valid in their encodings, as ``call.R`` sees to.
 
         Attributes other than dimensions, names, levels, row names and the classes that the records know are left out;
         a POSIXlt is the list that it is.
@@ -119,7 +119,7 @@ class Reader:
         ------
         UnsendableError
             For functions, environments, S4 objects and everything else that no record holds; for lists named in part
-            or twice; for text that is not valid in its encoding. `path` is how the message calls the value.
+            or twice. `path` is how the message calls the value.
         """
         kind = self.r.RTYPES(value.typeof)
         if kind == self.r.RTYPES.NILSXP:
@@ -128,12 +128,12 @@ class Reader:
         if kind.name in _KINDS:
             return self._numbers(value, _KINDS[kind.name], attributes, path)
         if kind == self.r.RTYPES.STRSXP:
-            return self._text(value, path)
+            return self._text(value)
         if kind != self.r.RTYPES.VECSXP:
             raise UnsendableError(f"{path} is of R's type {kind.name}, which cannot be sent to Python")
         if "names" not in attributes:
             return Items(self._elements(value, [f"{path}[[{i}]]" for i in range(1, len(value) + 1)]), None)
-        names = checked_names(self._texts(value.do_slot("names"), path), path)
+        names = checked_names(self._texts(value.do_slot("names")), path)
         items = self._elements(value, [f"{path}${name}" for name in names])
         if "data.frame" in _classes(value, attributes):
             return self._frame(names, items, value.do_slot("row.names"))
@@ -146,7 +146,7 @@ class Reader:
         classes = _classes(value, attributes)
         if "factor" in classes and kind == "integer":
             levels = value.do_slot("levels") if "levels" in attributes else self.r.StrSexpVector([])
-            return checked_factor(values, self._texts(levels, path), "ordered" in classes, path)
+            return checked_factor(values, self._texts(levels), "ordered" in classes, path)
         for name in ("Date", "POSIXct", "difftime"):
             if name in classes:
                 return Times(name, _doubles(values), _unit(value, attributes))
@@ -159,24 +159,16 @@ class Reader:
         self._held.append(value)
         return np.asarray(value.memoryview()).ravel(order="F")
 
-    def _text(self, value: Any, path: str) -> Text:
-        if len(value) >= MANY:
-            codes, (count,), data = self.helpers["value_text"](value)
-            try:
-                labels = bytes(self._values(data, np.int32)).decode().split("\0")[:count]
-            except UnicodeDecodeError as error:
-                raise _bad_text(path, error) from None
-            return Text(self._values(codes, np.int32), labels)
-        missing = self.r.NA_Character
-        found: dict[str, int] = {}
-        try:
-            numbers = [NA_INTEGER if item is missing else found.setdefault(item, len(found) + 1) for item in value]
-        except UnicodeDecodeError as error:
-            raise _bad_text(path, error) from None
-        return Text(np.array(numbers, dtype=np.int32), list(found))
+    def _text(self, value: Any) -> Text:
+        if len(value) < MANY:
+            missing = self.r.NA_Character
+            return coded([None if item is missing else item for item in value])
+        codes, (count,), data = self.helpers["value_text"](value)
+        labels = bytes(self._values(data, np.int32)).decode().split("\0")[:count]
+        return Text(self._values(codes, np.int32), labels)
 
-    def _texts(self, value: Any, path: str) -> list[str | None]:
-        text = self._text(value, path)
+    def _texts(self, value: Any) -> list[str | None]:
+        text = self._text(value)
         labels = [None, *text.labels]
         return [labels[max(code, 0)] for code in text.codes.tolist()]
 
@@ -241,6 +233,13 @@ def checked_factor(codes: npt.NDArray[np.int32], levels: Sequence[str | None], o
     return Factor(codes, kept, ordered)
 
 
+def coded(texts: Sequence[str | None]) -> Text:
+    """Return the record of these texts."""
+    labels: dict[str, int] = {}
+    codes = [NA_INTEGER if text is None else labels.setdefault(text, len(labels) + 1) for text in texts]
+    return Text(np.array(codes, dtype=np.int32), list(labels))
+
+
 def _small_vectors(nodes: Sequence[Node]) -> dict[int, Vector]:
     found = {i: node for i, node in enumerate(nodes) if isinstance(node, Vector)}
     return {i: node for i, node in found.items() if node.dim is None and node.values.size <= SMALL}
@@ -259,7 +258,3 @@ def _unit(value: Any, attributes: set[str]) -> str:
         if name in attributes:
             return str(value.do_slot(name)[0])
     return ""
-
-
-def _bad_text(path: str, error: UnicodeDecodeError) -> UnsendableError:
-    return UnsendableError(f"{path} holds text that is not valid in its encoding: {error}")

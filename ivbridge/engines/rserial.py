@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from ivbridge.engines.r_values import checked_names
+from ivbridge.engines.r_values import checked_factor, checked_names
 from ivbridge.engines.wire import NA_INTEGER, NA_REAL, Factor, Frame, Items, Node, Text, Times, Vector
 
 __all__ = ["LABELS", "Chunk", "Value", "read_value", "record", "serialized"]
@@ -229,7 +229,7 @@ class _Reader:
 
 
 def record(value: Value, path: str = "value") -> Node:
-    """Turn an R value into a record, as `ivbridge.engines.r_values.decode` does.
+    """Turn an R value into a record, as `ivbridge.engines.r_values.Reader` does.
 
     Raises
     ------
@@ -251,8 +251,8 @@ def record(value: Value, path: str = "value") -> Node:
         return _frame(names, items, about["row.names"]) if "data.frame" in classes else Items(items, names)
     if LABELS in about:
         return Text(data, _strings(about, LABELS))
-    if "levels" in about:
-        return Factor(data, _strings(about, "levels"), "ordered" in classes)
+    if "factor" in classes and value.kind == _KINDS["integer"]:
+        return checked_factor(data, _strings(about, "levels"), "ordered" in classes, path)
     for name in ("Date", "POSIXct", "difftime"):
         if name in classes:
             doubles = data if data.dtype == np.float64 else np.where(data == NA_INTEGER, NA_REAL, data)

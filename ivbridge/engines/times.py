@@ -57,11 +57,13 @@ def from_double(
         The ticks and their unit.
     """
     missing = np.isnan(values)
-    total = np.where(missing, 0.0, values) * seconds
+    present = np.where(missing, 0.0, values)
+    size = np.abs(present).max(initial=0)
     for unit in units:
         per = _PER_SECOND[unit]
-        if np.abs(total).max(initial=0) >= 2**63 / per:
+        if size >= 2**63 / per / seconds:
             continue
+        total = present * seconds
         whole = np.floor(total)
         ticks = whole.astype(np.int64) * per + np.rint((total - whole) * per).astype(np.int64)
         ticks[missing] = np.iinfo(np.int64).min
