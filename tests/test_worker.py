@@ -160,58 +160,8 @@ def test_bad_argument_is_refused_before_r(r: RWorker) -> None:
 # ---- faults ------------------------------------------------------------------------------------------------------
 
 
-def test_output_of_r_goes_nowhere(r: RWorker, capfd: pytest.CaptureFixture[str]) -> None:
-    assert r.call("ivb_chatter", lines=100_000).value == ["quiet"]
-    assert capfd.readouterr() == ("", "")
-
-
 def test_readline_does_not_wait(r: RWorker) -> None:
     assert r.call("ivb_readline", timeout=20).value == [""]
-
-
-def test_deep_recursion_is_an_r_error(r: RWorker) -> None:
-    before = r.call("ivb_pid").value[0]
-    with pytest.raises(RError, match=r"infinite recursion|C stack"):
-        r.call("ivb_recurse")
-    assert r.call("ivb_pid").value[0] == before
-
-
-def test_impossible_allocation_is_an_r_error(r: RWorker) -> None:
-    before = r.pid
-    with pytest.raises(RError, match="cannot allocate vector"):
-        r.call("ivb_allocate", n=1e13)
-    assert r.call("ivb_pid").value[0] == before
-
-
-def test_memory_limit() -> None:
-    with RWorker(scripts=[FAULTS], memory_bytes=2 << 30) as worker:
-        assert worker.call("ivb_allocate", n=1e6).value[0] == 1e6
-        pid = worker.pid
-        with pytest.raises(RError, match="cannot allocate"):
-            worker.call("ivb_allocate", n=4e8)
-        assert worker.call("ivb_pid").value[0] == pid
-        # 1.6 GB: half the limit is mapped, so that R's copy no longer fits
-        with pytest.raises((RError, RDiedError)):
-            worker.call("ivb_echo", x=np.zeros(200_000_000))
-        assert worker.call("ivb_echo", x=1.5).value[0] == 1.5
-
-
-@pytest.mark.parametrize(
-    ("function", "argument", "ending"),
-    [
-        ("ivb_quit", {"status": 7}, "exit code 7"),
-        ("ivb_quit", {"status": 0}, "exit code 0"),
-        ("ivb_signal", {"number": 9}, r"signal 9 \(SIGKILL\)"),
-        ("ivb_signal", {"number": 11}, r"signal 11 \(SIGSEGV\)"),
-    ],
-)
-def test_death_says_how_and_the_next_call_works(function: str, argument: dict[str, int], ending: str) -> None:
-    with RWorker(scripts=[FAULTS]) as worker:
-        directory, before = directory_of(worker), worker.pid
-        with pytest.raises(RDiedError, match=ending):
-            worker.call(function, **argument)
-        assert not directory.exists()
-        assert worker.call("ivb_pid").value[0] == worker.pid != before
 
 
 def test_death_between_calls_goes_unnoticed(r: RWorker) -> None:
@@ -221,22 +171,6 @@ def test_death_between_calls_goes_unnoticed(r: RWorker) -> None:
     os.kill(before, signal.SIGKILL)
     assert until(lambda: r.pid is None)
     assert r.call("ivb_pid").value[0] == r.pid != before
-
-
-@pytest.mark.parametrize("function", ["ivb_loop", "ivb_sleep", "ivb_system"])
-def test_timeout_stops_r_and_what_it_started(r: RWorker, function: str) -> None:
-    directory, pid = directory_of(r), r.pid
-    assert pid is not None
-    arguments = {} if function == "ivb_loop" else {"seconds": 8765}
-    begun = time.monotonic()
-    with pytest.raises(RTimeoutError, match=f"{function}.* took longer than 0.5 s"):
-        r.call(function, timeout=0.5, **arguments)
-    # 0.5 s were asked; the rest is room for a busy machine, far below the 60 s of the worker
-    assert time.monotonic() - begun < 20
-    assert not running(pid)
-    assert not directory.exists()
-    assert until(lambda: not started("sleep", "8765"))
-    assert r.call("ivb_echo", x=2.5).value[0] == 2.5
 
 
 def test_stopped_process_cannot_block_the_sender(r: RWorker) -> None:
@@ -249,25 +183,6 @@ def test_stopped_process_cannot_block_the_sender(r: RWorker) -> None:
     assert r.call("ivb_echo", x=2.5).value[0] == 2.5
 
 
-def test_interrupt_stops_r(r: RWorker) -> None:
-    r.call("ivb_pid")
-    pid = r.pid
-    assert pid is not None
-
-    def interrupt(number: int, frame: object) -> None:
-        raise KeyboardInterrupt
-
-    previous = signal.signal(signal.SIGALRM, interrupt)
-    try:
-        signal.setitimer(signal.ITIMER_REAL, 0.5)
-        with pytest.raises(KeyboardInterrupt):
-            r.call("ivb_loop")
-    finally:
-        signal.signal(signal.SIGALRM, previous)
-    assert not running(pid)
-    assert r.call("ivb_echo", x=2.5).value[0] == 2.5
-
-
 def test_aer_and_ivreg_together_are_refused() -> None:
     with RWorker(scripts=[FAULTS]) as worker:
         with pytest.raises(RError, match="AER and ivreg are both loaded") as caught:
@@ -277,23 +192,6 @@ def test_aer_and_ivreg_together_are_refused() -> None:
 
 
 # ---- isolation ---------------------------------------------------------------------------------------------------
-
-
-def test_start_up_files_are_not_run(r: RWorker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    sentinel = tmp_path / "executed"
-    line = f"file.create({str(sentinel)!r})\n"
-    (tmp_path / ".Rprofile").write_text(line)
-    (tmp_path / "named.R").write_text(line)
-    (tmp_path / ".Renviron").write_text("IVBRIDGE_STRAY=1\n")
-    r.call("ivb_save_image", path=str(tmp_path / ".RData"), sentinel=str(sentinel))
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("R_PROFILE_USER", str(tmp_path / "named.R"))
-    monkeypatch.setenv("R_ENVIRON_USER", str(tmp_path / ".Renviron"))
-    with RWorker(scripts=[FAULTS]) as worker:
-        assert not worker.call("ivb_exists", name="loaded_from_image").value[0]
-        assert worker.call("ivb_getenv", names=["IVBRIDGE_STRAY"]).value == [""]
-    assert not sentinel.exists()
 
 
 def test_hostile_surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -340,25 +238,6 @@ def test_nothing_stays_in_shared_memory(r: RWorker) -> None:
     assert not list(Path("/dev/shm").glob("*ivbridge*"))
 
 
-@pytest.mark.parametrize("function", ["ivb_loop", "ivb_pid"])
-def test_r_dies_with_its_parent(function: str) -> None:
-    parent = script(f"""
-        worker = RWorker(scripts=[FAULTS])
-        print(worker.call("ivb_pid").value[0], worker.call("ivb_getwd").value[0], flush=True)
-        worker.call({function!r})
-        import time
-        time.sleep(600)
-    """)
-    with parent:
-        assert parent.stdout is not None
-        pid, directory = parent.stdout.readline().split()
-        assert running(int(pid))
-        parent.kill()
-        parent.wait()
-        assert until(lambda: not running(int(pid)))
-        assert until(lambda: not Path(directory).exists())
-
-
 def test_leaving_a_worker_open_at_exit() -> None:
     left = script("""
         worker = RWorker(scripts=[FAULTS])
@@ -369,23 +248,6 @@ def test_leaving_a_worker_open_at_exit() -> None:
     assert (left.returncode, err) == (0, "")
     assert not running(int(pid))
     assert not Path(directory).exists()
-
-
-def test_a_forked_copy_uses_an_r_of_its_own() -> None:
-    forked = script("""
-        import os, sys
-        worker = RWorker(scripts=[FAULTS])
-        mine = worker.call("ivb_pid").value[0]
-        child = os.fork()
-        if child == 0:
-            other = worker.call("ivb_pid").value[0]
-            worker.close()
-            sys.exit(0 if other != mine else 1)
-        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        print(status, worker.call("ivb_pid").value[0] == mine)
-    """)
-    out, err = forked.communicate(timeout=60)
-    assert (out.split(), err) == (["0", "True"], "")
 
 
 # ---- use ---------------------------------------------------------------------------------------------------------

@@ -60,6 +60,49 @@ ivb_signal <- function(number) tools::pskill(Sys.getpid(), number)
 ivb_loop <- function() repeat NULL
 ivb_sleep <- function(seconds) Sys.sleep(seconds)
 ivb_system <- function(seconds) system(paste("sleep", seconds))
+ivb_yes <- function() system("yes")
+ivb_cat <- function() repeat cat("again and again\n")
+# O(n^2) steps for a prime number of values, and no look at interrupts
+ivb_loop_c <- function() length(stats::fft(numeric(1000003)))
+ivb_c <- function(name, ...) {
+  maps <- grep("/libc[.-]", readLines("/proc/self/maps"), value = TRUE)
+  dyn.load(sub("^[^/]*", "", maps[[1L]]))
+  .C(name, ...)
+}
+ivb_abort_c <- function() ivb_c("abort")
+ivb_exit_c <- function() ivb_c("_exit", 0L) # the code is what an address ends with
+# the third argument, a length, is an address here
+ivb_overwrite <- function() ivb_c("memset", raw(8), raw(8), raw(8))
+ivb_truncate <- function() {
+  file <- tempfile()
+  writeBin(raw(65536), file)
+  mapped <- .Internal(mmap_file(file, "double", FALSE, FALSE))
+  file.create(file)
+  sum(mapped)
+}
+ivb_printf_c <- function() {
+  cat("first\n")
+  ivb_c("puts", charToRaw("second"))
+  "third"
+}
+nested <- function(n) {
+  x <- NULL
+  for (i in seq_len(n)) x <- list(x)
+  x
+}
+ivb_nested_checked <- function() length(serialize(nested(1e6), NULL))
+ivb_nested_unchecked <- function() identical(nested(1e6), nested(1e6))
+ivb_grow <- function() {
+  x <- list()
+  repeat x[[length(x) + 1L]] <- numeric(1e6)
+}
+ivb_zeros <- function(n) numeric(n)
+ivb_background <- function(seconds) system(paste("sleep", seconds, "&"))
+ivb_sink <- function() {
+  sink(tempfile())
+  cat("into a file\n")
+}
+ivb_print <- function(x) cat(x)
 ivb_recurse <- function(n = 0) 1 + ivb_recurse(n + 1)
 ivb_allocate <- function(n) length(numeric(n))
 ivb_setwd <- function(path) setwd(path)

@@ -306,7 +306,8 @@ def _error(failure: Mapping[str, Any]) -> Exception:
         return RNotAvailableError(f"The R package {package!r} is not installed.", do=do)
     if "ivb_memory" in classes or _NO_MEMORY.search(message):
         do = "allow more with `ivbridge.r_limits(memory_bytes=...)` if there is a limit, or ask something smaller."
-        return RMemoryError(f"R ran out of memory: {message}", classes=classes, call=failure["call"], do=do)
+        said = message.removeprefix("Error: ").strip().rstrip(".")
+        return RMemoryError(f"R ran out of memory: {said}.", classes=classes, call=failure["call"], do=do)
     do = "use one RWorker for each of the two packages." if "ivb_package_clash" in classes else ""
     return RError(message, classes=classes, call=failure["call"], do=do)
 
