@@ -12,15 +12,26 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from ivbridge.engines.wire import NA_INTEGER, NA_REAL, Factor, Frame, Items, Node, Text, Times, Vector
+from ivbridge.engines.wire import (
+    MANY,
+    NA_INTEGER,
+    NA_REAL,
+    SMALL,
+    Block,
+    Factor,
+    Frame,
+    Items,
+    Node,
+    Pack,
+    Text,
+    Times,
+    Vector,
+    pack,
+    unpack,
+)
 from ivbridge.resources import scripts_dir
 
 __all__ = ["Builder", "Reader", "UnsendableError", "checked_factor", "checked_names", "coded"]
-
-#: From this many texts, or small vectors in a list, on they cross in one piece.
-MANY = 64
-#: A vector of at most this many values is small.
-SMALL = 1 << 13
 
 _KINDS: dict[str, Literal["logical", "integer", "double"]] = {
     "LGLSXP": "logical",
@@ -83,17 +94,13 @@ class Builder:
 
     def _list(self, nodes: list[Node]) -> Any:
         made = self.vector("list", float(len(nodes)))
-        small = _small_vectors(nodes) if len(nodes) >= MANY else {}
-        for kind in {node.kind for node in small.values()}:
-            pieces = {i: node.values for i, node in small.items() if node.kind == kind}
+        packed = pack(nodes)
+        for kind, places, lengths, values in packed.blocks:
             made = self.helpers["value_unpack"](
-                made,
-                self._vector("integer", np.array(list(pieces), np.int32) + 1),
-                self._vector(kind, np.concatenate(list(pieces.values()))),
-                self._vector("integer", np.array([piece.size for piece in pieces.values()], np.int32)),
+                made, self._vector("integer", places + 1), self._vector(kind, values), self._vector("integer", lengths)
             )
-        for position, node in enumerate(nodes):
-            if position not in small:
+        for position, node in enumerate(packed.others):
+            if node is not None:  # NULL is what an element is already
                 made[position] = self.build(node)
         return made
 
@@ -173,21 +180,18 @@ class Reader:
         return [labels[max(code, 0)] for code in text.codes.tolist()]
 
     def _elements(self, value: Any, paths: list[str]) -> list[Node]:
-        packed = self._packed(value) if len(paths) >= MANY else {}
-        return [packed[i] if i in packed else self.read(value[i], path) for i, path in enumerate(paths)]
-
-    def _packed(self, value: Any) -> dict[int, Vector]:
-        """The small plain vectors of a list by their position."""
-        kinds, lengths, *blocks = self.helpers["value_pack"](value, self.r.IntSexpVector([SMALL]))
+        if len(paths) < MANY:
+            return [self.read(item, path) for item, path in zip(value, paths, strict=True)]
+        kinds, lengths, *values = self.helpers["value_pack"](value, self.r.IntSexpVector([SMALL]))
         kind_of, length_of = self._values(kinds, np.int32), self._values(lengths, np.int32)
-        found: dict[int, Vector] = {}
-        for code, (kind, block) in enumerate(zip(_KINDS.values(), blocks, strict=True), 1):
-            places = np.flatnonzero(kind_of == code)
+        others = [None if kind else self.read(value[i], paths[i]) for i, kind in enumerate(kind_of.tolist())]
+        blocks: list[Block] = []
+        for code, (kind, found) in enumerate(zip(_KINDS.values(), values, strict=True), 1):
+            places = np.flatnonzero(kind_of == code).astype(np.int32)
             if places.size:
-                values = self._values(block, np.float64 if kind == "double" else np.int32)
-                pieces = np.split(values, np.cumsum(length_of[places])[:-1])
-                found |= {place: Vector(kind, piece) for place, piece in zip(places.tolist(), pieces, strict=True)}
-        return found
+                dtype = np.float64 if kind == "double" else np.int32
+                blocks.append((kind, places, length_of[places], self._values(found, dtype)))
+        return unpack(Pack(others, blocks))
 
     def _frame(self, names: list[str], columns: list[Node], row_names: Any) -> Frame:
         labels = self.read(row_names, "row.names")
@@ -238,11 +242,6 @@ def coded(texts: Sequence[str | None]) -> Text:
     labels: dict[str, int] = {}
     codes = [NA_INTEGER if text is None else labels.setdefault(text, len(labels) + 1) for text in texts]
     return Text(np.array(codes, dtype=np.int32), list(labels))
-
-
-def _small_vectors(nodes: Sequence[Node]) -> dict[int, Vector]:
-    found = {i: node for i, node in enumerate(nodes) if isinstance(node, Vector)}
-    return {i: node for i, node in found.items() if node.dim is None and node.values.size <= SMALL}
 
 
 def _classes(value: Any, attributes: set[str]) -> set[str]:

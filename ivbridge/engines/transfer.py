@@ -41,7 +41,7 @@ import pandas as pd
 
 from ivbridge.engines.times import from_double, to_double
 from ivbridge.engines.times import zone as known_zone
-from ivbridge.engines.wire import NA_INTEGER, NA_REAL, Factor, Frame, Items, Node, Text, Times, Vector
+from ivbridge.engines.wire import MANY, NA_INTEGER, NA_REAL, Factor, Frame, Items, Node, Text, Times, Vector
 from ivbridge.errors import DataError
 
 __all__ = ["encode", "encode_frame"]
@@ -124,8 +124,14 @@ def encode_frame(data: pd.DataFrame) -> Frame:
     if duplicated:
         shown = ", ".join(map(repr, duplicated))
         raise DataError(f"Column names are duplicated: {shown}.", do="rename or drop the extra columns.")
-    columns = [_column(series, f"the column {name!r}") for name, series in data.items()]
-    return Frame(names, columns, len(data))
+    return Frame(names, _columns(data), len(data))
+
+
+def _columns(data: pd.DataFrame) -> list[Node]:
+    types = set(data.dtypes)
+    if data.shape[1] >= MANY and types == {np.dtype(np.float64)}:  # pandas takes long to hand out one after the other
+        return [Vector("double", column) for column in np.ascontiguousarray(data.to_numpy().T)]
+    return [_column(series, f"the column {name!r}") for name, series in data.items()]
 
 
 def _mapping(value: Mapping[Any, object], name: str) -> Items:

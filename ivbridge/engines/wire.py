@@ -24,18 +24,24 @@ import numpy.typing as npt
 
 __all__ = [
     "FILE_BYTES",
+    "MANY",
     "NA_INTEGER",
     "NA_REAL",
+    "SMALL",
+    "Block",
     "Factor",
     "Frame",
     "Items",
     "Node",
+    "Pack",
     "Request",
     "Text",
     "Times",
     "Vector",
+    "pack",
     "receive",
     "send",
+    "unpack",
 ]
 
 #: Messages of at least this many bytes travel through a memory-mapped file.
@@ -44,6 +50,9 @@ FILE_BYTES = 1 << 20
 NA_INTEGER = -(2**31)
 #: R's missing double: a NaN with the payload 1954.
 NA_REAL: float = struct.unpack("<d", struct.pack("<Q", 0x7FF00000000007A2))[0]
+#: From this many records, or texts, on they are handled together; a vector of at most `SMALL` values is a small one.
+MANY = 64
+SMALL = 1 << 13
 
 _PREFIX = struct.Struct("<cQ")
 _ALIGN = 16
@@ -101,6 +110,9 @@ class Items:
     values: list[Node]
     names: list[str] | None
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _items, (pack(self.values), self.names)
+
 
 @dataclass(frozen=True, slots=True)
 class Frame:
@@ -111,8 +123,65 @@ class Frame:
     rows: int
     row_names: Text | Vector | None = None
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _frame, (self.names, pack(self.columns), self.rows, self.row_names)
+
 
 Node: TypeAlias = Vector | Times | Text | Factor | Items | Frame | None
+
+
+@dataclass(frozen=True, slots=True)
+class Pack:
+    """Records of which the small plain vectors are kept together by kind, since each one of them alone costs time.
+
+    ``others`` has None in the place of a vector that is in ``blocks``: kind, places (k,), lengths (k,) and values of
+    each kind.
+    """
+
+    others: list[Node]
+    blocks: list[Block]
+
+
+Block: TypeAlias = tuple[
+    Literal["logical", "integer", "double"], npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[Any]
+]
+
+
+def pack(nodes: list[Node]) -> Pack:
+    """Put the small vectors of many records together; few are left as they are."""
+    if len(nodes) < MANY:
+        return Pack(nodes, [])
+    by_kind: dict[Literal["logical", "integer", "double"], dict[int, npt.NDArray[Any]]] = {}
+    for place, node in enumerate(nodes):
+        if isinstance(node, Vector) and node.dim is None and node.values.size <= SMALL:
+            by_kind.setdefault(node.kind, {})[place] = node.values
+    blocks: list[Block] = []
+    others = list(nodes)
+    for kind, pieces in by_kind.items():
+        places = np.array(list(pieces), np.int32)
+        lengths = np.array([piece.size for piece in pieces.values()], np.int32)
+        blocks.append((kind, places, lengths, np.concatenate(list(pieces.values()))))
+        for place in pieces:
+            others[place] = None
+    return Pack(others, blocks)
+
+
+def unpack(packed: Pack) -> list[Node]:
+    """Undo `pack`; the vectors are views."""
+    nodes = list(packed.others)
+    for kind, places, lengths, values in packed.blocks:
+        ends = np.cumsum(lengths, dtype=np.int64).tolist()
+        for place, start, end in zip(places.tolist(), [0, *ends], ends, strict=False):
+            nodes[place] = Vector(kind, values[start:end])
+    return nodes
+
+
+def _items(packed: Pack, names: list[str] | None) -> Items:
+    return Items(unpack(packed), names)
+
+
+def _frame(names: list[str], packed: Pack, rows: int, row_names: Text | Vector | None) -> Frame:
+    return Frame(names, unpack(packed), rows, row_names)
 
 
 @dataclass(frozen=True, slots=True)
