@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from ivbridge.degenerate import check_scores
 from ivbridge.errors import DataError, DesignError
 from ivbridge.linear import Linear, independent
 from ivbridge.records import FloatArray, IntArray
@@ -60,6 +61,11 @@ def _lagged_sum(u: FloatArray, weights: FloatArray) -> FloatArray:
 def _prewhiten(u: FloatArray, order: int) -> tuple[FloatArray, FloatArray]:
     """Residuals of a VAR(order) without constant, and (I − ΣA)⁻¹."""
     n, k = u.shape
+    if n - order <= order * k:
+        raise DesignError(
+            f"VAR({order}) prewhitening of {k} estimating functions needs more than {order * (k + 1)} rows; found {n}.",
+            do="ask with prewhite=0.",
+        )
     lengths = np.std(u, axis=0, ddof=1)
     scaled = u / np.where(lengths == 0, 1.0, lengths)
     past = np.hstack([scaled[order - j - 1 : n - j - 1] for j in range(order)])
@@ -106,6 +112,8 @@ def _selection(model: Linear, u: FloatArray) -> FloatArray:
 
 def newey_west(model: Linear, vcov: NeweyWest, order: IntArray | None) -> FloatArray:
     """Meat of ``NeweyWest``; ``order`` holds the time order of the rows, (n,) or None."""
+    if vcov.prewhite or vcov.lag is None:
+        check_scores(vcov, model)
     u = _in_time(model, order)
     lag = vcov.lag if vcov.lag is not None else int(np.floor(_bandwidth_newey_west(model, u, vcov.prewhite)))
     return _hac(model, u, vcov, lambda n: 1 - np.arange(lag + 1) / (lag + 1))
@@ -125,6 +133,8 @@ def _bandwidth_newey_west(model: Linear, u: FloatArray, prewhite: int) -> float:
 
 def andrews(model: Linear, vcov: Andrews, order: IntArray | None) -> FloatArray:
     """Meat of ``kernHAC``; ``order`` as in :func:`newey_west`."""
+    if vcov.prewhite or vcov.bw is None:
+        check_scores(vcov, model)
     u = _in_time(model, order)
     width = vcov.bw if vcov.bw is not None else _bandwidth_andrews(model, u, vcov)
 
@@ -199,9 +209,15 @@ def check_panel(vcov: DriscollKraay | PanelCorrected, unit: IntArray, period: In
     Raises
     ------
     DataError
-        Repeated (unit, period) pairs without aggregation; for pc() anything but a balanced, sorted panel.
+        A single period; repeated (unit, period) pairs without aggregation; for pc() anything but a balanced, sorted
+        panel.
     """
     units, periods = int(unit.max()) + 1, int(period.max()) + 1
+    if periods < 2:
+        raise DataError(
+            f"{vcov}: the column {vcov.order_by!r} holds a single period in the rows used; at least two are needed.",
+            do="order by another column, or use HC1.",
+        )
     distinct = len(np.unique(unit * periods + period))
     if isinstance(vcov, DriscollKraay):
         if not vcov.aggregate and distinct < len(unit):

@@ -129,6 +129,8 @@ class Seen:
     weights : (n,) array or None
     groups : mapping of column name to (n,) codes
         Codes 0, 1, … of every column that the vcov needs, in sorted order of the column's values.
+    exact : bool, default False
+        Whether the regressors reproduce `y`, so that residuals are rounding errors.
     """
 
     json_skip: ClassVar[tuple[str, ...]] = ("y", "x", "z", "weights", "groups")
@@ -143,6 +145,7 @@ class Seen:
     z: FloatArray = field(default_factory=lambda: np.empty((0, 0)))
     weights: FloatArray | None = None
     groups: Mapping[str, IntArray] = field(default_factory=dict)
+    exact: bool = False
 
     @property
     def endog_names(self) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from itertools import combinations
 import numpy as np
 
 from ivbridge import hac
+from ivbridge.degenerate import check_discounts
 from ivbridge.errors import DataError, UnsupportedError
 from ivbridge.kclass import many_instruments
 from ivbridge.linear import Linear, independent, noisy, summed
@@ -62,8 +63,10 @@ def covariance(model: Linear, vcov: Vcov, groups: Groups) -> FloatArray:
     ------
     UnsupportedError
         If the estimator is not known here.
+    DataError
+        If HC2 to HC5 meet a leverage of one.
     DesignError
-        If prewhitening fails.
+        If prewhitening fails, or Andrews' bandwidth.
     """
     if isinstance(vcov, Classical):
         return model.sigma**2 * model.bread
@@ -125,7 +128,10 @@ def _rowwise_meat(model: Linear, vcov: Vcov, groups: Groups, columns: FloatArray
     """The meats that rows, alone or in clusters, add up to."""
     if isinstance(vcov, Clustered):
         return _clustered(model, vcov, [groups[name] for name in vcov.by], columns * model.working[:, None])
-    scaled = columns * np.sqrt(_OMEGA[type(vcov)](model))[:, None]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        omega = _OMEGA[type(vcov)](model)
+    check_discounts(vcov, model, omega)
+    scaled = columns * np.sqrt(omega)[:, None]
     return np.asarray(scaled.T @ scaled)
 
 

@@ -114,7 +114,7 @@ def bs(
     Raises
     ------
     DataError
-        If `df` is too small for the degree, or fewer than two distinct values are present.
+        If `df` is too small for the degree, fewer than two distinct values are present, or a knot lies beyond them.
     """
     inner, ends = _knots(x, df, knots, degree + intercept, boundary)
     sequence = np.sort(np.concatenate([np.repeat(ends, degree + 1), inner]))
@@ -142,6 +142,11 @@ def ns(
         As for :func:`bs`.
     """
     inner, ends = _knots(x, df, knots, 1 + intercept, boundary)
+    if (inner == ends[1]).any():
+        raise DataError(
+            f"A knot of a natural spline is its upper end, {ends[1]:g}: too few distinct values.",
+            do="use a smaller df.",
+        )
     sequence = np.sort(np.concatenate([np.repeat(ends, 4), inner]))
     basis = _splines(sequence, 3, np.clip(x, *ends))
     slopes = _splines(sequence, 3, ends, derivative=1)
@@ -163,6 +168,8 @@ def _knots(
         raise DataError("A spline needs at least two distinct values.", do="leave the constant column out.")
     ends = np.sort(boundary) if boundary is not None else np.array([present.min(), present.max()])
     if knots is not None:
+        if ((knots < ends[0]) | (knots > ends[1])).any():
+            raise DataError(f"A knot of a spline lies beyond {ends[0]:g} to {ends[1]:g}.", do="choose knots inside.")
         return np.sort(knots), ends
     count = 0 if df is None else df - fixed
     if count < 0:

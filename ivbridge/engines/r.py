@@ -22,7 +22,7 @@ from ivbridge.engines.process import RReply, RWorker, default_worker
 from ivbridge.errors import DesignError, RError, RNotAvailableError
 from ivbridge.expr import quote_name
 from ivbridge.method import Fuller, TwoStage
-from ivbridge.records import Coefficients, FirstStage, IntArray, NotApplicable, Provenance, Seen, Test
+from ivbridge.records import Coefficients, FirstStage, FloatArray, NotApplicable, Provenance, Seen, Test
 from ivbridge.resources import scripts_dir
 from ivbridge.results import Estimate
 from ivbridge.spec import IVSpec
@@ -36,7 +36,7 @@ _HC_KEYWORDS = ("HC0", "HC1", "HC2", "HC3", "HC4", "HC4m", "HC5")
 
 @dataclass(frozen=True, eq=False)
 class _Loaded:
-    """What R keeps for one question, and what it said of it."""
+    """What R keeps for one question, and what it said of it; without its matrices where they are the design's."""
 
     key: str
     value: Mapping[str, Any]
@@ -108,7 +108,7 @@ class REngine:
             calls=_calls(design.spec, vcov),
         )
         warnings = (*loaded.warnings, *inferred.warnings)
-        seen = _seen(loaded.value, native.groups)
+        seen = _seen(loaded.value, native)
         tests = _tests(seen, inferred.value, inapplicable)
         return _estimate(design, seen, tests, {**loaded.value, **inferred.value}, provenance, warnings)
 
@@ -136,8 +136,24 @@ def _load(worker: RWorker, design: Design) -> _Loaded:
     known = _loaded.get(worker)
     if known is None or known.key != key:
         reply = worker.call("ivb_load", key=key, formula=formula, data=design.frame, weights=design.spec.weights)
-        known = _loaded[worker] = _Loaded(key, reply.value, reply.warnings)
+        known = _loaded[worker] = _Loaded(key, _without_copies(reply.value, design), reply.warnings)
     return known
+
+
+def _without_copies(value: Mapping[str, Any], design: Design) -> dict[str, Any]:
+    """What R loaded; matrices that have the names and the bits of the design's are left out: one copy is enough."""
+    mine = {"y": design.y, "x": design.x, "z": design.z, "weights": design.weights}
+    same_names = (tuple(value["x_names"]), tuple(value["z_names"])) == (design.x_names, design.z_names)
+    same = [name for name, array in mine.items() if same_names and _same_bits(array, value[name])]
+    return {name: item for name, item in value.items() if name not in same}
+
+
+def _same_bits(mine: FloatArray | None, found: FloatArray | None) -> bool:
+    if mine is None or found is None or mine.shape != found.shape or found.dtype != mine.dtype:
+        return mine is found is None
+    # one column at a time: no copy of a whole matrix, whatever its memory layout
+    pairs = zip(mine.reshape(len(mine), -1).T, found.reshape(len(found), -1).T, strict=True)
+    return all(np.array_equal(*(np.ascontiguousarray(column).view(np.int64) for column in pair)) for pair in pairs)
 
 
 def ask(design: Design, function: str, **arguments: Any) -> RReply:
@@ -196,22 +212,19 @@ def _scalar(value: Any) -> float:
     return float(np.asarray(value, dtype=float).ravel()[0])
 
 
-def _seen(loaded: Mapping[str, Any], groups: Mapping[str, IntArray]) -> Seen:
+def _seen(loaded: Mapping[str, Any], native: Seen) -> Seen:
     """R's side of the handshake; cluster codes are the design's, since sandwich only needs their partition."""
-    weights = loaded["weights"]
-    return Seen(
-        rows=np.asarray(loaded["rows"], dtype=np.int64) - 1,
-        x_names=tuple(loaded["x_names"]),
-        z_names=tuple(loaded["z_names"]),
-        aliased=tuple(loaded["aliased"] or ()),
-        aliased_instruments=tuple(loaded["aliased_instruments"] or ()),
-        levels={name: tuple(levels) for name, levels in (loaded["levels"] or {}).items()},
-        y=np.asarray(loaded["y"], dtype=float),
-        x=np.asarray(loaded["x"], dtype=float),
-        z=np.asarray(loaded["z"], dtype=float),
-        weights=None if weights is None else np.asarray(weights, dtype=float),
-        groups=groups,
-    )
+    matrices: dict[str, Any] = {name: loaded.get(name, getattr(native, name)) for name in ("y", "x", "z", "weights")}
+    found: dict[str, Any] = {
+        "rows": np.asarray(loaded["rows"], dtype=np.int64) - 1,
+        "x_names": tuple(loaded["x_names"]),
+        "z_names": tuple(loaded["z_names"]),
+        "aliased": tuple(loaded["aliased"] or ()),
+        "aliased_instruments": tuple(loaded["aliased_instruments"] or ()),
+        "levels": {name: tuple(levels) for name, levels in (loaded["levels"] or {}).items()},
+        **{name: None if value is None else np.asarray(value, dtype=float) for name, value in matrices.items()},
+    }
+    return dataclasses.replace(native, **found)
 
 
 def _estimate(
