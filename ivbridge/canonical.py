@@ -8,7 +8,9 @@ Python would read differently is refused rather than guessed.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from itertools import accumulate
 
 from ivbridge.errors import FormulaError
 from ivbridge.expr import Arg, Binary, Bool, Call, Name, Node, Number, Text, Unary, deparse, parse
@@ -25,6 +27,9 @@ __all__ = [
 
 ELEMENTWISE = ("log", "log2", "log10", "log1p", "exp", "sqrt", "abs")
 MAX_VARIABLE_CHARACTERS = 400
+#: R reads brackets 49 deep, and the engines put a few around a variable.
+MAX_BRACKETS = 40
+_QUOTED = re.compile(r'`[^`]*`|"(?:[^"\\]|\\.)*"')
 _CONTRASTS = (
     'C(g), C(g, Treatment("level")), C(g, Sum), factor(g), relevel(factor(g), ref = "level"), C(factor(g), contr.sum)'
 )
@@ -79,6 +84,11 @@ def _limited(node: Node) -> str:
     text = deparse(node)
     if len(text) > MAX_VARIABLE_CHARACTERS:
         raise FormulaError(f"The variable {text[:60]!r}… is longer than {MAX_VARIABLE_CHARACTERS} characters.")
+    plain = _QUOTED.sub("", text)
+    if max(accumulate((c == "(") - (c == ")") for c in plain), default=0) > MAX_BRACKETS:
+        raise FormulaError(
+            f"The variable {text[:60]!r}… has brackets more than {MAX_BRACKETS} deep.", do="simplify it."
+        )
     return text
 
 

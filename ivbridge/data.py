@@ -99,7 +99,7 @@ def load(name: str) -> Dataset:
     DataError
         No such set, or the installed file is not the one that the catalogue describes.
     """
-    entry = _catalogue().get(name)
+    entry = _catalogue().get(name) if isinstance(name, str) else None
     if entry is None:
         raise DataError(
             f"There is no bundled dataset {name!r}.{_did_you_mean(name, list(_catalogue()))}",
@@ -162,11 +162,15 @@ def read(path_or_name: str | Path) -> Dataset:
         The format needs a package that is not installed; the message holds the command.
     """
     text = str(path_or_name)
-    if text in _catalogue() and not Path(text).exists():
-        return load(text)
-    path, wanted = _split(text)
-    if not path.is_file():
-        raise _no_file(path)
+    try:
+        if text in _catalogue() and not Path(text).exists():
+            return load(text)
+        path, wanted = _split(text)
+        if not path.is_file():
+            raise _no_file(path)
+    except (OSError, RuntimeError) as error:  # a name that no file can have, a home that nobody has
+        shown = text if len(text) <= 200 else text[:197] + "…"
+        raise DataError(f"There is no file {shown!r}: {error}.", do="check the path.") from error
     endings = [ending.lower() for ending in path.suffixes]
     packed = bool(endings) and endings[-1] in {".gz", ".bz2", ".xz"}
     kind = endings[-2] if packed and len(endings) > 1 else endings[-1] if endings else ""

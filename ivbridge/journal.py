@@ -19,6 +19,8 @@ __all__ = ["Journal", "described"]
 
 #: The key of a line that says what the names in the rows mean; every other line is a row.
 _ABOUT = "about"
+#: How a journal that has names to describe begins.
+_HEAD = b'{"about": {'
 
 
 class Journal:
@@ -48,16 +50,15 @@ class Journal:
         ------
         DataError
             If the file says that a name stands for something else, if a line other than the last one cannot be read,
-            or if another process writes to the file.
+            if it is no journal at all, or if another process writes to the file. A file that is refused stays as it is.
         """
         if path is None:
             yield cls(None, [])
             return
         place = Path(path)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with place.open("a+b") as stream:
+        with _opened(place) as stream:
             _lock(stream, place)
-            known, rows = _read(stream, place)
+            known, rows = _read(stream, place, headed=bool(about))
             for name, meaning in about.items():
                 if known.get(name, meaning) != meaning:
                     raise DataError(
@@ -80,6 +81,19 @@ class Journal:
             self._stream.flush()
 
 
+def _opened(place: Path) -> BufferedRandom:
+    try:
+        if place.exists() and not place.is_file():
+            raise DataError(f"{place} is not a file.", do="choose another name.")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        return place.open("a+b")
+    except DataError:
+        raise
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise DataError(f"{str(place)[:200]} cannot be written: {reason}.") from error
+
+
 def _lock(stream: BufferedRandom, place: Path) -> None:
     try:
         fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -87,26 +101,30 @@ def _lock(stream: BufferedRandom, place: Path) -> None:
         raise DataError(f"Another process writes to {place}.", do="wait for it, or choose another file.") from None
 
 
-def _read(stream: BufferedRandom, place: Path) -> tuple[dict[str, str], list[dict[str, Any]]]:
-    """Descriptions and rows; a last line without its end is cut off."""
+def _read(stream: BufferedRandom, place: Path, *, headed: bool) -> tuple[dict[str, str], list[dict[str, Any]]]:
+    """Descriptions and rows; a last line without its end is cut off, once the rest is known to be a journal."""
     stream.seek(0)
     content = stream.read()
     whole = content.rfind(b"\n") + 1
-    if whole < len(content):
-        stream.truncate(whole)
+    start = _HEAD if headed else _HEAD[:1]
+    if content and not (content.startswith(start) or start.startswith(content)):
+        raise DataError(f"{place} is no file of a study.", do="choose another file.")
     known: dict[str, str] = {}
     rows = []
     for number, line in enumerate(content[:whole].splitlines(), start=1):
         try:
             entry = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise DataError(f"Line {number} of {place} cannot be read.", do="delete that line or the file.") from None
-        if not isinstance(entry, dict):
+        about = entry.get(_ABOUT, {}) if isinstance(entry, dict) else None
+        if not isinstance(about, dict):
             raise DataError(f"Line {number} of {place} is no row of a study.", do="choose another file.")
         if _ABOUT in entry:
-            known |= entry[_ABOUT]
+            known |= about
         else:
             rows.append(entry)
+    if whole < len(content):
+        stream.truncate(whole)
     return known, rows
 
 

@@ -117,9 +117,10 @@ def parse_method(text: str | Method) -> Method:
     """
     if isinstance(text, Method):
         return text
-    found = re.fullmatch(
-        r"\s*(2sls|tsls|liml|fuller(?:\(\s*(-?\d+\.?\d*(?:e[+-]?\d+)?)\s*\))?)\s*", text, flags=re.IGNORECASE
-    )
+    if not isinstance(text, str):
+        raise UnsupportedError(f"method={text!r} is a {type(text).__name__}, not a text.", available=_AVAILABLE)
+    number = r"-?\d++(?:\.\d*+)?(?:e[+-]?\d++)?"  # nothing matched is given back, so that no text takes long to refuse
+    found = re.fullmatch(rf"\s*+(2sls|tsls|liml|fuller(?:\(\s*+({number})\s*+\))?)\s*+", text, flags=re.IGNORECASE)
     name = found.group(1).lower() if found else ""
     if name == "liml":
         return LIML()

@@ -40,6 +40,8 @@ __all__ = ["Question", "load_questions"]
 
 _KEYS = ("name", "formula", "data", "vcov", "weights", "engines", "inference", "method")
 _LISTS = ("vcov", "engines")
+#: Ten thousand questions and more; what a parser of TOML takes longer for is made to take long.
+MAX_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,14 +86,7 @@ def load_questions(path: Path) -> tuple[Question, ...]:
     DataError
         No such file, no TOML, or a key that is unknown, missing or of the wrong type; file and key are named.
     """
-    try:
-        tree = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}.") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} is not UTF-8 text: {error}.") from error
-    except tomllib.TOMLDecodeError as error:
-        raise DataError(f"{path} is not TOML: {error}.") from error
+    tree = _tree(path)
     if unknown := sorted(set(tree) - {"defaults", "question"}):
         raise DataError(f"{path}: there is no key {unknown[0]!r} at the top.", available="[defaults], [[question]]")
     defaults, entries = tree.get("defaults", {}), tree.get("question", [])
@@ -105,6 +100,26 @@ def load_questions(path: Path) -> tuple[Question, ...]:
     if twice := [name for name in names if names.count(name) > 1]:
         raise DataError(f"{path}: two questions have the name {twice[0]!r}.", do="give each question its own name.")
     return questions
+
+
+def _tree(path: Path) -> dict[str, Any]:
+    try:
+        if path.exists() and not path.is_file():
+            raise DataError(f"{path} is not a file.")
+        if (size := path.stat().st_size) > MAX_BYTES:
+            raise DataError(f"{path} has {size} bytes; the limit is {MAX_BYTES}.", do="split it.")
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except DataError:
+        raise
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not UTF-8 text: {error}.") from error
+    except tomllib.TOMLDecodeError as error:
+        raise DataError(f"{path} is not TOML: {error}.") from error
+    except RecursionError as error:
+        raise DataError(f"{path} is not a file of questions: its tables or lists nest too deep.") from error
+    except (OSError, ValueError) as error:  # ValueError: a name with a NUL, a number of thousands of digits
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise DataError(f"{str(path)[:200]} cannot be read: {reason}.") from error
 
 
 def _check_keys(where: str, table: Mapping[str, Any], known: tuple[str, ...]) -> None:
@@ -160,5 +175,8 @@ def _naming(where: str) -> Iterator[None]:
 
 def _located(folder: Path, data: str) -> str:
     """A bundled name stays a name unless such a file stands beside the questions."""
-    beside = folder / Path(data).expanduser()
-    return data if not beside.exists() and data in set(datasets()["name"]) else str(beside)
+    try:
+        beside = folder / Path(data).expanduser()
+        return data if not beside.exists() and data in set(datasets()["name"]) else str(beside)
+    except (OSError, RuntimeError) as error:  # a name that no file can have, a home that nobody has
+        raise DataError(f"There is no file {data[:200]!r}: {error}.") from error

@@ -7,27 +7,23 @@ guess when a column cannot be carried over faithfully.
 
 from __future__ import annotations
 
-import bz2
 import csv
-import gzip
-import lzma
-import warnings
+import io
+import shlex
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import pandas as pd
 
 from ivbridge.errors import DataError, MissingExtraError
+from ivbridge.rfiles import read_r
+from ivbridge.unpack import UNPACKING_FAILURES, is_packed, opened
 
 __all__ = ["READERS", "plain", "read_table", "table_blocks", "table_columns"]
-
-#: classes that R puts on a whole table, not on a column: without them the columns are the same
-_TABLE_CLASSES = frozenset({"tbl_df", "tbl", "spec_tbl_df", "grouped_df", "rowwise_df", "data.table", "pdata.frame"})
-_OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 
 
 def read_table(path: Path, separator: str, *, types: Mapping[str, Any] | None = None) -> pd.DataFrame:
@@ -50,7 +46,9 @@ def read_table(path: Path, separator: str, *, types: Mapping[str, Any] | None = 
     """
     with _table_errors(path, separator):
         _check_header(path, separator)
-        frame: pd.DataFrame = pd.read_csv(path, dtype=dict(types or {}), low_memory=False, **_table_options(separator))
+        with _source(path) as source:
+            options = _table_options(separator)
+            frame: pd.DataFrame = pd.read_csv(source, dtype=dict(types or {}), low_memory=False, **options)
         return frame
 
 
@@ -58,15 +56,26 @@ def table_columns(path: Path, separator: str) -> tuple[str, ...]:
     """Names in the header line; raises as :func:`read_table` does."""
     with _table_errors(path, separator):
         _check_header(path, separator)
-        return tuple(map(str, pd.read_csv(path, nrows=0, **_table_options(separator)).columns))
+        with _source(path) as source:
+            return tuple(map(str, pd.read_csv(source, nrows=0, **_table_options(separator)).columns))
 
 
 def table_blocks(path: Path, separator: str, columns: Sequence[str], rows: int) -> Iterator[pd.DataFrame]:
     """The columns named, at most ``rows`` rows at a time, types guessed anew in each block; see :func:`read_table`."""
-    with _table_errors(path, separator):
+    with _table_errors(path, separator), _source(path) as source:
         options = _table_options(separator)
-        with pd.read_csv(path, usecols=list(columns), chunksize=rows, low_memory=False, **options) as blocks:
+        with pd.read_csv(source, usecols=list(columns), chunksize=rows, low_memory=False, **options) as blocks:
             yield from blocks
+
+
+@contextmanager
+def _source(path: Path) -> Iterator[Path | IO[bytes]]:
+    """What pandas reads: a plain file by its path, which is faster, and a packed one through a limit."""
+    if is_packed(path):
+        with opened(path) as content:
+            yield content
+    else:
+        yield path
 
 
 def _table_options(separator: str) -> dict[str, Any]:
@@ -81,9 +90,9 @@ def _table_errors(path: Path, separator: str) -> Iterator[None]:
     except UnicodeDecodeError as error:
         raise DataError(
             f"{path} is not UTF-8 text: {error}.",
-            do=f"convert it, for example: iconv -f latin1 -t utf8 '{path}' > new.csv",
+            do=f"convert it, for example: iconv -f latin1 -t utf8 {shlex.quote(str(path))} > new.csv",
         ) from error
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, csv.Error, OSError, EOFError, lzma.LZMAError) as error:
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, csv.Error, *UNPACKING_FAILURES) as error:
         raise DataError(f"{path} is not a table with the separator {separator!r}: {error}.") from error
 
 
@@ -95,8 +104,8 @@ def _exact_floats() -> dict[str, Any]:
 
 def _check_header(path: Path, separator: str) -> None:
     """Refuse what pandas would repair silently: repeated names, and lines with more fields than names."""
-    opener = _OPENERS.get(path.suffix.lower(), open)
-    with opener(path, "rt", encoding="utf-8-sig", newline="") as lines:
+    with opened(path) as content:
+        lines = io.TextIOWrapper(content, encoding="utf-8-sig", newline="")
         records = csv.reader(lines, delimiter=separator)
         names, first = next(records, []), next(records, [])
     _refuse_repeated(str(path), names)
@@ -177,102 +186,6 @@ def read_stata(path: Path) -> pd.DataFrame:
 def _has_bare_codes(column: pd.Series) -> bool:
     kind = column.dtype
     return isinstance(kind, pd.CategoricalDtype) and not all(isinstance(value, str) for value in kind.categories)
-
-
-def read_r(path: Path, wanted: str | None = None) -> pd.DataFrame:
-    """A data frame from R's ``.rds``, ``.rda`` or ``.RData``, through rdata.
-
-    Factors become categories (ordered ones ordered), ``Date`` and ``POSIXct`` become datetimes; row names are left
-    out, as a model formula cannot use them.
-
-    Parameters
-    ----------
-    path : Path
-    wanted : str, optional
-        Which object of an ``.rda``; needed where it holds several data frames.
-
-    Raises
-    ------
-    DataError
-        No or several data frames, or a column of a class that is not carried over.
-    MissingExtraError
-        If rdata is not installed.
-    """
-    found = _r_objects(path)
-    objects = found if isinstance(found, dict) and path.suffix.lower() != ".rds" else {path.stem: found}
-    frames = {str(name): value for name, value in objects.items() if isinstance(value, pd.DataFrame)}
-    listing = ", ".join(f"{path}::{name}" for name in frames)
-    if wanted is None and len(frames) == 1:
-        return next(iter(frames.values())).reset_index(drop=True)
-    if wanted in frames:
-        return frames[wanted].reset_index(drop=True)
-    if not frames:
-        kinds = ", ".join(f"{name} ({type(value).__name__})" for name, value in objects.items())
-        raise DataError(f"{path} holds no data frame; it has {kinds}.", do="save one: saveRDS(as.data.frame(x), …).")
-    found_instead = f"has no data frame {wanted!r}" if wanted else f"holds {len(frames)} data frames: choose one"
-    raise DataError(f"{path} {found_instead}.", available=listing, do=f"write '{path}::{next(iter(frames))}'.")
-
-
-def _r_objects(path: Path) -> Any:
-    try:
-        import rdata
-    except ImportError as error:
-        raise _missing(path, "rdata") from error
-    known: dict[str | bytes, Any] = dict(rdata.conversion.DEFAULT_CLASS_MAP)
-    known |= {"data.frame": _table, "Date": _date, "POSIXct": _instant, "haven_labelled": _labelled}
-    reader = rdata.read_rds if path.suffix.lower() == ".rds" else rdata.read_rda
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        try:
-            found = reader(path, constructor_dict=known)
-        except (NotImplementedError, ValueError, EOFError, OSError, KeyError, TypeError, AttributeError) as error:
-            raise DataError(
-                f"{path} cannot be read: the rdata package stops with {type(error).__name__}: {error}.",
-                do="write the table from R with write.csv(x, 'x.csv', row.names = FALSE) and read that.",
-            ) from error
-    _refuse_unknown_classes(path, [str(item.message) for item in caught])
-    return found
-
-
-def _refuse_unknown_classes(path: Path, messages: list[str]) -> None:
-    """rdata returns the bare numbers of a class it does not know; for integer64 or difftime those mean nothing."""
-    classes = {text.split('"')[1] for text in messages if text.startswith("Missing constructor for R class")}
-    if unknown := sorted(classes - _TABLE_CLASSES):
-        raise DataError(
-            f"{path} holds values of the R class {', '.join(unknown)}, which cannot be carried over faithfully.",
-            available="logical, integer, double, character, factor, Date and POSIXct columns",
-            do="convert the column in R, for example with as.numeric(), and save again.",
-        )
-
-
-def _table(columns: Any, attrs: Mapping[str, Any]) -> pd.DataFrame:
-    """rdata keeps the last of several columns with one name; R's own list of names tells."""
-    from rdata.conversion import dataframe_constructor
-
-    _refuse_repeated("The file", [str(name) for name in attrs.get("names", ())])
-    frame: pd.DataFrame = dataframe_constructor(columns, attrs)
-    return frame
-
-
-def _date(values: Any, attrs: Mapping[str, Any]) -> Any:
-    return pd.to_datetime(np.asarray(values, dtype=float), unit="D")
-
-
-def _instant(values: Any, attrs: Mapping[str, Any]) -> Any:
-    return pd.to_datetime(np.asarray(values, dtype=float), unit="s", utc=True)
-
-
-def _labelled(values: Any, attrs: Mapping[str, Any]) -> Any:
-    """A labelled vector of the haven package: a category where every value has a label, else the numbers."""
-    numbers, labels = np.asarray(values, dtype=float), attrs.get("labels")
-    if labels is None:
-        return numbers
-    codes, names = np.asarray(labels.values), [str(name) for name in np.asarray(labels.coords["dim_0"])]
-    if len(set(names)) < len(names) or not np.isin(numbers[~np.isnan(numbers)], codes).all():
-        return numbers
-    order = np.argsort(codes)
-    position = {float(codes[i]): rank for rank, i in enumerate(order)}
-    return pd.Categorical.from_codes([position.get(x, -1) for x in numbers], pd.Index([names[i] for i in order]))
 
 
 def _missing(path: Path, package: str) -> MissingExtraError:

@@ -59,7 +59,7 @@ class Vcov:
 
 def _quoted(value: object) -> str:
     text = str(value)
-    return text if re.fullmatch(r"[\w.+-]+", text) else '"' + text.replace('"', '\\"') + '"'
+    return text if re.fullmatch(r"[\w.+-]+", text) else '"' + re.sub(r'(["\\])', r"\\\1", text) + '"'
 
 
 def _check(record: Vcov, field: str, allowed: tuple[object, ...]) -> None:
@@ -73,8 +73,13 @@ def _check(record: Vcov, field: str, allowed: tuple[object, ...]) -> None:
 #: Smallest and largest value of each number; one bootstrap sample has no covariance. R's integers end at 2³¹ − 1.
 _LIMITS = {"lag": (0, 10**6), "prewhite": (0, 10**6), "bw": (0, 10**6), "R": (2, 10**6), "seed": (1 - 2**31, 2**31 - 1)}
 
+#: Clustered in d ways a covariance is a sum of 2ᵈ − 1.
+_DIMENSIONS = 8
+
 
 def _check_numbers(record: Vcov) -> None:
+    for name in (one.name for one in dataclasses.fields(record) if isinstance(one.default, bool)):
+        _check(record, name, (True, False))
     for field, (least, most) in _LIMITS.items():
         value, kind = getattr(record, field, None), float if field == "bw" else int
         if isinstance(value, bool) or not (value is None or (isinstance(value, int | kind) and least <= value <= most)):
@@ -190,7 +195,10 @@ class Clustered(Vcov):
         object.__setattr__(self, "by", (by,) if isinstance(by, str) else tuple(by))
         if not self.by:
             raise UnsupportedError("A clustered vcov needs at least one cluster column.", do="write cluster(state).")
+        if len(self.by) > _DIMENSIONS:
+            raise UnsupportedError(f"{len(self.by)} cluster columns were asked.", available=f"1 to {_DIMENSIONS}")
         _check(self, "type", (None, "HC0", "HC1"))
+        _check_numbers(self)
 
 
 @dataclass(frozen=True, slots=True)

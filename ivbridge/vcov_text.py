@@ -35,6 +35,8 @@ from ivbridge.vcov import (
 
 __all__ = ["parse_inference", "parse_vcov"]
 
+MAX_CHARACTERS = 5_000
+
 _CLASSES: dict[str, type[Vcov]] = {
     kind.keyword.lower(): kind
     for kind in (
@@ -64,6 +66,7 @@ def parse_vcov(text: str | Vcov) -> Vcov:
     """
     if isinstance(text, Vcov):
         return text
+    _check_text("vcov", text, _AVAILABLE)
     match = re.fullmatch(r"\s*([\w-]+)\s*(?:\((.*)\))?\s*", text, flags=re.DOTALL)
     name = match.group(1).lower() if match else ""
     kind = _CLASSES.get(_ALIASES.get(name, name))
@@ -87,17 +90,27 @@ def parse_vcov(text: str | Vcov) -> Vcov:
     return kind(**{key: value if key in columns else _literal(value) for key, value in values.items()})
 
 
+def _check_text(asked: str, text: object, available: str) -> None:
+    if not isinstance(text, str):
+        raise UnsupportedError(f"{asked}={text!r} is a {type(text).__name__}, not a text.", available=available)
+    if len(text) > MAX_CHARACTERS:
+        raise UnsupportedError(f"{asked} is a text of {len(text)} characters; the limit is {MAX_CHARACTERS}.")
+
+
+#: One argument. What is matched is never given back (``++``), so that no text takes long to refuse.
+_ARGUMENT = re.compile(r'\s*+(?:(\w++)\s*+=\s*+)?+(?:"((?:[^"\\]|\\.)*+)"\s*+|([^,"=]++))(?:,|$)', flags=re.DOTALL)
+
+
 def _arguments(text: str) -> list[tuple[str | None, str]]:
     """Split ``a, "b c", lag=4`` into (keyword or None, value) pairs."""
     pairs: list[tuple[str | None, str]] = []
-    pattern = re.compile(r'\s*(?:(\w+)\s*=\s*)?(?:"((?:[^"\\]|\\.)*)"|([^,"=]+?))\s*(?:,|$)')
-    position = 0
-    while position < len(text.rstrip()):
-        match = pattern.match(text, position)
-        if match is None:
+    position, end = 0, len(text.rstrip())
+    while position < end:
+        match = _ARGUMENT.match(text, position)
+        if match is None or (match[2] is None and not match[3].strip()):
             raise UnsupportedError(f"Cannot read {text!r} as the arguments of a vcov.", available=_AVAILABLE)
         key, quoted, plain = match.groups()
-        pairs.append((key, plain if quoted is None else re.sub(r"\\(.)", r"\1", quoted)))
+        pairs.append((key, plain.strip() if quoted is None else re.sub(r"\\(.)", r"\1", quoted, flags=re.DOTALL)))
         position = match.end()
     return pairs
 
@@ -124,7 +137,9 @@ def parse_inference(text: str | Inference) -> Inference:
     """
     if isinstance(text, T | Z):
         return text
-    match = re.fullmatch(r"\s*(?:(z)|t(?:\(\s*([\d.eE+]+|inf)\s*\))?)\s*", text, flags=re.IGNORECASE)
+    _check_text("inference", text, "t, t(df), z")
+    number = r"\d++(?:\.\d*+)?+|\.\d++"
+    match = re.fullmatch(rf"\s*+(?:(z)|t(?:\(\s*+((?:{number})(?:e[+-]?\d++)?|inf)\s*+\))?)\s*", text, re.IGNORECASE)
     if match is None:
         raise UnsupportedError(f"inference={text!r} is not known.", available="t, t(df), z")
     if match.group(1) or (match.group(2) or "").lower() == "inf":

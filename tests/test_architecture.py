@@ -21,12 +21,12 @@ PACKAGE = ROOT / "ivbridge"
 LAYERS = " ".join(
     [
         # what everything may use
-        "errors resources rfind records tables journal",
+        "errors resources rfind records tables journal progress crew",
         # the question
         "vcov vcov_text method lexer expr transforms frame canonical variables formula coding stata translate arrays",
         "spec",
         # the data, and the two together
-        "readers serial data questions modelmatrix magnitude rank rows design",
+        "unpack rfiles readers serial packing data questions modelmatrix magnitude rank rows design",
         # the answer and its arithmetic
         "rwords rintegers rdistributions rweighted rrandom",
         "results refine linear degenerate kclass hac sandwich diagnostics weak_records weak_native",
@@ -34,6 +34,7 @@ LAYERS = " ".join(
         "engines engines.wire engines.times engines.transfer engines.plain engines.frames",
         "engines.r_gate engines.r_values engines.r_worker engines.rserial engines.rscript engines.limits engines.tasks",
         "engines.console engines.child engines.process",
+        "processes engines.pool",
         "engines.native engines.r api weak_r weakiv",
         # the comparison
         "gaps conventions handshake verdicts agreement digits rounding compare",
@@ -53,7 +54,7 @@ LAYERS = " ".join(
         "encouragement.simulated encouragement.words encouragement.report encouragement.analysis",
         "encouragement.reading",
         # what people see
-        "report.entry report.cells report.code report.plot report.view report.render report",
+        "report.entry many report.cells report.code report.plot report.view report.render report",
         "encouragement.chart encouragement.page",
         "setup_r doctor cli_text cli_check cli_select cli_encourage cli_post cli_options cli_experiments cli",
     ]

@@ -297,7 +297,7 @@ def test_one_of_several_objects(tmp_path):
 
 
 @pytest.mark.parametrize(("save", "message"), [
-    ("saveRDS(1:3, 'x.rds')", "holds no data frame; it has x .ndarray"),
+    ("saveRDS(1:3, 'x.rds')", "holds no data frame; it has x .integer"),
     ("saveRDS(data.frame(a = as.difftime(1, units = 'mins')), 'x.rds')", "R class difftime"),
     ("e$z <- structure(c(1, 2, 3), class = 'integer64'); saveRDS(e, 'x.rds')", "R class integer64"),
     ("writeBin(as.raw(1:50), 'x.rds')", "rdata package stops with NotImplementedError.*write.csv"),
