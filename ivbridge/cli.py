@@ -18,7 +18,7 @@ from typer.core import TyperGroup
 
 import ivbridge
 from ivbridge import cli_experiments
-from ivbridge.cli_options import DATA, INFERENCE, METHOD, VCOV, WEIGHTS, complete_dataset, complete_engine
+from ivbridge.cli_options import DATA, INFERENCE, METHOD, TIMEOUT, VCOV, WEIGHTS, complete_dataset, complete_engine
 from ivbridge.errors import IvbridgeError
 
 __all__ = ["COULD_NOT_RUN", "app", "main"]
@@ -95,6 +95,7 @@ def _check(
     ] = None,
     inference: Annotated[str | None, INFERENCE] = None,
     method: Annotated[str | None, METHOD] = None,
+    timeout: Annotated[float | None, TIMEOUT] = None,
     report: Annotated[
         list[Path] | None,
         typer.Option("--report", metavar="FILE", help="Write a report: .html, .md, .tex or .json. Repeat for more."),
@@ -140,6 +141,7 @@ def _fit(
     ] = "native",
     inference: Annotated[str | None, INFERENCE] = None,
     method: Annotated[str | None, METHOD] = None,
+    timeout: Annotated[float | None, TIMEOUT] = None,
     tidy: Annotated[bool, typer.Option("--tidy", help="Print the coefficients as csv.")] = False,
     glance: Annotated[bool, typer.Option("--glance", help="Print the one-row summary of the model as csv.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the whole estimate as one JSON object.")] = False,

@@ -14,6 +14,7 @@ from ivbridge.cli_options import (
     REPORT,
     RULE,
     SOURCE,
+    TIMEOUT,
     VCOV,
     WEIGHTS,
     complete_engine,
@@ -62,6 +63,7 @@ def _select(
     inference: Annotated[str, _Inference] = "z",
     seeds: Annotated[int, typer.Option("--seeds", metavar="N", help="Select again over N fold seeds; 0: no.")] = 30,
     check: Annotated[bool, typer.Option("--check", help="Let R and Python take every step, and compare.")] = False,
+    timeout: Annotated[float | None, TIMEOUT] = None,
     json: Annotated[bool, JSON] = False,
 ) -> None:
     """Choose instruments among many by the LASSO, as cv.glmnet does in R, and estimate with them.
@@ -107,6 +109,7 @@ def _encourage(
         typer.Option("--seeds", metavar="N", help="Select again over N fold seeds. [default: 30 if that is quick]"),
     ] = None,
     check: Annotated[bool, typer.Option("--check", help="Ask R and Python, and compare.")] = False,
+    timeout: Annotated[float | None, TIMEOUT] = None,
     report: Annotated[list[Path] | None, REPORT] = None,
     json: Annotated[bool, JSON] = False,
 ) -> None:

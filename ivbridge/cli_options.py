@@ -5,8 +5,8 @@ from __future__ import annotations
 import typer
 
 __all__ = [
-    "CONTROLS", "DATA", "INFERENCE", "JSON", "METHOD", "REPORT", "RULE", "SOURCE", "VCOV", "WEIGHTS",
-    "complete_dataset", "complete_engine", "complete_rule", "complete_vcov",
+    "CONTROLS", "DATA", "INFERENCE", "JSON", "METHOD", "REPORT", "RULE", "SOURCE", "TIMEOUT", "VCOV",
+    "WEIGHTS", "complete_dataset", "complete_engine", "complete_rule", "complete_vcov", "limit_r",
 ]  # fmt: skip
 
 VCOV_NAMES = ("classical", "HC0", "HC1", "HC2", "HC3", "HC4", "HC4m", "HC5", "nw", "andrews", "bootstrap", "bekker")
@@ -42,6 +42,21 @@ def complete_dataset(incomplete: str) -> list[str]:
     return _starting_with(tuple(datasets()["name"]), incomplete)
 
 
+def limit_r(ctx: typer.Context, seconds: float | None) -> float | None:
+    """Give every call of R these seconds until the command ends, and return them.
+
+    Raises
+    ------
+    UnsupportedError
+        If they are not above 0.
+    """
+    if seconds is not None and not ctx.resilient_parsing:
+        from ivbridge.engines.limits import r_limits
+
+        ctx.with_resource(r_limits(timeout=seconds))
+    return seconds
+
+
 DATA = typer.Option(
     "--data", "-d", metavar="FILE|NAME",
     help="A bundled dataset, or a .csv .tsv .parquet .feather .dta .rds .rda file (file.rda::object picks one).",
@@ -60,4 +75,6 @@ RULE = typer.Option("--rule", metavar="RULE", autocompletion=complete_rule,
 CONTROLS = typer.Option("--controls", metavar="COLUMNS", help="Names or patterns, as in a,b; repeat for more.")
 REPORT = typer.Option("--report", metavar="FILE", help="Write a report: .html, .md or .json. Repeat for more.")
 JSON = typer.Option("--json", help="Print one JSON object and nothing else.")
+TIMEOUT = typer.Option("--timeout", metavar="SECONDS", callback=limit_r, show_default=False,
+                       help="Time that one call of R may take. [default: 300; 3600 for a LASSO]")  # fmt: skip
 SOURCE = typer.Argument(metavar="FILE|NAME", help="One row a user: as --data of `ivbridge check`.")

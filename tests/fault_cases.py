@@ -131,7 +131,7 @@ FAULTS = (
           lambda s: s.call("ivb_recurse"), lives=True),
     Fault("C stack exhausted, noticed by R", "serialize() of a list a million deep", "RError", "C stack usage",
           lambda s: s.call("ivb_nested_checked"), lives=True),
-    Fault("C stack exhausted, not noticed", "identical() of lists a million deep", "RDiedError", "SIGSEGV",
+    Fault("C stack exhausted, not noticed", "identical() of lists a million deep", "RDiedError", "SIGSEGV|segfault",
           lambda s: s.call("ivb_nested_unchecked")),
     Fault("more memory than there is", "numeric(1e13)", "RMemoryError", "cannot allocate",
           lambda s: s.call("ivb_allocate", n=1e13), lives=True),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import math
 import os
@@ -18,10 +19,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+import ivbridge
+from ivbridge.cli import app
 from ivbridge.engines import process
+from ivbridge.engines.console import KEPT_BYTES
+from ivbridge.engines.limits import MINIMUM_BYTES, r_limits
 from ivbridge.engines.process import RWorker, default_worker
-from ivbridge.errors import DataError, RDiedError, RError, RTimeoutError, UnsupportedError
+from ivbridge.engines.tasks import to_thread
+from ivbridge.errors import DataError, RDiedError, RError, RMemoryError, RTimeoutError, UnsupportedError
 
 FAULTS = Path(__file__).with_name("worker_faults.R")
 ROOT = FAULTS.parent.parent
@@ -191,6 +198,229 @@ def test_aer_and_ivreg_together_are_refused() -> None:
         assert not worker.call("ivb_provenance").value["clash"][0]
 
 
+# ---- what R prints ------------------------------------------------------------------------------------------------
+
+
+def test_output_is_captured_in_order_and_goes_nowhere_else(r: RWorker, capfd: pytest.CaptureFixture[str]) -> None:
+    reply = r.call("ivb_chatter", lines=1000)
+    lines = reply.output.splitlines()
+    assert lines[:1000] == [f"line {i}" for i in range(1, 1001)]
+    assert lines[1000:] == ['[1] "printed"', "from a subprocess", "to its standard error", "at the end"]
+    assert capfd.readouterr() == ("", "")
+    assert r.call("ivb_pid").output == ""
+
+
+def test_output_of_c_code_belongs_to_its_call(r: RWorker) -> None:
+    assert sorted(r.call("ivb_printf_c").output.split()) == ["first", "second"]
+
+
+def test_output_is_any_bytes(r: RWorker) -> None:
+    assert r.call("ivb_print", x="Zürich ≤ 数\0".rstrip("\0")).output == "Zürich ≤ 数"
+    assert r.call("ivb_print_bytes").output == "not \N{REPLACEMENT CHARACTER} valid"
+
+
+def test_a_flood_of_output_is_bounded(r: RWorker) -> None:
+    output = r.call("ivb_flood", bytes=5_000_000).output
+    assert output.startswith("begin\n")
+    assert output.endswith("end\n")
+    left_out = 5_000_000 + len("begin\n") + len("end\n") - KEPT_BYTES
+    assert f"\n... {left_out} bytes left out ...\n" in output
+    assert len(output) < KEPT_BYTES + 100
+
+
+def test_errors_tell_what_was_printed(r: RWorker) -> None:
+    with pytest.raises(RError) as failed:
+        r.call("ivb_print_and", what="stop")
+    assert failed.value.output == "so far\n"
+    with pytest.raises(RTimeoutError) as late:
+        r.call("ivb_print_and", timeout=0.5, what="loop")
+    assert late.value.output == "so far\n"
+    with pytest.raises(RDiedError, match="its last lines were: so far") as dead:
+        r.call("ivb_print_and", what="quit")
+    assert dead.value.output == "so far\n"
+
+
+def test_remarks_are_warnings_and_the_end_of_the_output(r: RWorker) -> None:
+    assert r.call("ivb_print", x="one\n\ntwo\n").remarks == ("R printed: one /  / two",)
+    assert r.call("ivb_warn", text="mind").remarks == ("mind",)
+    assert r.call("ivb_pid").remarks == ()
+
+
+def test_a_sink_that_was_left_open_is_closed(r: RWorker) -> None:
+    assert r.call("ivb_sink").output == ""
+    assert r.call("ivb_print", x="heard").output == "heard"
+
+
+def test_a_background_process_does_not_hold_the_answer(r: RWorker) -> None:
+    begun = time.monotonic()
+    r.call("ivb_background", seconds=8764)
+    assert time.monotonic() - begun < 20  # far below 8764
+    assert started("sleep", "8764")
+    r.close()
+    assert until(lambda: not started("sleep", "8764"))
+
+
+# ---- limits ------------------------------------------------------------------------------------------------------
+
+
+def loop(worker: RWorker) -> str:
+    """What the message of a timeout says of the limit."""
+    with pytest.raises(RTimeoutError) as caught:
+        worker.call("ivb_loop")
+    return caught.value.message
+
+
+def test_limits_of_a_block_reach_every_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IVBRIDGE_R_TIMEOUT", "0.3")
+    with RWorker(scripts=[FAULTS]) as worker:
+        assert "longer than 0.3 s" in loop(worker)
+        with r_limits(timeout=0.2):
+            assert "longer than 0.2 s" in loop(worker)
+            with r_limits(memory_bytes=math.inf), r_limits(timeout=0.1):
+                assert "longer than 0.1 s" in loop(worker)
+            with ThreadPoolExecutor(1) as pool:  # another thread is outside the block
+                assert "longer than 0.3 s" in pool.submit(loop, worker).result()
+            assert "longer than 0.2 s" in asyncio.run(asyncio.to_thread(loop, worker))
+        worker.timeout = 0.15
+        with r_limits(timeout=60):
+            assert "longer than 0.15 s" in loop(worker)
+
+
+def test_a_limit_of_memory_starts_r_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    with RWorker(scripts=[FAULTS]) as worker:
+        free = worker.call("ivb_pid").value[0]
+        with r_limits(memory_bytes=2e9):
+            limited = worker.call("ivb_pid").value[0]
+            with pytest.raises(RMemoryError, match=r"R ran out of memory: cannot allocate .*\. Do this: .*r_limits"):
+                worker.call("ivb_allocate", n=4e8)
+            assert worker.call("ivb_pid").value[0] == limited != free
+            with pytest.raises(RDiedError, match=r"its memory limit was 2e\+09 bytes"):
+                worker.call("ivb_quit", status=1)
+        assert worker.call("ivb_allocate", n=4e8).value[0] == 4e8
+    monkeypatch.setenv("IVBRIDGE_R_MEMORY", "2e9")
+    with RWorker(scripts=[FAULTS]) as worker, pytest.raises(RMemoryError):
+        worker.call("ivb_allocate", n=4e8)
+    with RWorker(scripts=[FAULTS], memory_bytes=math.inf) as worker:
+        assert worker.call("ivb_allocate", n=4e8).value[0] == 4e8
+
+
+def test_r_with_its_packages_starts_within_the_smallest_limit() -> None:
+    with RWorker(memory_bytes=MINIMUM_BYTES) as worker:
+        assert worker.call("ivb_provenance").value["r"][0]
+
+
+def test_bad_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    for seconds in (0, -1, math.nan):
+        with pytest.raises(UnsupportedError, match="seconds above 0"):
+            RWorker(scripts=[FAULTS], timeout=seconds)
+        with pytest.raises(UnsupportedError, match="seconds above 0"), r_limits(timeout=seconds):
+            pass
+    for size in (0, -1, 1e8, math.nan):
+        with pytest.raises(UnsupportedError, match=r"at least 1e\+09 bytes"):
+            RWorker(scripts=[FAULTS], memory_bytes=size)
+        with pytest.raises(UnsupportedError, match=r"at least 1e\+09 bytes"), r_limits(memory_bytes=size):
+            pass
+    for name, value, message in (
+        ("IVBRIDGE_R_TIMEOUT", "soon", "IVBRIDGE_R_TIMEOUT is 'soon'.*a number"),
+        ("IVBRIDGE_R_TIMEOUT", "0", "IVBRIDGE_R_TIMEOUT=0 was asked.*seconds above 0"),
+        ("IVBRIDGE_R_MEMORY", "1000", "IVBRIDGE_R_MEMORY=1000 was asked.*at least"),
+    ):
+        monkeypatch.setenv(name, value)
+        with RWorker(scripts=[FAULTS]) as worker, pytest.raises(UnsupportedError, match=message):
+            worker.call("ivb_pid")
+        monkeypatch.delenv(name)
+
+
+def test_no_limit() -> None:
+    with RWorker(scripts=[FAULTS], timeout=math.inf) as worker, r_limits(timeout=0.001):
+        assert worker.call("ivb_sleep", seconds=0.1).value is None
+
+
+def test_limits_reach_fit_and_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
+    data = ivbridge.load("kmenta").frame
+    with r_limits(timeout=1e-4), pytest.raises(RTimeoutError, match=r"longer than 0.0001 s.*r_limits"):
+        ivbridge.fit("Q ~ P + D | D + F + A", data, "classical", "r")
+    command = ["fit", "Q ~ P + D | D + F + A", "--data", "kmenta", "--vcov", "HC1", "--engine", "r"]
+    late = CliRunner().invoke(app, [*command, "--timeout", "1e-4"])
+    assert (late.exit_code, "took longer than 0.0001 s" in late.output) == (2, True)
+    refused = CliRunner().invoke(app, [*command, "--timeout", "0"])
+    assert (refused.exit_code, "timeout=0.0 was asked" in refused.output) == (2, True)
+    assert CliRunner().invoke(app, command).exit_code == 0
+
+
+# ---- stopping it -------------------------------------------------------------------------------------------------
+
+
+def test_the_next_r_starts_while_the_error_is_read(r: RWorker) -> None:
+    r.call("ivb_pid")
+    with pytest.raises(RDiedError):
+        r.call("ivb_quit", status=1)
+    replacement = r.pid
+    assert replacement is not None
+    assert r.call("ivb_pid").value[0] == replacement
+
+
+def test_a_closed_worker_starts_nothing(r: RWorker) -> None:
+    r.call("ivb_pid")
+    closing = threading.Timer(0.3, r.close)
+    closing.start()
+    with pytest.raises(RDiedError, match=r"stopped during ivb_loop\(\): the worker was closed"):
+        r.call("ivb_loop")
+    closing.join()
+    assert r.pid is None
+
+
+def test_somebody_elses_timeout_is_not_ours(r: RWorker) -> None:
+    def late(number: int, frame: object) -> None:
+        raise TimeoutError("of the caller's own alarm")
+
+    r.call("ivb_pid")
+    previous = signal.signal(signal.SIGALRM, late)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.3)
+        with pytest.raises(TimeoutError, match="own alarm"):
+            r.call("ivb_loop")
+    finally:
+        signal.signal(signal.SIGALRM, previous)
+    assert r.call("ivb_echo", x=2.5).value[0] == 2.5
+
+
+def test_a_cancelled_task_asks_nothing_more(r: RWorker) -> None:
+    asked: list[str] = []
+
+    def stubborn() -> None:
+        for name in ("ivb_loop", "ivb_pid"):
+            try:
+                r.call(name)
+            except RDiedError as error:
+                asked.append(error.message)
+
+    async def main() -> None:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.3):
+                await to_thread(stubborn)
+        assert await to_thread(r.call, "ivb_echo", x=1.5)
+
+    asyncio.run(main())
+    assert asked[0].startswith("The R process was stopped during ivb_loop()")
+    assert asked[1] == "R was not asked: the task that wanted to was cancelled."
+
+
+def test_tasks_answer_and_fail_as_their_functions(r: RWorker) -> None:
+    async def main() -> list[float]:
+        with pytest.raises(RError, match="boom"):
+            await to_thread(r.call, "ivb_stop", text="boom")
+        replies = await asyncio.gather(*(to_thread(r.call, "ivb_echo", x=float(i)) for i in range(5)))
+        return [reply.value[0] for reply in replies]
+
+    assert asyncio.run(main()) == [0, 1, 2, 3, 4]
+
+
+def test_r_is_to_end_first_where_memory_runs_out(r: RWorker) -> None:
+    r.call("ivb_pid")
+    assert Path(f"/proc/{r.pid}/oom_score_adj").read_text() == "500\n"
+
+
 # ---- isolation ---------------------------------------------------------------------------------------------------
 
 
@@ -299,14 +529,6 @@ def test_one_worker_serves_many_threads(r: RWorker) -> None:
     with ThreadPoolExecutor(8) as pool:
         values = list(pool.map(lambda i: r.call("ivb_echo", x=float(i)).value[0], range(200)))
     assert values == [float(i) for i in range(200)]
-
-
-def test_bad_timeouts() -> None:
-    for seconds in (0, -1, math.nan):
-        with pytest.raises(UnsupportedError, match="seconds above 0"):
-            RWorker(scripts=[FAULTS], timeout=seconds)
-    with RWorker(scripts=[FAULTS], timeout=math.inf) as worker:
-        assert worker.call("ivb_echo", x=1.5).value[0] == 1.5
 
 
 def test_missing_and_broken_scripts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -52,9 +52,20 @@ ivb_chatter <- function(lines) {
   cat(sprintf("line %d\n", seq_len(lines)), sep = "")
   print("printed")
   system("echo from a subprocess")
-  system("yes 2>/dev/null | head -c 5000000 >&2")
-  "quiet"
+  system("echo to its standard error >&2")
+  cat("at the end\n", file = stderr())
 }
+ivb_flood <- function(bytes) {
+  cat("begin\n")
+  system(sprintf("head -c %d /dev/zero | tr '\\0' x >&2", as.integer(bytes)))
+  cat("end\n")
+}
+ivb_print_bytes <- function() cat("not \xff valid")
+ivb_print_and <- function(what) {
+  cat("so far\n")
+  switch(what, stop = stop("enough"), loop = repeat NULL, quit = quit(status = 1))
+}
+ivb_warn <- function(text) warning(text)
 ivb_quit <- function(status) quit(status = status)
 ivb_signal <- function(number) tools::pskill(Sys.getpid(), number)
 ivb_loop <- function() repeat NULL
