@@ -150,9 +150,10 @@ class RWorker:
         -------
         RReply
             NULL is None; logical, integer and double vectors are 1-D arrays of bool, int64 and float64 (also those of
-            length 1; float64 with NaN where a logical or integer is missing), matrices 2-D ones; character vectors
-            and factors are lists of str or None; lists are dicts if named, otherwise lists; a data.frame is a dict of
-            its columns.
+            length 1; float64 with NaN where a logical or integer is missing), matrices 2-D ones; dates, times and
+            durations are float64 arrays of R's own numbers; character vectors and factors are lists of str or None;
+            lists are dicts if named, otherwise lists; a data.frame is a dict of its columns. That is `RReply.value`;
+            `RReply.frame` and `RReply.to_pandas` keep every type.
 
         Raises
         ------
