@@ -22,7 +22,7 @@ from ivbridge.engines.process import RReply, RWorker, default_worker
 from ivbridge.errors import DesignError, RError, RNotAvailableError
 from ivbridge.expr import quote_name
 from ivbridge.method import Fuller, TwoStage
-from ivbridge.records import Coefficients, FirstStage, FloatArray, NotApplicable, Provenance, Seen, Test
+from ivbridge.records import Coefficients, FirstStage, FloatArray, IntArray, NotApplicable, Provenance, Seen, Test
 from ivbridge.resources import scripts_dir
 from ivbridge.results import Estimate
 from ivbridge.spec import IVSpec
@@ -153,7 +153,11 @@ def _same_bits(mine: FloatArray | None, found: FloatArray | None) -> bool:
         return mine is found is None
     # one column at a time: no copy of a whole matrix, whatever its memory layout
     pairs = zip(mine.reshape(len(mine), -1).T, found.reshape(len(found), -1).T, strict=True)
-    return all(np.array_equal(*(np.ascontiguousarray(column).view(np.int64) for column in pair)) for pair in pairs)
+    return all(np.array_equal(_bits(one), _bits(other)) for one, other in pairs)
+
+
+def _bits(column: FloatArray) -> IntArray:
+    return np.ascontiguousarray(column).view(np.int64)
 
 
 def ask(design: Design, function: str, **arguments: Any) -> RReply:
