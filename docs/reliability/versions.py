@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from tests.version_cases import FIELDS, NONE, ROOT, SUITES, expected
+from tests.version_cases import FIELDS, NONE, ROOT, RPY2, SUITES, expected
 
 APT = "DEBIAN_FRONTEND=noninteractive apt-get -o Acquire::Check-Valid-Until=false"
 PACKAGES = "r-base-core r-cran-aer r-cran-sandwich r-cran-lmtest r-cran-car r-cran-jsonlite make python3-venv"
@@ -27,6 +28,11 @@ def measure() -> pd.DataFrame:
     Through the environment, as for tests/bare_root.sh: MIRROR, CARRY, PASS; VERSION_ROOTS names a folder whose
     subfolders are used as roots, made where they are missing, and kept.
     """
+    asked = [sys.executable, "-m", "pip", "index", "versions", "rpy2-rinterface"]
+    said = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
+    known = set(re.search(r"Available versions: (.*)", said)[1].split(", "))  # type: ignore[index]
+    if known - set(RPY2):
+        raise SystemExit(f"There are releases that are not tried: {known - set(RPY2)}. Add them to tests/version_cases.py")
     with tempfile.TemporaryDirectory(prefix="ivbridge-roots-", dir="/var/tmp") as scratch:
         target = Path(scratch) / "here.json"
         subprocess.run([sys.executable, ROOT / "tests" / "version_cases.py", target], check=True)
@@ -56,8 +62,8 @@ def in_root(root: Path, suite: str) -> list[dict[str, object]]:
             shutil.copy(ROOT / name, source / name)
     kept = {"PIP_CERT", "SSL_CERT_FILE", "PIP_DEFAULT_TIMEOUT", *os.environ.get("PASS", "").split()}
     clean = ["PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", *(f"{n}={v}" for n, v in os.environ.items() if n in kept)]
-    command = f"set -e; {APT} update; {APT} install -y --no-install-recommends {PACKAGES}; " \
-              "cd /root/ivbridge; python3 tests/version_cases.py /root/rows.json"  # fmt: skip
+    install = f"{APT} update; {APT} install -y --no-install-recommends {PACKAGES}"
+    command = f"set -e; {install}; cd /root/ivbridge; python3 tests/version_cases.py /root/rows.json"
     unshare = ["unshare", "--mount", "--pid", "--fork", "bash", "-c", INSIDE, root, command, *clean]
     subprocess.run(unshare, check=True, stdout=sys.stderr)
     rows: list[dict[str, object]] = json.loads((root / "root/rows.json").read_text())
@@ -72,21 +78,19 @@ def text(found: pd.DataFrame) -> list[str]:
     alike = found.groupby("r")["bits"].nunique().eq(1)
     agreed = found["verdict"].isin(["identical", "rounding"])
     pythons = [found.loc[found["r"] == one, "python"].iloc[0] for one in r]
-    lines = [
-        "## Versions of R and rpy2",
-        "",
-        f"{tried['rpy2'].nunique()} releases of rpy2 (ABI mode) against R {', '.join(r)} (with Python "
+    how = (
+        f"{tried['rpy2'].nunique()} releases of rpy2 (in ABI mode) against R {', '.join(r)} (with Python "
         f"{', '.join(pythons)}), each in an environment of its own. In each, the demand for cigarettes is estimated by "
-        "2SLS and LIML with four covariances through R and through Python, by whichever bridge ivbridge takes there.",
-        "",
-        f"**{agreed.sum()} of {len(found)} checks agree, with {found['numbers'].min()} or more numbers each. "
-        f"{len(through)} of {len(tried)} pairs go through rpy2, the others through Rscript, which needs no rpy2. What R "
-        f"answers is the same to the last bit through every bridge "
-        f"{'with each R' if alike.all() else 'with ' + ', '.join(alike[alike].index) + ' only'}.**",
-        "",
-        f"| rpy2 | {' | '.join(f'R {one}' for one in r)} |",
-        "|---|" + "---|" * len(r),
-    ]
+        "2SLS and LIML with four covariances through R and through Python, by whichever bridge ivbridge takes there."
+    )
+    totals = (
+        f"**{agreed.sum()} of {len(found)} checks agree, {found['numbers'].min()} numbers each. "
+        f"{len(through)} of {len(tried)} pairs go through rpy2, the others through Rscript, which needs no rpy2. "
+        f"{'With each R' if alike.all() else 'Only with R ' + ', '.join(alike[alike].index)}, what R answers is the same "
+        "to the last bit through every bridge.**"
+    )
+    lines = ["## Versions of R and rpy2", "", how, "", totals, ""]
+    lines += [f"| | {' | '.join(f'R {one}' for one in r)} |", "|---|" + "---|" * len(r)]
     for release in dict.fromkeys(found["rpy2"]):
         cells = []
         for one in r:
