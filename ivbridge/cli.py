@@ -18,7 +18,18 @@ from typer.core import TyperGroup
 
 import ivbridge
 from ivbridge import cli_experiments
-from ivbridge.cli_options import DATA, INFERENCE, METHOD, TIMEOUT, VCOV, WEIGHTS, complete_dataset, complete_engine
+from ivbridge.cli_options import (
+    DATA,
+    INFERENCE,
+    METHOD,
+    RESUME,
+    TIMEOUT,
+    VCOV,
+    WEIGHTS,
+    WORKERS,
+    complete_dataset,
+    complete_engine,
+)
 from ivbridge.errors import IvbridgeError
 
 __all__ = ["COULD_NOT_RUN", "app", "main"]
@@ -101,6 +112,8 @@ def _check(
         typer.Option("--report", metavar="FILE", help="Write a report: .html, .md, .tex or .json. Repeat for more."),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
+    workers: Annotated[int | None, WORKERS] = None,
+    resume: Annotated[Path | None, RESUME] = None,
 ) -> None:  # fmt: skip
     """Ask R and Python the same question and compare everything that they say.
 
@@ -110,7 +123,7 @@ def _check(
     \b
     ivbridge check "Q ~ P + D | D + F + A" --data kmenta --vcov classical --vcov HC1
     ivbridge check "lwage ~ [educ ~ nearc4] + exper" --data card --json
-    ivbridge check questions.toml --report report.html
+    ivbridge check questions.toml --workers 4 --resume answers.jsonl --report report.html
     """
     from ivbridge import cli_check
     from ivbridge.questions import Question, load_questions
@@ -123,7 +136,10 @@ def _check(
         if given := [name for name, value in asked.items() if value]:
             raise typer.BadParameter(f"{', '.join(given)}: a file of questions says this itself, below [defaults].")
         questions = load_questions(Path(question))
-        raise typer.Exit(cli_check.check_many(questions, tuple(report or ()), as_json=json))
+        reports = tuple(report or ())
+        raise typer.Exit(cli_check.check_many(questions, reports, as_json=json, workers=workers, resume=resume))
+    if workers is not None or resume is not None:
+        raise typer.BadParameter("--workers and --resume are for a file of questions.")
     if data is None:
         raise typer.BadParameter("a formula needs --data: a file or the name of a bundled dataset.")
     one = Question("", question, data, tuple(vcov or ()), weights, tuple(engine or ("r", "native")), inference, method)

@@ -9,9 +9,10 @@ import typer
 
 from ivbridge import cli_text, report
 from ivbridge.agreement import Agreement
-from ivbridge.compare import Progress, crosscheck
 from ivbridge.data import Dataset, read
 from ivbridge.errors import IvbridgeError
+from ivbridge.many import ask, crosscheck_many
+from ivbridge.progress import progress_bar
 from ivbridge.questions import Question
 
 __all__ = ["DEMO", "check_many", "check_one"]
@@ -25,19 +26,6 @@ DEMO = Question(
         "nw(4, prewhite=0)",
     ),
 )  # fmt: skip
-
-
-def _run(question: Question, data: Dataset, progress: Progress | None) -> Agreement:
-    return crosscheck(
-        question.formula,
-        data.frame,
-        question.vcovs or None,
-        question.engines,
-        progress=progress,
-        weights=question.weights,
-        inference=question.inference,
-        method=question.method,
-    )
 
 
 def check_one(question: Question, reports: tuple[Path, ...] = (), *, as_json: bool = False) -> int:
@@ -64,8 +52,8 @@ def check_one(question: Question, reports: tuple[Path, ...] = (), *, as_json: bo
     for path in reports:
         report.check_path(path)
     data = read(question.data)
-    with cli_text.progress_bar() as progress:
-        agreement = _run(question, data, progress)
+    with progress_bar() as progress:
+        agreement = ask(question, data, progress)
     for path in reports:
         report.write([report.Entry(agreement, data=data)], path)
     if as_json:
@@ -78,7 +66,14 @@ def check_one(question: Question, reports: tuple[Path, ...] = (), *, as_json: bo
     return _code(agreement.verdict)
 
 
-def check_many(questions: Sequence[Question], reports: tuple[Path, ...] = (), *, as_json: bool = False) -> int:
+def check_many(
+    questions: Sequence[Question],
+    reports: tuple[Path, ...] = (),
+    *,
+    as_json: bool = False,
+    workers: int | None = None,
+    resume: Path | None = None,
+) -> int:
     """Cross-check many questions: one line a question, what failed, and a summary.
 
     A question that cannot be run does not stop the others.
@@ -90,6 +85,10 @@ def check_many(questions: Sequence[Question], reports: tuple[Path, ...] = (), *,
         One report holds all questions.
     as_json : bool, default False
         Print one JSON object with the worst verdict and ``questions``, a list.
+    workers : int, optional
+        Processes; without it and `resume` this process asks one question after another.
+    resume : Path, optional
+        The ``path`` of :func:`ivbridge.crosscheck_many`.
 
     Returns
     -------
@@ -98,20 +97,17 @@ def check_many(questions: Sequence[Question], reports: tuple[Path, ...] = (), *,
     """
     for path in reports:
         report.check_path(path)
-    entries = _entries(questions, quiet=as_json)
+    if workers is None and resume is None:
+        entries = _entries(questions, quiet=as_json)
+    else:
+        entries = _entries_at_once(questions, workers, resume, quiet=as_json)
     for path in reports:
         report.write(entries, path)
     worst = report.worst_verdict(entries)
     if as_json:
         typer.echo(report.json(entries))
         return _code(worst)
-    for entry in entries:
-        if isinstance(entry.outcome, IvbridgeError):
-            typer.echo(f"ivbridge check: {entry.name}: {entry.outcome}", err=True)
-        elif not entry.outcome.ok:
-            data = entry.data.name if entry.data else ""
-            for line in ("", entry.name, *cli_text.agreement_lines(entry.outcome, data)):
-                cli_text.say(line)
+    _say_what_failed(entries)
     counts = cli_text.verdict_counts({entry.name: entry.verdict for entry in entries})
     cli_text.say(f"\n{worst.upper()}: {counts}", worst)
     _say_reports(reports)
@@ -121,13 +117,13 @@ def check_many(questions: Sequence[Question], reports: tuple[Path, ...] = (), *,
 def _entries(questions: Sequence[Question], *, quiet: bool) -> list[report.Entry]:
     entries: list[report.Entry] = []
     files: dict[str, Dataset] = {}
-    with cli_text.progress_bar() as progress:
+    with progress_bar() as progress:
         for question in questions:
             outcome: Agreement | IvbridgeError
             try:
                 if question.data not in files:
                     files[question.data] = read(question.data)
-                outcome = _run(question, files[question.data], progress)
+                outcome = ask(question, files[question.data], progress)
             except IvbridgeError as error:
                 outcome = error
             entry = report.Entry(outcome, question.name, files.get(question.data), question.formula)
@@ -135,6 +131,26 @@ def _entries(questions: Sequence[Question], *, quiet: bool) -> list[report.Entry
             if not quiet:
                 cli_text.say(cli_text.question_line(entry), entry.verdict)
     return entries
+
+
+def _entries_at_once(
+    questions: Sequence[Question], workers: int | None, resume: Path | None, *, quiet: bool
+) -> list[report.Entry]:
+    with progress_bar() as progress:
+        entries = crosscheck_many(questions, workers=workers, path=resume, progress=progress)
+    for entry in () if quiet else entries:
+        cli_text.say(cli_text.question_line(entry), entry.verdict)
+    return entries
+
+
+def _say_what_failed(entries: Sequence[report.Entry]) -> None:
+    for entry in entries:
+        if isinstance(entry.outcome, IvbridgeError):
+            typer.echo(f"ivbridge check: {entry.name}: {entry.outcome}", err=True)
+        elif not entry.outcome.ok:
+            data = entry.data.name if entry.data else ""
+            for line in ("", entry.name, *cli_text.agreement_lines(entry.outcome, data)):
+                cli_text.say(line)
 
 
 def _code(verdict: str) -> int:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import typer
 
 __all__ = [
-    "CONTROLS", "DATA", "INFERENCE", "JSON", "METHOD", "REPORT", "RULE", "SOURCE", "TIMEOUT", "VCOV",
-    "WEIGHTS", "complete_dataset", "complete_engine", "complete_rule", "complete_vcov", "limit_r",
+    "CONTROLS", "DATA", "INFERENCE", "JSON", "METHOD", "REPORT", "RESUME", "RULE", "SOURCE", "TIMEOUT", "VCOV",
+    "WEIGHTS", "WORKERS", "complete_dataset", "complete_engine", "complete_rule", "complete_vcov", "limit_r",
 ]  # fmt: skip
 
 VCOV_NAMES = ("classical", "HC0", "HC1", "HC2", "HC3", "HC4", "HC4m", "HC5", "nw", "andrews", "bootstrap", "bekker")
@@ -78,3 +78,7 @@ JSON = typer.Option("--json", help="Print one JSON object and nothing else.")
 TIMEOUT = typer.Option("--timeout", metavar="SECONDS", callback=limit_r, show_default=False,
                        help="Time that one call of R may take. [default: 300; 3600 for a LASSO]")  # fmt: skip
 SOURCE = typer.Argument(metavar="FILE|NAME", help="One row a user: as --data of `ivbridge check`.")
+WORKERS = typer.Option("--workers", metavar="N", help="Ask the questions of a file in N processes at the same time.")
+RESUME = typer.Option("--resume", metavar="FILE", help=(
+    "Append each answer of a file of questions to FILE (it is made), and do not ask again what it answers already."
+))  # fmt: skip

@@ -9,10 +9,11 @@ from pathlib import Path
 import pandas as pd
 import typer
 
-from ivbridge import cli_text, post_charts, serial, study
+from ivbridge import post_charts, serial, study
 from ivbridge.errors import RNotAvailableError
 from ivbridge.post import PostResult, post_figures
 from ivbridge.post_methods import METHODS_A, METHODS_B
+from ivbridge.progress import progress_bar
 from ivbridge.simulate import SCENARIOS
 
 __all__ = ["run_post", "study_lines"]
@@ -45,7 +46,7 @@ def run_post(out: Path, engines: Sequence[str] = ("r", "native"), draws: int = 5
         If an engine cannot run here; the command line turns this into exit code 2.
     """
     try:
-        with cli_text.progress_bar() as progress:
+        with progress_bar() as progress:
             result = post_figures(engines, progress=progress)
     except RNotAvailableError as error:
         without = "or leave R out: ivbridge post --engine native"
@@ -55,7 +56,7 @@ def run_post(out: Path, engines: Sequence[str] = ("r", "native"), draws: int = 5
         typer.echo(result.summary())
     tables = []
     for name, methods in _STUDIES.items() if draws else ():
-        with cli_text.progress_bar() as progress:
+        with progress_bar() as progress:
             table = study.run(SCENARIOS[name], methods, draws, path=out / f"{name}-draws.jsonl", progress=progress)
         written += [*post_charts.draw_study(table, out, f"{name}-draws"), out / f"{name}-draws.jsonl"]
         tables.append(study.summary(table))

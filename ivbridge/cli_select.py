@@ -11,6 +11,7 @@ import typer
 from ivbridge import cli_text, serial
 from ivbridge.data import read
 from ivbridge.errors import DesignError, MissingExtraError, RNotAvailableError, UnsupportedError
+from ivbridge.progress import progress_bar
 from ivbridge.records import Test
 from ivbridge.results import Estimate
 from ivbridge.selection.check import crosscheck_lasso
@@ -83,7 +84,7 @@ def run(asked: Asked, options: SelectOptions, *, check: bool = False, as_json: b
     roles = (asked.dependent, asked.endog, asked.candidates, asked.controls)
     selection = select_instruments(frame, *roles, asked.rule, options)
     if asked.seeds and _moves(selection):
-        with cli_text.progress_bar() as progress:
+        with progress_bar() as progress:
             selection.seeds(asked.seeds, asked.vcov, asked.method, progress)
     agreement = None
     if check:

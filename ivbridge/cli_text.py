@@ -6,13 +6,10 @@ Formats an :class:`~ivbridge.agreement.Agreement`; computes nothing.
 from __future__ import annotations
 
 import textwrap
-import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
 from ivbridge.agreement import Agreement, Comparison
@@ -22,7 +19,6 @@ from ivbridge.report import Entry
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ivbridge.compare import Progress as Callback
     from ivbridge.data import Dataset
 
 __all__ = [
@@ -30,7 +26,6 @@ __all__ = [
     "dataset_lines",
     "dataset_table",
     "headline",
-    "progress_bar",
     "question_line",
     "say",
     "verdict_counts",
@@ -38,8 +33,6 @@ __all__ = [
 ]
 
 WIDTH = 80
-#: Seconds of work before a progress bar appears.
-PATIENCE = 1.0
 _STYLES = {
     "identical": "bold green",
     "rounding": "bold green",
@@ -56,9 +49,9 @@ _COLUMNS = {
 }  # fmt: skip
 
 
-def _console(*, stderr: bool = False) -> Console:
+def _console() -> Console:
     """A console that neither wraps nor interprets: brackets in a formula are brackets."""
-    return Console(stderr=stderr, soft_wrap=True, highlight=False, markup=False, emoji=False)
+    return Console(soft_wrap=True, highlight=False, markup=False, emoji=False)
 
 
 def say(line: str = "", verdict: str = "") -> None:
@@ -193,26 +186,6 @@ def _failures(comparisons: Sequence[Comparison], most: int) -> list[str]:
         if len(failed) > most:
             lines.append(f"  and {len(failed) - most} more of {len(c.gaps)}; --json or --report show them all")
     return lines
-
-
-@contextmanager
-def progress_bar() -> Iterator[Callback | None]:
-    """A callback for :func:`ivbridge.crosscheck` that draws on stderr after a second of work; None off a terminal."""
-    screen = _console(stderr=True)
-    if not screen.is_terminal:
-        yield None
-        return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    bar = Progress(*columns, console=screen, transient=True)
-    task = bar.add_task("", total=None)
-    timer = threading.Timer(PATIENCE, bar.start)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield lambda done, total, what: bar.update(task, completed=done, total=total, description=what)
-    finally:
-        timer.cancel()
-        bar.stop()
 
 
 def verdict_counts(verdicts: Mapping[str, str]) -> str:

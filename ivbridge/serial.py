@@ -11,7 +11,7 @@ import json
 import math
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -26,20 +26,23 @@ __all__ = ["decode", "dumps", "encode", "loads"]
 FORMAT = "ivbridge/1"
 
 
-def encode(value: object) -> Any:
-    """A record as plain JSON values; fields listed in ``json_skip`` of its class are left out."""
+def encode(value: object, array: Callable[[np.ndarray], Any] = lambda values: encode(values.tolist())) -> Any:
+    """A record as plain JSON values; fields listed in ``json_skip`` of its class are left out.
+
+    ``array`` says how an array is written; default: as a list, or lists in a list.
+    """
     if isinstance(value, Vcov | Method | T | Z):
         return str(value)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         skip = getattr(value, "json_skip", ())
-        shown = {f.name: encode(getattr(value, f.name)) for f in dataclasses.fields(value) if f.name not in skip}
+        shown = {f.name: encode(getattr(value, f.name), array) for f in dataclasses.fields(value) if f.name not in skip}
         return {"type": type(value).__name__, **shown}
     if isinstance(value, np.ndarray):
-        return encode(value.tolist())
+        return array(value)
     if isinstance(value, Mapping):
-        return {str(key): encode(item) for key, item in value.items()}
+        return {str(key): encode(item, array) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [encode(item) for item in value]
+        return [encode(item, array) for item in value]
     if isinstance(value, np.generic):
         return encode(value.item())
     if isinstance(value, float) and not math.isfinite(value):
@@ -71,14 +74,16 @@ def loads(kind: type, text: str) -> Any:
 
 
 def decode(kind: Any, plain: Any) -> Any:
-    """Rebuild a value of the annotated type ``kind`` from plain JSON values."""
+    """Rebuild a value of the annotated type ``kind`` from plain JSON values; an array may stand there as an array."""
     if isinstance(kind, types.UnionType) or typing.get_origin(kind) is typing.Union:
         return _decode_union(typing.get_args(kind), plain)
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if isinstance(plain, np.ndarray):
+        return plain
     if origin is np.ndarray:
         return np.asarray(_floats(plain), dtype=arguments[1].__args__[0])
-    if origin is tuple:
-        return tuple(decode(arguments[0], item) for item in plain)
+    if origin in (tuple, list):
+        return origin(decode(arguments[0], item) for item in plain)
     if origin is not None and isinstance(origin, type) and issubclass(origin, Mapping):
         return {key: decode(arguments[1], item) for key, item in plain.items()}
     if kind is float:

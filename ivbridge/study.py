@@ -4,38 +4,32 @@ For example ``summary(run(SCENARIOS["post-a"], METHODS_A, seeds=1000))``, with :
 :data:`ivbridge.post_methods.METHODS_A`.
 
 Each draw depends on its seed alone and every process computes with one thread, so that the numbers do not depend on
-how many processes there were, or on how often the study was stopped and continued.
+how many processes there were, or on how often the study was stopped and continued. A draw over which a process or its R
+dies is tried once more on a new one. Where that fails too, or an engine raises, the note names the error; such rows are
+not in the file, and the next run with the same path tries again.
 """
 
 from __future__ import annotations
 
 import math
-import multiprocessing
-import os
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import closing
 from dataclasses import dataclass
-from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
 
-from ivbridge.errors import DataError, DesignError, EngineError
+from ivbridge.api import fit
+from ivbridge.crew import FailedTask, answers, number_of_workers
+from ivbridge.errors import DataError, DesignError, EngineError, UnsupportedError
 from ivbridge.journal import Journal, described
+from ivbridge.processes import python_processes
+from ivbridge.progress import Progress
 
-__all__ = ["Method", "Outcome", "Progress", "World", "outcome", "run", "summary"]
-
-Progress = Callable[[int, int, str], None]
-
-#: What limits the threads of every linear algebra library that numpy may use.
-_ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+__all__ = ["Method", "Outcome", "Progress", "World", "by_formula", "outcome", "run", "summary"]
 
 _COLUMNS = (
     "scenario", "method", "seed", "truth", "estimate", "std.error", "conf.low", "conf.high", "covers", "selected",
@@ -76,6 +70,48 @@ def outcome(estimate: float, std_error: float, selected: int | None = None, leve
     return Outcome(float(estimate), float(std_error), float(estimate - half), float(estimate + half), selected=selected)
 
 
+@dataclass(frozen=True, slots=True)
+class _Fit:
+    """What `by_formula` runs."""
+
+    formula: str
+    term: str
+    vcov: str
+    engine: str
+    method: str | None
+
+    def __call__(self, draw: Any, _seed: int) -> tuple[Outcome]:
+        found = fit(self.formula, draw.frame, self.vcov, self.engine, method=self.method)
+        if self.term in found.seen.aliased:
+            raise DesignError(f"{self.term} depends linearly on other columns.")
+        if self.term not in found.terms:
+            raise UnsupportedError(f"There is no coefficient {self.term!r}.", available=", ".join(found.terms))
+        table, i = found.coefs, found.terms.index(self.term)
+        low, high = float(table.conf_low[i]), float(table.conf_high[i])
+        return (Outcome(float(table.estimate[i]), float(table.std_error[i]), low, high),)
+
+
+def by_formula(
+    name: str, formula: str, term: str, vcov: str, *, engine: str = "native", method: str | None = None
+) -> Method:
+    """A method that asks :func:`ivbridge.fit` about every draw's ``frame``.
+
+    Parameters
+    ----------
+    name : str
+        In the table.
+    formula, vcov, engine, method
+        As for :func:`ivbridge.fit`; with ``engine="r"`` every process has an R of its own.
+    term : str
+        The coefficient that estimates the draw's ``truth``; its 95 % confidence interval is the engine's.
+
+    Returns
+    -------
+    Method
+    """
+    return Method((name,), _Fit(formula, term, vcov, engine, method))
+
+
 class World(Protocol):
     """What a scenario has to offer: a name, and draws that depend on the seed alone."""
 
@@ -99,8 +135,8 @@ class Method:
     run : callable (draw, seed) -> sequence of Outcome
         One outcome for each name. It must be a function of a module or a record (it is sent to other processes), and
         depend on nothing but its arguments. A :class:`~ivbridge.errors.DataError`,
-        :class:`~ivbridge.errors.DesignError` or singular matrix counts as "no estimate" for all names; any other
-        exception stops the study.
+        :class:`~ivbridge.errors.DesignError` or singular matrix counts as "no estimate" for all names, and so does an
+        :class:`~ivbridge.errors.EngineError`, for this run; any other exception stops the study.
     """
 
     names: tuple[str, ...]
@@ -152,8 +188,8 @@ def run(
     ------
     DataError
         If names repeat, nothing is asked, or the file holds another study under one of these names.
-    EngineError
-        If a process dies; what was finished before is in the file.
+    RNotAvailableError, EngineError
+        If a method asks R and R cannot be used here; if the processes cannot be started.
     """
     worlds: tuple[World, ...] = tuple(scenarios) if isinstance(scenarios, Sequence) else (scenarios,)
     wanted = tuple(range(1, seeds + 1)) if isinstance(seeds, int) else tuple(dict.fromkeys(seeds))
@@ -163,8 +199,8 @@ def run(
     with Journal.opened(path, about) as journal:
         done = {(row["scenario"], row["method"], row["seed"]) for row in journal.rows}
         tasks = list(_missing(worlds, methods, wanted, n, done))
-        _work_through(tasks, workers or len(os.sched_getaffinity(0)), journal, len(worlds) * len(wanted), progress)
-        return _table(journal.rows, [world.name for world in worlds], names, wanted)
+        failed = _work_through(tasks, number_of_workers(workers), journal, len(worlds) * len(wanted), progress)
+        return _table([*failed, *journal.rows], [world.name for world in worlds], names, wanted)
 
 
 def _names(worlds: Sequence[World], methods: Sequence[Method], seeds: Sequence[int]) -> list[str]:
@@ -189,58 +225,35 @@ def _missing(
 
 def _work_through(
     tasks: Sequence[_Task], workers: int, journal: Journal, total: int, progress: Progress | None
-) -> None:
-    before = total - len(tasks)
+) -> list[dict[str, Any]]:
+    """Append what is found to the journal; return a row for each answer that could not be found."""
+    before, failed = total - len(tasks), []
     if progress:
         progress(before, total, f"{before} draws were there" if before else "drawing")
     if not tasks:
-        return
+        return []
+    names = [f"{task.scenario.name}, seed {task.seed}" for task in tasks]
     # one worker is a process too: the number of threads is then the same for every number of workers
-    context = multiprocessing.get_context("spawn")
-    stop, processes = context.Event(), min(workers, len(tasks))
-    with _one_thread(), ProcessPoolExecutor(processes, context, initializer=_start, initargs=(stop,)) as pool:
-        futures: dict[Future[list[dict[str, Any]]], _Task] = {pool.submit(_answers, task): task for task in tasks}
-        try:
-            for count, future in enumerate(as_completed(futures), start=before + 1):
-                journal.append(future.result())
-                if progress:
-                    progress(count, total, f"{futures[future].scenario.name}, seed {futures[future].seed}")
-        except BrokenProcessPool as error:
-            raise EngineError(
-                "A process of the study died.",
-                do="look for the reason (memory?), then run the study again with the same path: it goes on from there.",
-            ) from error
-        except BaseException:
-            stop.set()  # what is being computed is given up, so that an interrupt does not wait for it
-            raise
-
-
-def _start(stop: Event) -> None:
-    """In a new process: the parent decides what an interrupt means, and no process outlives it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-    for wait in (stop.wait, *(() if parent is None else (parent.join,))):
-        threading.Thread(target=_leave_after, args=(wait,), daemon=True).start()
-
-
-def _leave_after(wait: Callable[[], object]) -> None:
-    wait()
-    os._exit(1)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Processes started inside compute with one thread each."""
-    before = {name: os.environ.get(name) for name in _ONE_THREAD}
-    os.environ.update(dict.fromkeys(_ONE_THREAD, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
+    with (
+        python_processes(_answers, min(workers, len(tasks))) as members,
+        closing(answers(members, names, tasks)) as found,
+    ):
+        for count, (i, rows) in enumerate(found, start=before + 1):
+            if isinstance(rows, FailedTask):
+                failed += _without_answer(tasks[i], rows)
             else:
-                os.environ[name] = value
+                journal.append(rows)
+            if progress:
+                progress(count, total, names[i])
+    return failed
+
+
+def _without_answer(task: _Task, failed: FailedTask) -> list[dict[str, Any]]:
+    """Rows that say why; only what a second run may mend is passed over."""
+    if not isinstance(failed.error, EngineError):
+        raise failed.error
+    nothing = Outcome(note=f"{type(failed.error).__name__}: {failed.error}")
+    return [_row(task, name, math.nan, nothing, math.nan) for method in task.methods for name in method.names]
 
 
 def _answers(task: _Task) -> list[dict[str, Any]]:

@@ -18,7 +18,7 @@ import pytest
 from typer.testing import CliRunner
 
 import ivbridge
-from ivbridge import cli_check, cli_text
+from ivbridge import cli_text, many, progress
 from ivbridge.agreement import Agreement
 from ivbridge.cli import app
 from ivbridge.questions import Question, load_questions
@@ -104,7 +104,7 @@ class TestCheck:
     def test_disagreeing_ends_with_1_and_shows_the_worst_numbers(
         self, sabotaged: Agreement, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
-        monkeypatch.setattr(cli_check, "crosscheck", lambda *_, **__: sabotaged)
+        monkeypatch.setattr(many, "crosscheck", lambda *_, **__: sabotaged)
         code, out, _ = invoke(*CHECK, "--report", str(tmp_path / "r.html"))
         assert code == 1
         assert f"SUBSTANTIVE, {sabotaged.digits:.1f} agreeing digits" in out
@@ -145,7 +145,7 @@ main()
             asked.append((*given, changes))
             return agreement
 
-        monkeypatch.setattr(cli_check, "crosscheck", remembered)
+        monkeypatch.setattr(many, "crosscheck", remembered)
         invoke("check", FORMULA, "--data", "cigarettes_sw")
         assert asked[0][0] == FORMULA
         assert asked[0][2:] == (None, ("r", "native"), {"weights": None, "inference": None, "method": None})
@@ -194,7 +194,7 @@ main()
         assert "Traceback" not in done.stderr
 
     def test_a_fault_of_ivbridge_itself_is_no_verdict(self, tmp_path: Path) -> None:
-        code = f"import sys, ivbridge.cli_check as c\nc.crosscheck = None\nsys.argv = ['ivbridge', *{CHECK!r}]\n"
+        code = f"import sys, ivbridge.many as m\nm.crosscheck = None\nsys.argv = ['ivbridge', *{CHECK!r}]\n"
         done = subprocess.run(
             [sys.executable, "-c", code + "import ivbridge.cli\nivbridge.cli.main()"],
             cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, check=False,
@@ -206,7 +206,7 @@ main()
         def interrupted(*_: object, **__: object) -> Agreement:
             raise KeyboardInterrupt
 
-        monkeypatch.setattr(cli_check, "crosscheck", interrupted)
+        monkeypatch.setattr(many, "crosscheck", interrupted)
         code, out, err = invoke(*CHECK)
         assert (code, out, err) == (130, "", "ivbridge: interrupted\n")
 
@@ -276,10 +276,10 @@ class TestTerminal:
 
     def test_the_progress_bar_waits_a_second(self, monkeypatch: pytest.MonkeyPatch) -> None:
         screen = cli_text.Console(file=io.StringIO(), force_terminal=True)
-        monkeypatch.setattr(cli_text, "_console", lambda **_: screen)
-        with cli_text.progress_bar() as progress:
-            assert progress is not None
-            progress(1, 2, "r, HC0")
+        monkeypatch.setattr(progress, "Console", lambda **_: screen)
+        with progress.progress_bar() as callback:
+            assert callback is not None
+            callback(1, 2, "r, HC0")
         assert "r, HC0" not in screen.file.getvalue()  # type: ignore[attr-defined]
 
     def test_the_report_of_the_demo_is_ignored_by_git(self) -> None:
@@ -358,7 +358,7 @@ class TestFileOfQuestions:
     def test_a_disagreement_is_shown_and_ends_with_1(
         self, questions: Path, sabotaged: Agreement, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(cli_check, "crosscheck", lambda *_, **__: sabotaged)
+        monkeypatch.setattr(many, "crosscheck", lambda *_, **__: sabotaged)
         code, out, _ = invoke("check", str(questions))
         assert code == 1
         assert "SUBSTANTIVE: 2 questions: 2 substantive" in out

@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 
 from ivbridge import study
-from ivbridge.errors import DataError, DesignError, EngineError
+from ivbridge.errors import DataError, DesignError
 from ivbridge.journal import Journal, described
 from ivbridge.study import Method, Outcome
 
@@ -67,6 +67,13 @@ def threads(_draw: Sample, _seed: int) -> tuple[Outcome]:
 
 def dies(_draw: Sample, seed: int) -> tuple[Outcome]:
     if seed == 4:
+        os._exit(1)
+    return (Outcome(1.0),)
+
+
+def dies_once(path: str, _draw: Sample, seed: int) -> tuple[Outcome]:
+    if seed == 4 and not Path(path).exists():
+        Path(path).touch()
         os._exit(1)
     return (Outcome(1.0),)
 
@@ -261,11 +268,22 @@ def test_numbers_survive_the_file(tmp_path: Path) -> None:
         assert json.dumps(journal.rows) == json.dumps(rows)
 
 
-def test_a_process_that_dies_is_reported(tmp_path: Path) -> None:
+def test_a_process_that_dies_is_replaced_and_reported(tmp_path: Path) -> None:
     path = tmp_path / "study.jsonl"
-    with pytest.raises(EngineError, match="process of the study died"):
-        study.run(Mean(), [Method(("dies",), dies)], 6, 50, path, 1)
-    assert '"seed": 3' in path.read_text()
+    found = study.run(Mean(), [Method(("dies",), dies), BOTH], 6, 50, path, 2).set_index(["method", "seed"])
+    notes = found["note"]
+    assert notes[notes != ""].index.tolist() == [("dies", 4), ("mean", 4), ("median", 4)]
+    assert notes["dies", 4].startswith("EngineError: The Python process died over it.")
+    assert found.query("seed != 4")["estimate"].notna().all()
+    assert study.summary(found.reset_index())["missing"].tolist() == pytest.approx([1 / 6] * 3)
+    assert '"seed": 4' not in path.read_text()
+
+
+def test_a_process_that_dies_once_has_a_second_try(tmp_path: Path) -> None:
+    once = functools.partial(dies_once, str(tmp_path / "died"))
+    found = study.run(Mean(), [Method(("once",), once)], 6, 50, workers=2)
+    assert (tmp_path / "died").exists()
+    assert found["estimate"].tolist() == [1.0] * 6
 
 
 def test_a_fault_of_a_method_is_no_missing_estimate() -> None:
