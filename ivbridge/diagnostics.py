@@ -78,6 +78,8 @@ def wald_test(seen: Seen, model: Linear, cov: FloatArray, vcov: Vcov, inference:
         return NotApplicable("Wald test", NO_SLOPES)
     if reason := untestable(len(slopes), vcov, seen):
         return NotApplicable("Wald test", reason)
+    if _perfect(model):
+        return NotApplicable("Wald test", PERFECT_FIT)
     if singular(cov[np.ix_(slopes, slopes)]):
         return NotApplicable("Wald test", SINGULAR)
     chi2 = _quadratic(model.coef[slopes], cov[np.ix_(slopes, slopes)])
@@ -100,6 +102,12 @@ def singular(cov: FloatArray) -> bool:
     return bool(eigenvalues.min() < 1e-12 * eigenvalues.max())
 
 
+def _perfect(model: Linear) -> bool:
+    """Whether the residuals are zero but for rounding."""
+    y, w = model.y, model.weights
+    return model.rss < TOLERANCE**2 * float(y @ (y if w is None else y * w))
+
+
 def _quadratic(value: FloatArray, cov: FloatArray) -> float:
     return float(value @ np.linalg.solve(cov, value))
 
@@ -117,10 +125,10 @@ class _Auxiliary:
 
     def added(self, name: str, full: Linear, tested: list[int]) -> Test | NotApplicable:
         """F test of some of the regressors in a least-squares fit."""
-        df1, y = len(tested), full.y
+        df1 = len(tested)
         if df1 < 1:
             return NotApplicable(name, NOTHING_ADDED)
-        if full.rss < TOLERANCE**2 * float(y @ (y if full.weights is None else y * full.weights)):
+        if _perfect(full):
             return NotApplicable(name, PERFECT_FIT)
         if reason := untestable(df1, self.vcov, self.seen):
             return NotApplicable(name, reason)
@@ -211,8 +219,8 @@ def _likelihood_ratio(seen: Seen, liml: float) -> Test | NotApplicable:
 
 def _sargan(seen: Seen, model: Linear, instruments: Basis) -> Test | NotApplicable:
     df = len(seen.instrument_names) - len(seen.endog_names)
-    if df <= 0:
-        return NotApplicable("Sargan", EXACT)
+    if df <= 0 or seen.exact:
+        return NotApplicable("Sargan", EXACT if df <= 0 else PERFECT_FIT)
     w = np.ones(model.n) if model.weights is None else model.weights
     e = model.residuals
     mean_part = float(w @ e) ** 2 / float(w.sum())
@@ -241,10 +249,13 @@ def first_stages(
 def inapplicable(seen: Seen, method: Method, vcov: Vcov) -> dict[str, NotApplicable]:
     """The tests that this model and vcov cannot have, by key; every engine leaves these out, with this reason."""
     model = estimated(seen, method)
+    # a resampled covariance is not worth its time here, and is taken to be regular
+    cov = np.eye(model.k) if isinstance(vcov, Bootstrap) else covariance(model, vcov, seen.groups)
     found = tests(seen, model, vcov)
-    slopes = [name for name in seen.x_names if name != "(Intercept)"]
-    if reason := untestable(len(slopes), vcov, seen) if slopes else NO_SLOPES:
-        found["wald"] = NotApplicable("Wald test", reason)
+    found["wald"] = wald_test(seen, model, cov, vcov, T())
+    for name in () if isinstance(vcov, Bootstrap) else seen.endog_names:
+        if isinstance(found[f"weak_instruments:{name}"], NotApplicable):  # its covariance was not asked for
+            covariance(_first_stage(seen, model, name, seen.z_names), auxiliary(vcov), seen.groups)
     return {key: test for key, test in found.items() if isinstance(test, NotApplicable)}
 
 

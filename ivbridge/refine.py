@@ -1,11 +1,11 @@
 """Iterative refinement: coefficients and residuals to the last digit, from any solution and a triangular factor.
 
-A solution β of the normal equations Π'Z'W(y − Xβ) = 0 is improved by δ = R⁻¹R⁻ᵀ·(their remainder), R being the factor of
-a QR decomposition. If the remainder is computed in extended precision, each step multiplies the error by about κu, with
+A solution β of the normal equations Π'Z'W(y − Xβ) = 0 is improved by δ = R⁻¹R⁻ᵀ·(their remainder), R the factor of a QR
+decomposition. If the remainder is computed in extended precision, each step multiplies the error by about κu, with
 κ the condition number of the regressors at equal length and u = 2⁻⁵³ (corrected seminormal equations: Björck 1987,
-Linear Algebra and its Applications 88/89; Björck 1996, section 2.9). Normal equations alone lose κ²u, a QR decomposition
-alone κu and, where the fit is poor, κ²u as well. Where C's ``long double`` is no wider than ``double`` (Windows, Apple
-silicon) the steps are taken in double precision, and leave what a QR decomposition leaves.
+Linear Algebra and its Applications 88/89; Björck 1996, section 2.9). Normal equations alone lose κ²u, a QR
+decomposition alone κu and, where the fit is poor, κ²u as well. Where C's ``long double`` is no wider than ``double``
+(Windows, Apple silicon) the steps are taken in double precision, and leave what a QR decomposition leaves.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from scipy import linalg
 
 from ivbridge.records import FloatArray
 
-__all__ = ["Extended", "converged", "left_over"]
+__all__ = ["Extended", "converged", "left_over", "orthonormal", "spread"]
 
 #: Matrices in extended precision.
 Extended = NDArray[np.longdouble]
@@ -62,6 +62,43 @@ def left_over(
     return rest, moments
 
 
+def spread(r: FloatArray) -> float:
+    """Condition number of a triangular factor whose columns are brought to one size."""
+    return float(np.linalg.cond(r / np.abs(r).max(axis=0, initial=0.0))) if r.size else 1.0
+
+
+def orthonormal(
+    matrix: FloatArray, weights: FloatArray | None, r: FloatArray
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """A QR decomposition of √w·matrix and the inverse of R, to the last digit, from an R that is off by κu.
+
+    √w·matrix·R⁻¹ has columns that are orthonormal but for an F = O(κu), found in extended precision; an upper
+    triangular U with U + U' = F then mends all three factors to O(F²).
+
+    Parameters
+    ----------
+    matrix : (n, k) array
+    weights : (n,) array or None
+    r : (k, k) array
+
+    Returns
+    -------
+    (n, k), (k, k), (k, k) arrays
+    """
+    inverse = linalg.solve_triangular(r, np.eye(len(r)))
+    q, gram = np.empty(matrix.shape), np.zeros(r.shape, dtype=np.longdouble)
+    for start in range(0, len(matrix), ROWS):
+        rows = slice(start, start + ROWS)
+        turned = matrix[rows].astype(np.longdouble) @ inverse.astype(np.longdouble)
+        if weights is not None:
+            turned *= np.sqrt(weights[rows].astype(np.longdouble))[:, None]
+        q[rows] = turned
+        gram += turned.T @ turned
+    excess = (gram - np.eye(len(r))).astype(float)
+    upper = np.triu(excess, 1) + np.diag(np.diag(excess)) / 2
+    return q - q @ upper, r + upper @ r, inverse - inverse @ upper
+
+
 def converged(
     start: FloatArray | Extended,
     root: FloatArray,
@@ -89,7 +126,7 @@ def converged(
     coef: Extended = start.astype(np.longdouble)
     lengths = np.abs(root).max(axis=0, initial=0.0)  # so that squares neither overflow nor underflow
     unit, scale = root / lengths, lengths.astype(np.longdouble)[:, None]
-    factor = len(root) * EPSILON * np.linalg.cond(unit)  # of the error that a step leaves
+    factor = len(root) * EPSILON * spread(root)  # of the error that a step leaves
     for _ in range(STEPS):
         rest, left = remainder(coef)
         step = linalg.solve_triangular(unit, linalg.solve_triangular(unit, (left / scale).astype(float), trans="T"))

@@ -141,7 +141,8 @@ class _Coordinates:
     def of(cls, seen: Seen, vcov: Vcov) -> _Coordinates:
         z, base = exogenous_first(seen, Basis.of(seen.z, seen.weights))
         root = np.ones(len(seen.y)) if seen.weights is None else np.sqrt(seen.weights)
-        return cls(seen, vcov, Basis(z.q / root[:, None], seen.weights, z.q, np.eye(z.q.shape[1])), base)
+        unit = np.eye(z.q.shape[1])
+        return cls(seen, vcov, Basis(z.q / root[:, None], seen.weights, z.q, unit, unit), base)
 
     @property
     def endog(self) -> FloatArray:

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from linearmodels.iv import IV2SLS
 from statsmodels.regression.linear_model import OLS
-from statsmodels.sandbox.regression.gmm import IV2SLS as StatsmodelsIV
+from statsmodels.sandbox.regression import gmm
 
 import ivbridge
 from ivbridge.records import Seen
@@ -121,7 +121,7 @@ def _linearmodels(seen: Seen) -> Found:
 def _statsmodels(seen: Seen) -> Found:
     """statsmodels: OLS where nothing is endogenous, its IV2SLS otherwise, which has no HC1."""
     if seen.endog_names:
-        result = StatsmodelsIV(seen.y, seen.x, seen.z).fit()
+        result = gmm.IV2SLS(seen.y, seen.x, seen.z).fit()
         return Found(result.params, result.bse, note="no HC1")
     result = OLS(seen.y, seen.x).fit()
     return Found(result.params, result.bse, result.HC1_se)

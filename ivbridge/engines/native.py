@@ -134,11 +134,11 @@ def seen_of(design: Design) -> Seen:
     groups = {name: design.groups(name) for name in vcov.columns}
     sandwich.check_groups(vcov, groups)
     shared = ("rows", "x_names", "z_names", "aliased", "aliased_instruments", "levels", "y", "x", "z", "weights")
-    return Seen(groups=groups, **{name: getattr(design, name) for name in shared})
+    return Seen(groups=groups, exact=design.exact, **{name: getattr(design, name) for name in shared})
 
 
 def _estimated(seen: Seen, method: Method, vcov: Vcov) -> tuple[Linear, FloatArray, tuple[str, ...]]:
-    """linearmodels' coefficients, refined; its covariance where it has this one; a note where refining them mattered."""
+    """linearmodels' coefficients, refined; its covariance where it has this one; a note where refinement mattered."""
     model = kclass.decomposed(seen, method)
     start = _coefficients(model)
     model = refined(model, start if np.isfinite(start).all() else None)
@@ -188,10 +188,11 @@ def _mended(model: Linear, cov: FloatArray, start: FloatArray) -> tuple[str, ...
     if digits >= FEW_DIGITS:
         return ()
     left = f"only {max(digits, 0):.0f} digits" if np.isfinite(digits) else "no digit"
-    return (
+    note = (
         f"linearmodels called by hand leaves {left} of these coefficients, since its normal equations square the "
-        "condition number of the columns; they were refined with a QR decomposition",
+        "condition number of the columns; they were refined with a QR decomposition"
     )
+    return (note,)
 
 
 def _calls(design: Design, vcov: Vcov) -> tuple[str, ...]:
