@@ -75,7 +75,7 @@ def normalise(
         if name in labels:
             column = _dates_as_levels(column)
         converted[name] = _convert(name, column.reset_index(drop=True), name in factors)
-    return pd.DataFrame(converted, index=pd.RangeIndex(len(data)))
+    return pd.DataFrame(converted, index=pd.RangeIndex(len(data)), copy=False)
 
 
 def _select(data: pd.DataFrame, name: str) -> Column:

@@ -145,7 +145,9 @@ def _without_copies(value: Mapping[str, Any], design: Design) -> dict[str, Any]:
     mine = {"y": design.y, "x": design.x, "z": design.z, "weights": design.weights}
     same_names = (tuple(value["x_names"]), tuple(value["z_names"])) == (design.x_names, design.z_names)
     same = [name for name, array in mine.items() if same_names and _same_bits(array, value[name])]
-    return {name: item for name, item in value.items() if name not in same}
+    # all arrays of a large answer are parts of one block of memory: what stays is copied, so that the rest can go
+    return {name: np.array(item) if isinstance(item, np.ndarray) else item for name, item in value.items()
+            if name not in same}  # fmt: skip
 
 
 def _same_bits(mine: FloatArray | None, found: FloatArray | None) -> bool:
