@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NoReturn
 
 from ivbridge.errors import FormulaError
@@ -251,6 +252,7 @@ class Parser:
         return Arg(name, self.expression())
 
 
+@lru_cache(maxsize=1024)  # a fit reads the names of its columns dozens of times
 def parse(text: str) -> Node:
     """Read one expression, for example ``"log( x )"`` or ``"a:factor(b)"``.
 

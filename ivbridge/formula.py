@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from ivbridge.canonical import offset_text, response_text, variable_text
 from ivbridge.errors import FormulaError
@@ -306,6 +307,7 @@ _EXPAND = {":": _interact, "*": _star, "/": _nest, "^": _power}
 
 
 # ------------------------------------------------------------------------------------------------------------ texts
+@lru_cache(maxsize=1024)
 def parse_term(text: str) -> Term:
     """Read the text of one term: a variable, or several joined by ``:``.
 
