@@ -153,23 +153,28 @@ def _pooled(answer: Numbers, widest: Mapping[Key, float], inference: Inference) 
 
 
 def _cancelled(seen: Seen, answer: Numbers, vcov: Vcov) -> dict[Key, float]:
-    """What AER loses by subtracting residual sums of squares, which our own formulas avoid.
+    """What R loses by subtracting sums of squares and by residuals of unequal weights, which our formulas avoid.
 
-    Residuals of a backward-stable fit are off by u‖y‖ in norm, so RSS by 2u‖y‖‖e‖, and a classical F, which is
-    (RSS₀ − RSS₁)/df₁ over s², by 2u·(‖y‖/‖e‖)·df₂/df₁. Sargan is n·(1 − RSS/TSS) of residuals and is off by 2u·n.
+    Residuals of a backward-stable fit are off by u‖y‖ in norm, however their rows are weighted, so RSS by 2u‖y‖‖e‖, and
+    a classical F, which is (RSS₀ − RSS₁)/df₁ over s², by 2u·(‖y‖/‖e‖)·df₂/df₁. Sargan is n·(1 − RSS/TSS) of residuals
+    and is off by 2u·n.
     """
-    n = len(seen.y)
+    n, found = len(seen.y), dict[Key, float]()
     off = {"sargan": 2 * UNIT * n}
-    if isinstance(vcov, Classical):
-        w = np.ones(n) if seen.weights is None else seen.weights
-        fits = {"wu_hausman": (seen.y, answer.sigma)}
-        for stage in answer.first_stages:
-            fits[f"weak_instruments:{stage.endog}"] = (seen.x[:, seen.x_names.index(stage.endog)], stage.sigma)
-        for key, (y, sigma) in fits.items():
-            test = answer.tests.get(key)
-            if isinstance(test, Test) and sigma > 0:
-                off[key] = 2 * UNIT * float(np.sqrt(w @ y**2 * test.df2)) / (sigma * test.df1)
-    found: dict[Key, float] = {}
+    w = np.ones(n) if seen.weights is None else seen.weights
+    fits = [("wu_hausman", "", "", seen.y, answer.sigma, answer.df_resid, (answer.r2, answer.r2_adj))]
+    for s in answer.first_stages:
+        x = seen.x[:, seen.x_names.index(s.endog)]
+        fits.append((f"weak_instruments:{s.endog}", "first stage ", s.endog, x, s.sigma, s.df_resid, (s.r2, s.r2_adj)))
+    for key, stage, term, y, sigma, df, (r2, r2_adj) in fits:
+        if not sigma > 0:
+            continue
+        lost = UNIT * float(np.sqrt(w @ y**2 / df)) / sigma
+        parts = {"sigma": sigma * lost, "r.squared": 2 * lost * (1 - r2), "adj.r.squared": 2 * lost * (1 - r2_adj)}
+        found |= {(stage + name, term): size for name, size in parts.items()}
+        test = answer.tests.get(key)
+        if isinstance(test, Test) and isinstance(vcov, Classical):
+            off[key] = 2 * UNIT * float(np.sqrt(w @ y**2 * test.df2)) / (sigma * test.df1)
     for key, size in off.items():
         test = answer.tests.get(key)
         if isinstance(test, Test):
