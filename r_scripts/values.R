@@ -46,10 +46,10 @@ value_unpack <- function(into, positions, values, lengths) {
 }
 
 # Of a character vector: codes from 1 (NA: missing), the number of different texts, and their bytes in UTF-8, each text
-# ended by a zero byte, four bytes in an integer.
+# ended by a zero byte, four bytes in an integer. writeBin() translates to the locale's encoding, which is UTF-8.
 value_text <- function(x) {
   attributes(x) <- NULL
-  labels <- unique(enc2utf8(x))
+  labels <- unique(x)
   labels <- labels[!is.na(labels)]
   bytes <- writeBin(labels, raw())
   bytes <- c(bytes, raw(-length(bytes) %% 4L))

@@ -220,6 +220,13 @@ def test_clocks_agree(r: RWorker) -> None:
     assert r.call("ivb_clock", x=dt.datetime(2020, 7, 1, 12, tzinfo=dt.UTC)).value == ["2020-07-01 12:00:00 UTC"]
 
 
+def test_r_runs_in_utc_wherever_python_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "America/New_York")
+    with RWorker(scripts=[HERE / "transfer.R"], timeout=120) as worker:
+        noon = worker.call("ivb_made", text='as.POSIXct("2020-07-01 12:00")').to_pandas()
+    assert noon.tolist() == [pd.Timestamp("2020-07-01 12:00")]
+
+
 def test_missing_doubles_stay_r_s_own(r: RWorker) -> None:
     found = r.call("ivb_made", text="c(NA, NaN, 1)").to_pandas()
     assert r.call("ivb_same", x=found, text="c(NA, NaN, 1)").value[0] == "TRUE"
@@ -238,8 +245,18 @@ def test_text_in_other_encodings(r: RWorker, count: int) -> None:
         r.call("ivb_made", text=f'`Encoding<-`(rep(c("\\xe7", "\\u00e7"), {count}), "bytes")')
 
 
+def test_many_texts_are_the_same_texts_in_r(r: RWorker) -> None:
+    texts = pd.Series([f"ä{j}数" for j in range(100)])
+    in_r = 'sprintf("\\u00e4%d\\u6570", 0:99)'
+    same, shown = r.call("ivb_same", x=texts, text=in_r).value
+    assert same == "TRUE", shown
+    assert r.call("ivb_made", text=in_r).value == texts.tolist()
+    assert r.call("ivb_made", text=f"nchar({in_r})").value.tolist() == [len(text) for text in texts]
+    assert r.call("ivb_echo", x=texts).value == texts.tolist()
+
+
 def test_enormous_text(r: RWorker) -> None:
-    texts = ["é" * 10_000_000, "x", None] * 30
+    texts = ["é" * 4_000_000, "x", None] * 30
     assert r.call("ivb_echo", x=pd.Series(texts, dtype=object)).value == texts
 
 
@@ -268,6 +285,8 @@ def test_wide_frames_of_every_kind(r: RWorker) -> None:
     none = pd.Series([], dtype="string")
     assert_same(found, [pd.Series([1.5]), none, pd.Series([True]), pd.Series([1], dtype="int32"),
                         pd.Series(["x"], dtype="string"), pd.Series([2.5, 3.5]), None] * 20)  # fmt: skip
+    matrices = [np.arange(6.0).reshape(2, 3) + j for j in range(70)]
+    assert_same(r.call("ivb_echo", x=matrices).to_pandas(), matrices)
 
 
 def test_answers_do_not_share_memory(r: RWorker) -> None:
@@ -288,6 +307,8 @@ def test_answers_do_not_share_memory(r: RWorker) -> None:
         ("setNames(data.frame(1), NA)", "empty or duplicated"),
         ('list(a = 1, b = list(1, u = 2))', r"value\$b is a list whose names"),
         ("rep(list(quote(x)), 100)", r"value\[\[1\]\]"),
+        ('structure(1L, levels = "\\xff", class = "factor")', "value holds text that is not valid"),
+        ('list(setNames(list(1), "\\xff"))', r"value\[\[1\]\] holds text that is not valid"),
         ("1i", "CPLXSXP|complex"),
     ],
 )  # fmt: skip
