@@ -71,6 +71,7 @@ local({
 
   say <- function(value) {
     force(value) # the call itself, which may close connections
+    flush(stdout()) # what C code printed belongs to this call
     answers <<- usable(answers, arguments[3L], "wb")
     serialize(value, answers, xdr = FALSE, version = 2L)
     flush(answers)

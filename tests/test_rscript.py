@@ -25,6 +25,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ivbridge
+from ivbridge.engines import rscript
 from ivbridge.engines.process import RWorker
 from ivbridge.engines.rserial import read_value, record, serialized
 from ivbridge.engines.transfer import encode
@@ -318,6 +319,23 @@ def test_what_is_tested_of_the_r_process_holds_for_this_bridge(tests: str) -> No
     assert done.returncode == 0, done.stdout[-4000:]
 
 
+@pytest.mark.parametrize(
+    "code",
+    [
+        ".libPaths()",
+        "search()",
+        "Sys.getlocale()",
+        "R.home()",
+        "RNGkind()",
+        "interactive()",
+        "unlist(lapply(c('contrasts', 'digits', 'na.action', 'OutDec', 'scipen', 'warn', 'expressions'), getOption))",
+    ],
+)
+def test_surroundings_that_change_answers_are_the_same(r: RWorker, rpy2: RWorker, code: str) -> None:
+    ours, theirs = (worker.call("ivb_value", text=code).record for worker in (r, rpy2))
+    assert same(ours, theirs), f"{ours} is not {theirs}"
+
+
 # ---- which bridge ------------------------------------------------------------------------------------------------
 
 
@@ -469,6 +487,7 @@ def gone(pid: int) -> bool:
 @pytest.mark.parametrize("function", ["ivb_loop", "ivb_pid"])
 def test_nothing_outlives_the_parent(function: str) -> None:
     code = f"""
+from ivbridge.engines import rscript
 from ivbridge.engines.process import RWorker
 worker = RWorker(scripts={list(map(str, SCRIPTS))!r}, bridge="rscript")
 print(worker.call("ivb_pid").value[0], worker.call("ivb_getwd").value[0], flush=True)
@@ -500,3 +519,16 @@ def test_large_values_leave_nothing_open(r: RWorker) -> None:
     for _ in range(3):
         assert np.array_equal(r.call("ivb_echo", x=big).value, big)
     assert open_files() == before
+
+
+@pytest.mark.parametrize("memory", [True, False])
+def test_a_passed_file_can_be_opened_by_name_and_is_gone_afterwards(
+    memory: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not memory:
+        monkeypatch.delattr(os, "memfd_create")
+    with rscript._passed_file(tmp_path) as (descriptor, path):
+        os.write(descriptor, b"what R reads")
+        assert Path(path).read_bytes() == b"what R reads"
+        assert Path(path).is_relative_to(tmp_path) is not memory
+    assert not list(tmp_path.iterdir())

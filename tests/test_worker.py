@@ -255,7 +255,7 @@ def test_a_background_process_does_not_hold_the_answer(r: RWorker) -> None:
     begun = time.monotonic()
     r.call("ivb_background", seconds=8764)
     assert time.monotonic() - begun < 20  # far below 8764
-    assert started("sleep", "8764")
+    assert until(lambda: started("sleep", "8764"))
     r.close()
     assert until(lambda: not started("sleep", "8764"))
 
