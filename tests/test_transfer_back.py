@@ -73,7 +73,7 @@ def assert_same(found: Any, expected: Any) -> None:
 
 
 def test_the_page_has_its_tables() -> None:
-    assert (len(THERE_AND_BACK), len(R_ALONE), len(REFUSED)) == (32, 15, 13)
+    assert (len(THERE_AND_BACK), len(R_ALONE), len(REFUSED)) == (32, 16, 13)
     assert {len(row) for row in THERE_AND_BACK} == {3}
 
 
@@ -220,6 +220,11 @@ def test_clocks_agree(r: RWorker) -> None:
     assert r.call("ivb_clock", x=dt.datetime(2020, 7, 1, 12, tzinfo=dt.UTC)).value == ["2020-07-01 12:00:00 UTC"]
 
 
+def test_values_of_times_are_r_s_own_numbers(r: RWorker) -> None:
+    assert r.call("ivb_echo", x=dt.date(2020, 2, 29)).value.tolist() == [18321.0]
+    assert r.call("ivb_made", text='as.difftime(1.5, units = "hours")').value.tolist() == [1.5]
+
+
 def test_r_runs_in_utc_wherever_python_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TZ", "America/New_York")
     with RWorker(scripts=[HERE / "transfer.R"], timeout=120) as worker:
@@ -309,6 +314,7 @@ def test_answers_do_not_share_memory(r: RWorker) -> None:
         ("rep(list(quote(x)), 100)", r"value\[\[1\]\]"),
         ('structure(1L, levels = "\\xff", class = "factor")', "value holds text that is not valid"),
         ('list(setNames(list(1), "\\xff"))', r"value\[\[1\]\] holds text that is not valid"),
+        ('list(structure(1, class = "integer64"))', r"value\[\[1\]\] holds integers beyond ±2\*\*53"),
         ("1i", "CPLXSXP|complex"),
     ],
 )  # fmt: skip

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ivbridge.engines.wire import (
+    EXACT,
     MANY,
     NA_INTEGER,
     NA_REAL,
@@ -31,7 +32,7 @@ from ivbridge.engines.wire import (
 )
 from ivbridge.resources import scripts_dir
 
-__all__ = ["Builder", "Reader", "UnsendableError", "checked_factor", "checked_names", "coded"]
+__all__ = ["Builder", "Reader", "UnsendableError", "checked_factor", "checked_integer64", "checked_names", "coded"]
 
 _KINDS: dict[str, Literal["logical", "integer", "double"]] = {
     "LGLSXP": "logical",
@@ -157,6 +158,8 @@ class Reader:
         for name in ("Date", "POSIXct", "difftime"):
             if name in classes:
                 return Times(name, _doubles(values), _unit(value, attributes))
+        if "integer64" in classes and kind == "double":
+            values = checked_integer64(values, path)
         return Vector(kind, values, tuple(value.do_slot("dim")) if "dim" in attributes else None)
 
     def _values(self, value: Any, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
@@ -235,6 +238,21 @@ def checked_factor(codes: npt.NDArray[np.int32], levels: Sequence[str | None], o
         renumbered[[level is None for level in levels]] = NA_INTEGER
         codes = np.where(missing, NA_INTEGER, renumbered[np.where(missing, 1, codes) - 1]).astype(np.int32)
     return Factor(codes, kept, ordered)
+
+
+def checked_integer64(values: npt.NDArray[np.float64], path: str) -> npt.NDArray[np.float64]:
+    """Return what the bits of an integer64 of the package bit64 mean.
+
+    Raises
+    ------
+    UnsendableError
+        A number is beyond ±2**53, so that no double is exactly it; `path` is how the message calls the vector.
+    """
+    whole = values.view(np.int64)
+    missing = whole == np.iinfo(np.int64).min
+    if ((whole > EXACT) | (whole < -EXACT))[~missing].any():
+        raise UnsendableError(f"{path} holds integers beyond ±2**53")
+    return np.where(missing, NA_REAL, whole)
 
 
 def coded(texts: Sequence[str | None]) -> Text:

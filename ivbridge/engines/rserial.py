@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from ivbridge.engines.r_values import checked_factor, checked_names
+from ivbridge.engines.r_values import checked_factor, checked_integer64, checked_names, coded
 from ivbridge.engines.wire import NA_INTEGER, NA_REAL, Factor, Frame, Items, Node, Text, Times, Vector
 
 __all__ = ["LABELS", "Chunk", "Value", "read_value", "record", "serialized"]
@@ -242,7 +242,7 @@ def record(value: Value, path: str = "value") -> Node:
         return None
     classes = _strings(about, "class")
     if value.kind == _TEXT:
-        return _coded(data)
+        return coded(data)
     if value.kind == _LIST:
         if "names" not in about:
             return Items([record(item, f"{path}[[{i}]]") for i, item in enumerate(data, 1)], None)
@@ -257,6 +257,8 @@ def record(value: Value, path: str = "value") -> Node:
         if name in classes:
             doubles = data if data.dtype == np.float64 else np.where(data == NA_INTEGER, NA_REAL, data)
             return Times(name, doubles, "".join((_strings(about, "tzone") or _strings(about, "units"))[:1]))
+    if "integer64" in classes and value.kind == _KINDS["double"]:
+        data = checked_integer64(data, path)
     dim: Any = about["dim"].data.tolist() if "dim" in about else None  # type: ignore[union-attr]
     return Vector(_KIND_OF[value.kind], data, None if dim is None else tuple(dim))
 
@@ -264,12 +266,6 @@ def record(value: Value, path: str = "value") -> Node:
 def _strings(attributes: dict[str, Value], name: str) -> list[str]:
     found: Any = attributes[name].data if name in attributes else []
     return list(found or [])
-
-
-def _coded(texts: list[str | None]) -> Text:
-    labels: dict[str, int] = {}
-    codes = [NA_INTEGER if text is None else labels.setdefault(text, len(labels) + 1) for text in texts]
-    return Text(np.array(codes, dtype=np.int32), list(labels))
 
 
 def _frame(names: list[str], columns: list[Node], found: Value) -> Frame:

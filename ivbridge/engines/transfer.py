@@ -41,13 +41,10 @@ import pandas as pd
 
 from ivbridge.engines.times import from_double, to_double
 from ivbridge.engines.times import zone as known_zone
-from ivbridge.engines.wire import MANY, NA_INTEGER, NA_REAL, Factor, Frame, Items, Node, Text, Times, Vector
+from ivbridge.engines.wire import EXACT, MANY, NA_INTEGER, NA_REAL, Factor, Frame, Items, Node, Text, Times, Vector
 from ivbridge.errors import DataError
 
 __all__ = ["encode", "encode_frame"]
-
-#: Largest magnitude below which every integer is a double.
-EXACT = 2**53
 
 _SMALL_INTEGERS = {"int8", "int16", "int32", "uint8", "uint16"}
 _UNITS = ("D", "h", "m", "s", "ms", "us", "ns")

@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 __all__ = [
+    "EXACT",
     "FILE_BYTES",
     "MANY",
     "NA_INTEGER",
@@ -50,6 +51,8 @@ FILE_BYTES = 1 << 20
 NA_INTEGER = -(2**31)
 #: R's missing double: a NaN with the payload 1954.
 NA_REAL: float = struct.unpack("<d", struct.pack("<Q", 0x7FF00000000007A2))[0]
+#: Every whole number up to this magnitude is a double.
+EXACT = 2**53
 #: From this many records, or texts, on they are handled together; a vector of at most `SMALL` values is a small one.
 MANY = 64
 SMALL = 1 << 13
