@@ -268,10 +268,9 @@ def test_enormous_text(r: RWorker) -> None:
 def test_frames_wider_than_long(r: RWorker) -> None:
     # an expression matrix of 48 samples; rpy2's converter ends Python on it
     wide = pd.DataFrame(np.random.default_rng(1).normal(size=(48, 61_114))).rename(columns=lambda j: f"g{j}")
-    width, length, first, last, name = r.call("ivb_ends", x=wide).value
-    assert (width[0], length[0], name) == (61_114, 48, ["g61113"])
+    width, length, first, last, name, found = r.call("ivb_ends", x=wide).to_pandas()
+    assert (width[0], length[0], name[0]) == (61_114, 48, "g61113")
     assert (first.tolist(), last.tolist()) == (wide["g0"].tolist(), wide["g61113"].tolist())
-    found = r.call("ivb_echo", x=wide).frame()
     assert found.columns.equals(wide.columns)
     np.testing.assert_array_equal(found, wide, strict=True)
 

@@ -13,7 +13,7 @@ ivb_bits <- function(x) {
 }
 ivb_bytes <- function(x) lapply(unname(x), function(one) if (is.na(one)) NULL else as.integer(charToRaw(one)))
 ivb_clock <- function(x) format(x, "%Y-%m-%d %H:%M:%S %Z")
-ivb_ends <- function(x) list(length(x), nrow(x), x[[1L]], x[[length(x)]], names(x)[length(x)])
+ivb_ends <- function(x) list(length(x), nrow(x), x[[1L]], x[[length(x)]], names(x)[length(x)], x)
 kept <- new.env()
 ivb_keep <- function(x) {
   kept$x <- x
