@@ -100,7 +100,12 @@ call_check_text <- function(x, path = "value") {
     }
   }
   if (is.list(x)) {
-    for (i in seq_along(x)) call_check_text(.subset2(x, i), paste0(path, "[[", i, "]]"))
+    for (i in seq_along(x)) {
+      one <- .subset2(x, i)
+      if (is.list(one) || is.character(one) || !is.null(attributes(one))) {
+        call_check_text(one, paste0(path, "[[", i, "]]"))
+      }
+    }
   }
 }
 
