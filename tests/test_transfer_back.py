@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -218,6 +219,37 @@ def test_clocks_agree(r: RWorker) -> None:
     zoned = naive.dt.tz_localize("Europe/Paris")
     assert r.call("ivb_clock", x=zoned).value == ["2020-07-01 12:00:30 CEST", "1969-12-31 23:59:59 CET"]
     assert r.call("ivb_clock", x=dt.datetime(2020, 7, 1, 12, tzinfo=dt.UTC)).value == ["2020-07-01 12:00:00 UTC"]
+
+
+NOON = pd.Timestamp("2020-02-29 12:00")
+MOMENTS = pd.Series([NOON]).dt.as_unit("us")
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (NOON, MOMENTS),
+        (NOON.to_pydatetime(), MOMENTS),
+        ([NOON, None], pd.Series([NOON, pd.NaT]).dt.as_unit("us")),
+        (np.datetime64("2020-02-29T12"), MOMENTS),
+        (np.array(["2020-02-29T12"], "M8[h]"), MOMENTS),
+        (pd.DatetimeIndex([NOON]), MOMENTS),
+        (pd.Series([NOON], dtype=object), MOMENTS),
+        (pd.Series([NOON], dtype=pd.ArrowDtype(pa.timestamp("ns"))), MOMENTS),
+        (pd.Series([NOON], dtype=pd.ArrowDtype(pa.timestamp("s", "UTC"))), MOMENTS.dt.tz_localize("UTC")),
+        (NOON.tz_localize("UTC"), MOMENTS.dt.tz_localize("UTC")),
+        (np.array(["2020-02-29"], "M8[D]"), pd.Series(["2020-02-29"], dtype="datetime64[s]")),
+        (pd.Series([NOON.date()], dtype=pd.ArrowDtype(pa.date32())), pd.Series(["2020-02-29"], dtype="datetime64[s]")),
+        (pd.Series([NOON.date(), None], dtype=object), pd.Series(["2020-02-29", None], dtype="datetime64[s]")),
+        (dt.timedelta(hours=2), pd.Series([7200 * 10**6], dtype="timedelta64[us]")),
+        (pd.Timedelta(5, "ns"), pd.Series([5], dtype="timedelta64[ns]")),
+        (np.array([2], "m8[h]"), pd.Series([7200 * 10**6], dtype="timedelta64[us]")),
+        (pd.Series([2], dtype=pd.ArrowDtype(pa.duration("s"))), pd.Series([2 * 10**6], dtype="timedelta64[us]")),
+    ],
+    ids=lambda value: f"{type(value).__name__}-{getattr(value, 'dtype', '')}",
+)
+def test_times_of_every_type(r: RWorker, value: object, expected: pd.Series) -> None:
+    assert_same(r.call("ivb_echo", x=value).to_pandas(), expected)
 
 
 def test_values_of_times_are_r_s_own_numbers(r: RWorker) -> None:

@@ -186,14 +186,14 @@ def _column(series: pd.Series[Any], name: str) -> Node:
     if isinstance(dtype, np.dtype):
         values = series.to_numpy()
         return _object(values, name) if dtype.kind == "O" else _numbers(values, None, name)
+    if getattr(dtype, "type", None) is dt.date:
+        return _object(np.array(series.tolist(), dtype=object), name)
     if isinstance(dtype, pd.ArrowDtype) and dtype.kind in "Mm":
         return _arrow_times(series, dtype, name)
     if dtype.kind in "biuf" and not isinstance(dtype, pd.SparseDtype):
         return _nullable(series, dtype.kind, name)
     if getattr(dtype, "type", None) is str:
         return _text(series, name)
-    if getattr(dtype, "type", None) is dt.date:
-        return _object(np.array(series.tolist(), dtype=object), name)
     raise _unknown(name, str(dtype))
 
 
