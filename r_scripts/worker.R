@@ -28,15 +28,13 @@ local({
     paste0(toupper(short), "SXP")
   }
 
-  refuse <- function(...) call$call_stop("ivb_unsendable", ...)
-
   # The value without other attributes, and its text as codes and labels: what `rserial.py` reads.
   plain <- function(x, path) {
     type <- typeof(x)
-    if (type == "character") return(coded(x, path))
+    if (type == "character") return(coded(x))
     if (type == "list") return(plain_list(x, path))
     if (!type %in% c("NULL", "logical", "integer", "double")) {
-      refuse(path, " is of R's type ", internal(type), ", which cannot be sent to Python")
+      call$call_stop("ivb_unsendable", path, " is of R's type ", internal(type), ", which cannot be sent to Python")
     }
     known <- attributes(x)
     kept <- intersect(of_atomic, names(known))
@@ -59,9 +57,8 @@ local({
     x
   }
 
-  coded <- function(x, path) {
+  coded <- function(x) {
     attributes(x) <- NULL
-    if (!all(validEnc(x))) refuse(path, " holds text that is not valid in its encoding")
     x <- enc2utf8(x)
     labels <- unique(x[!is.na(x)])
     codes <- match(x, labels)

@@ -151,6 +151,9 @@ RETURNED = [
     'table(c("a", "b", "a"))',
     "replicate(100, 1:3, simplify = FALSE)",
     "lm(dist ~ speed, cars)$residuals",
+    'addNA(factor(c("a", NA)))',
+    'structure(3 * 2^-1074, class = "integer64")',
+    "list(`NA` = 1)",
 ]
 
 
@@ -179,14 +182,33 @@ def test_same_notices_a_bit() -> None:
     assert not same(one, other)
 
 
-@pytest.mark.parametrize("code", ["mean", "globalenv()", "quote(a + b)", "1i", "as.raw(1)", "y ~ x", "list(a = sum)"])
+UNSENDABLE = [
+    "mean",
+    "globalenv()",
+    "quote(a + b)",
+    "1i",
+    "as.raw(1)",
+    "y ~ x",
+    "list(a = sum)",
+    "list(1, list(b = environment()))",
+    "list(a = 1, a = 2)",
+    "list(c = list(a = 1, 2))",
+    "structure(list(1), names = NA_character_)",
+    'structure(3L, levels = "a", class = "factor")',
+    "structure(pi, class = 'integer64')",
+    r'c("fine", "\xff")',
+]
+
+
+@pytest.mark.parametrize("code", UNSENDABLE)
 def test_what_cannot_be_sent_is_refused_in_the_same_words(r: RWorker, rpy2: RWorker, code: str) -> None:
     said = []
     for worker in (r, rpy2):
-        with pytest.raises(RError, match="cannot be sent to Python") as caught:
+        with pytest.raises(RError, match=r"^value") as caught:
             worker.call("ivb_value", text=code)
         said.append((str(caught.value), caught.value.classes, caught.value.call))
     assert said[0] == said[1]
+    assert said[0][1][0] == "ivb_unsendable"
     assert r.call("ivb_echo", x=1.5).value[0] == 1.5
 
 

@@ -132,6 +132,12 @@ def test_the_rpy2_follows_from_r(r: tuple[int, ...], rpy2: str, fits: bool) -> N
     assert ("rpy2-rinterface==3.6.5" in rfind.rpy2_requirement(r)) is (r < (4, 5))
 
 
+def test_r_is_reached_without_rpy2_where_pip_cannot_bring_it() -> None:
+    (step,) = setup_r._rpy2_steps("/no/such/python", DEBIAN_R)
+    assert step.optional
+    assert "rpy2-rinterface==3.6.5" in step.command
+
+
 def test_versions_compare_as_r_compares_them() -> None:
     assert rfind.version_tuple("1.2-10") > rfind.version_tuple("1.2-9")
     assert without(DEBIAN_R, "car").missing == ("car",)
