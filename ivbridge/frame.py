@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from ivbridge.errors import DataError
 from ivbridge.expr import format_number
 
-__all__ = ["counted", "fingerprint", "level_text", "normalise"]
+__all__ = ["check_whole", "counted", "fingerprint", "level_text", "normalise"]
 
 #: integers up to here survive the way through a double
 EXACT = 2**53
@@ -141,12 +141,24 @@ def _convert(name: str, column: Column, factor: bool) -> Column:
 def _integer(name: str, column: Column, factor: bool) -> Column:
     missing = column.isna().to_numpy()
     values = np.where(missing, 0, column.to_numpy(dtype=object, na_value=0)) if missing.any() else column.to_numpy()
-    largest = max((abs(int(v)) for v in (values.min(), values.max())), default=0) if len(values) else 0
-    _check_exact(name, largest)
+    largest = check_whole(name, values)
     if factor and largest < 2**31:
         whole = pd.Series(np.where(missing, 0, values).astype(np.int32))
         return whole.astype("Int32").mask(missing) if missing.any() else whole
     return _finite(name, np.where(missing, np.nan, values.astype(np.float64)))
+
+
+def check_whole(name: str, values: Column) -> int:
+    """Return the largest size of whole numbers, none of them missing.
+
+    Raises
+    ------
+    DataError
+        If it is beyond 2**53.
+    """
+    largest = max((abs(int(v)) for v in (values.min(), values.max())), default=0) if len(values) else 0
+    _check_exact(name, largest)
+    return largest
 
 
 def _check_exact(name: str, largest: int) -> None:

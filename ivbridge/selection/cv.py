@@ -16,6 +16,7 @@ import numpy as np
 from scipy import sparse
 
 from ivbridge.errors import DataError, UnsupportedError
+from ivbridge.frame import counted
 from ivbridge.records import FloatArray
 from ivbridge.selection import losses
 from ivbridge.selection.design import LassoDesign, Matrix
@@ -40,6 +41,9 @@ FEW_FOR_AUC = (
     "Alternatively, use smaller value for nfolds"
 )
 RARE = "one multinomial or binomial class has fewer than 8  observations; dangerous ground"
+
+#: What least squares leaves of the length of a column that it reproduces is far below, what it leaves of others above.
+NOTHING = 1e-10
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -254,21 +258,42 @@ def check_design(design: LassoDesign) -> None:
     UnsupportedError
         If there are fewer than two candidates, or none has a penalty.
     DataError
-        If the dependent variable does not vary where a path is fitted.
+        If no candidate with a penalty varies, if those without one reproduce the dependent variable, or if it does not
+        vary where a path is fitted.
     """
     if design.p < 2:
-        raise UnsupportedError(f"{design.p} candidate(s) were given.", available="2 or more, as in glmnet")
+        raise UnsupportedError(f"{counted(design.p, 'candidate')} with a value.", available="2 or more, as in glmnet")
     if not design.penalty.max() > 0:
         raise UnsupportedError("All penalty factors are 0: nothing is selected.", do="fit by least squares.")
     if not np.ptp(design.y) > 0:
         raise DataError(f"The dependent variable {design.spec.dependent!r} does not vary.")
+    if not any(np.ptp(_column(design.x, j)) > 0 for j in np.flatnonzero(design.penalty).tolist()):
+        raise DataError("No candidate with a penalty varies over the rows that are fitted.")
     if design.spec.family == "gaussian":
+        _check_left(design)
         low, high = _extremes_without(design)
         for fold in np.flatnonzero(~(high > low)) + 1:
             name = design.spec.dependent
             raise DataError(
                 f"The dependent variable {name!r} does not vary outside fold {fold}.", do="draw other folds."
             )
+
+
+def _column(x: Matrix, j: int) -> FloatArray:
+    return np.asarray(x[:, [j]].toarray()[:, 0] if sparse.issparse(x) else x[:, j], dtype=np.float64)
+
+
+def _check_left(design: LassoDesign) -> None:
+    """Refuse to look for instruments in what columns without a penalty leave, where they leave nothing."""
+    root = np.ones(design.n) if design.weights is None else np.sqrt(design.weights)
+    known = [np.ones(design.n)] if design.spec.intercept else []
+    known += [_column(design.x, j) for j in np.flatnonzero(design.penalty == 0).tolist()]
+    if len(known) <= design.spec.intercept:
+        return
+    matrix, y = np.column_stack(known) * root[:, None], design.y * root
+    left = y - matrix @ np.linalg.lstsq(matrix, y)[0]
+    if np.linalg.norm(left) <= NOTHING * np.linalg.norm(y):
+        raise DataError(f"The controls explain {design.spec.dependent!r} without error; nothing is left to select for.")
 
 
 def _extremes_without(design: LassoDesign) -> tuple[FloatArray, FloatArray]:

@@ -12,6 +12,8 @@ import pandas as pd
 from scipy import sparse
 
 from ivbridge.errors import DataError
+from ivbridge.frame import check_whole
+from ivbridge.magnitude import check_magnitude
 from ivbridge.records import FloatArray, IntArray
 from ivbridge.selection.spec import FoldColumn, LassoSpec, check_columns
 
@@ -135,9 +137,12 @@ def _numbers(column: pd.Series, name: str) -> np.ndarray:
         raise DataError(
             f"Column {name!r} holds {column.dtype}, not numbers.", do="turn it into 0/1 columns, one for each value."
         )
+    if kind.kind in "iu":
+        check_whole(name, column)
     values = column.to_numpy(dtype=np.float64)
     if not np.isfinite(values).all():
         raise DataError(f"Column {name!r} holds infinite values.", do="replace or drop them first.")
+    check_magnitude(name, values)
     return values
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from scipy import stats
 
 from ivbridge import serial
-from ivbridge.errors import UnsupportedError
+from ivbridge.errors import DataError, UnsupportedError
 from ivbridge.records import FloatArray
 from ivbridge.selection.derive import blocks, dense_columns, forced, residualised, with_columns
 from ivbridge.selection.design import LassoDesign
@@ -105,6 +105,8 @@ def plug_in(design: LassoDesign, rule: PlugIn, engine: LassoEngine) -> PlugInFit
     ------
     UnsupportedError
         With weights, without an intercept, or for alpha other than 1 or family other than gaussian.
+    DataError
+        If no candidate varies, or the columns without a penalty reproduce the dependent variable.
     """
     spec = design.spec
     if design.weights is not None or spec.alpha != 1 or not spec.intercept or spec.family != "gaussian":
@@ -133,7 +135,9 @@ class _Solver:
             self.squares[at] = np.mean(centred**2, axis=0)
             self.moments[at] = np.abs(self.y @ centred)
         # a column that does not vary has nothing but rounding left after centring
-        self.varies = self.squares > 1e-24 * np.maximum(self.means**2, self.squares.max())
+        self.varies = self.squares > 1e-24 * self.means**2
+        if not self.varies.any():
+            raise DataError("No candidate with a penalty varies over the rows that are fitted.")
         self.exact = float(np.mean(self.y**2)) * 1e-20
 
     def run(self) -> PlugInFit:

@@ -18,6 +18,7 @@ from ivbridge.engines.process import RWorker, default_worker
 from ivbridge.errors import RNotAvailableError
 from ivbridge.records import FloatArray, Provenance
 from ivbridge.resources import scripts_dir
+from ivbridge.selection.cv import check_design
 from ivbridge.selection.design import LassoDesign
 from ivbridge.selection.records import LassoFit, LassoPath, LassoSeen
 from ivbridge.selection.spec import FoldColumn, LassoSpec
@@ -71,10 +72,13 @@ class RLasso:
         ------
         RNotAvailableError
             If R, glmnet or rpy2 is missing.
+        DataError, UnsupportedError
+            If glmnet would refuse the data; in the words of the other engines.
         RError, RTimeoutError, RDiedError
             If R fails while it works.
         """
         self.versions()
+        check_design(design)
         options = _options(design)
         if lambdas is not None:
             options["lambda"] = np.sort(np.asarray(lambdas, dtype=np.float64))[::-1].copy()
@@ -90,10 +94,13 @@ class RLasso:
         ------
         RNotAvailableError
             If R, glmnet or rpy2 is missing.
+        DataError, UnsupportedError
+            If glmnet would refuse the data; in the words of the other engines.
         RError, RTimeoutError, RDiedError
             If R fails while it works.
         """
         versions = self.versions()
+        check_design(design)
         arguments = {**_matrices(design), "folds": _folds(design), "options": _options(design)}
         arguments["type.measure"] = design.spec.type_measure
         reply = default_worker().call("ivb_cv_glmnet", timeout=timeout_now(SECONDS), **arguments)
