@@ -290,9 +290,8 @@ def _object(values: npt.NDArray[Any], name: str) -> Node:
 
 def _text(values: Any, name: str) -> Text:
     codes, labels = pd.factorize(values)
-    found = [str(label) for label in labels]
-    for label in found:
-        _check_text(label, name)
+    found = [str(label) for label in np.asarray(labels, dtype=object)]  # Arrow hands out one after the other slowly
+    _check_texts(found, name)
     return Text(_codes(codes), found)
 
 
@@ -309,7 +308,7 @@ def _factor(series: pd.Series[Any], name: str) -> Factor:
                 available="categories that are text, integers or booleans",
                 do="data[column].cat.rename_categories(str).",
             )
-        _check_text(levels[-1], name)
+    _check_texts(levels, name)
     if len(set(levels)) < len(levels):
         raise DataError(f"{name} is a categorical whose categories are equal as text.", do="rename the categories.")
     return Factor(_codes(series.cat.codes.to_numpy()), levels, bool(series.cat.ordered))
@@ -320,6 +319,13 @@ def _codes(codes: npt.NDArray[Any]) -> npt.NDArray[np.int32]:
     shifted = codes.astype(np.int32) + np.int32(1)
     shifted[shifted == 0] = NA_INTEGER
     return shifted
+
+
+def _check_texts(texts: list[str], name: str) -> None:
+    joined = "".join(texts)
+    if "\0" in joined or not joined.isascii():
+        for text in texts:
+            _check_text(text, name)
 
 
 def _check_text(text: str, name: str) -> None:
