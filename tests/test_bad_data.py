@@ -7,7 +7,8 @@ import re
 import pytest
 
 from tests.bad_data_base import Case
-from tests.bad_data_cases import CASES, measured, run
+from tests.bad_data_cases import CASES, ENGINES, measured, run
+from tests.bad_data_selection import CHOICES, Choice, chosen
 
 
 def named(case: Case) -> str:
@@ -34,3 +35,19 @@ def test_both_engines_give_the_right_answer_or_the_same_error(case: Case) -> Non
     for answer in outcome.answers:
         assert measured(case, answer) >= case.digits, answer.engine
         assert any(case.note in note for note in answer.notes) or not case.note, answer.notes
+
+
+@pytest.mark.parametrize("choice", CHOICES, ids=lambda choice: f"{choice.verb}: {choice.name}")
+def test_the_verbs_that_choose_instruments_say_the_same_with_both_engines(choice: Choice) -> None:
+    first, second = (chosen(choice, choice.data(), engine) for engine in ENGINES)
+    assert first[0] == second[0]
+    if choice.error:
+        assert first == second
+        assert first[0] == choice.error, first
+        assert re.search(choice.words, str(first[1])), first
+        return
+    assert choice.same is not None
+    plain = chosen(choice, choice.same(), "r")
+    assert first[0] == plain[0] != ()
+    # the effect comes from the same instruments and data, whose units or copies cost a few last bits
+    assert [first[1], second[1]] == pytest.approx([plain[1], plain[1]], rel=1e-12)

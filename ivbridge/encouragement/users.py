@@ -11,6 +11,8 @@ import pandas as pd
 from scipy import sparse
 
 from ivbridge.errors import DataError
+from ivbridge.frame import check_whole
+from ivbridge.magnitude import check_magnitude
 from ivbridge.records import FloatArray, IntArray
 from ivbridge.selection.spec import check_columns, matching, text_columns
 
@@ -185,6 +187,9 @@ def _numbers(column: pd.Series) -> FloatArray:
     values = column.to_numpy(dtype=np.float64, na_value=np.nan)
     if np.isinf(values).any():
         raise DataError(f"Column {column.name!r} holds infinite values.", do="replace or drop them first.")
+    if column.dtype.kind in "iu" and column.notna().any():
+        check_whole(str(column.name), column.dropna())
+    check_magnitude(str(column.name), values)
     return np.asarray(values)
 
 
