@@ -81,7 +81,8 @@ def text(found: pd.DataFrame) -> list[str]:
     how = (
         f"{tried['rpy2'].nunique()} releases of rpy2 (in ABI mode) against R {', '.join(r)} (with Python "
         f"{', '.join(pythons)}), each in an environment of its own. In each, the demand for cigarettes is estimated by "
-        "2SLS and LIML with four covariances through R and through Python, by whichever bridge ivbridge takes there."
+        "2SLS and LIML with four covariances through R and through Python, by whichever bridge to R ivbridge takes "
+        "there by itself: the table says which."
     )
     totals = (
         f"**{agreed.sum()} of {len(found)} checks agree, {found['numbers'].min()} numbers each. "
