@@ -16,7 +16,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-__all__ = ["CASES", "DESIGNS", "NIST", "Case", "Exact", "correct_digits", "exact", "exact_solution", "polynomial"]
+__all__ = [
+    "CASES",
+    "CERTIFIED_DIGITS",
+    "DESIGNS",
+    "NIST",
+    "Case",
+    "Exact",
+    "correct_digits",
+    "cross",
+    "exact",
+    "exact_solution",
+    "polynomial",
+    "solve",
+]
 
 #: Digits to which NIST certifies; no more can be scored against them.
 CERTIFIED_DIGITS = 15
@@ -159,6 +172,8 @@ NIST = (
         ("-0.670191154593408E-01", "0.142363763154724E-01"), ("-0.246781078275479E-02", "0.535617408889821E-03"),
         ("-0.402962525080404E-04", "0.896632837373868E-05"),
     ), "0.334801051324544E-02", degree=10),
+    # the same model in other coordinates: NIST's coefficients are others, its residual standard deviation is the same
+    Case("Filip, orthogonal", "y ~ poly(x, 10) | poly(x, 10)", _pairs(FILIP), (), "0.334801051324544E-02"),
     Case("Longley", f"y ~ {_LONGLEY_PART} | {_LONGLEY_PART}", _longley, (
         ("-3482258.63459582", "890420.383607373"), ("15.0618722713733", "84.9149257747669"),
         ("-0.358191792925910E-01", "0.334910077722432E-01"), ("-2.02022980381683", "0.488399681651699"),
@@ -238,15 +253,15 @@ def exact(y: Any, x: Any, z: Any) -> Exact:
 def exact_solution(y: list[Fraction], x: Matrix, z: Matrix) -> Exact:
     """(X'Z(Z'Z)⁻¹Z'X)⁻¹X'Z(Z'Z)⁻¹Z'y and what follows, in fractions."""
     n, k = len(x), len(x[0])
-    first = _solve(_cross(z, z), _cross(z, x))
+    first = solve(cross(z, z), cross(z, x))
     projected = _product(z, first)
-    solved = _solve(_cross(projected, x), [[*row] for row in _cross(projected, [[v] for v in y])])
+    solved = solve(cross(projected, x), [[*row] for row in cross(projected, [[v] for v in y])])
     coef = [row[0] for row in solved]
     rest = [value - sum(a * b for a, b in zip(row, coef, strict=True)) for value, row in zip(y, x, strict=True)]
-    bread = _solve(_cross(projected, projected), [[Fraction(int(i == j)) for j in range(k)] for i in range(k)])
+    bread = solve(cross(projected, projected), [[Fraction(int(i == j)) for j in range(k)] for i in range(k)])
     variance = sum((e * e for e in rest), Fraction()) / (n - k)
     scores = [[e * value for value in row] for e, row in zip(rest, projected, strict=True)]
-    meat = _product(_product(bread, _cross(scores, scores)), bread)
+    meat = _product(_product(bread, cross(scores, scores)), bread)
     return Exact(
         coef,
         [_root(variance * bread[j][j]) for j in range(k)],
@@ -265,7 +280,8 @@ def correct_digits(found: Any, true: list[Fraction], most: float = DOUBLE_DIGITS
     return float(min(max(0.0, -math.log10(worst)), most)) if worst else most
 
 
-def _cross(a: Matrix, b: Matrix) -> Matrix:
+def cross(a: Matrix, b: Matrix) -> Matrix:
+    """A'B."""
     left, right = list(zip(*a, strict=True)), list(zip(*b, strict=True))
     return [[sum((p * q for p, q in zip(one, two, strict=True)), Fraction()) for two in right] for one in left]
 
@@ -275,8 +291,8 @@ def _product(a: Matrix, b: Matrix) -> Matrix:
     return [[sum((p * q for p, q in zip(row, col, strict=True)), Fraction()) for col in columns] for row in a]
 
 
-def _solve(a: Matrix, b: Matrix) -> Matrix:
-    """Gauss–Jordan elimination."""
+def solve(a: Matrix, b: Matrix) -> Matrix:
+    """A⁻¹B, by Gauss–Jordan elimination."""
     work = [[*row, *right] for row, right in zip(a, b, strict=True)]
     for i in range(len(work)):
         pivot = next(j for j in range(i, len(work)) if work[j][i] != 0)
