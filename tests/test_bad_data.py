@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from tests.bad_data_base import Case
 from tests.bad_data_cases import CASES, ENGINES, measured, run
 from tests.bad_data_selection import CHOICES, Choice, chosen
+
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "reliability" / "bad_data.csv"
 
 
 def named(case: Case) -> str:
@@ -51,3 +55,12 @@ def test_the_verbs_that_choose_instruments_say_the_same_with_both_engines(choice
     assert first[0] == plain[0] != ()
     # the effect comes from the same instruments and data, whose units or copies cost a few last bits
     assert [first[1], second[1]] == pytest.approx([plain[1], plain[1]], rel=1e-12)
+
+
+def test_the_page_lists_every_input_with_its_outcome() -> None:
+    found = pd.read_csv(PAGE, keep_default_na=False)
+    wanted = [(case.group, case.name, case.error or "answer", case.words) for case in CASES]
+    wanted += [(choice.verb, choice.name, choice.error or "answer", choice.words) for choice in CHOICES]
+    assert list(zip(found["group"], found["input"], found["outcome"], strict=True)) == [row[:3] for row in wanted]
+    for says, (_, name, _, words) in zip(found["says"], wanted, strict=True):
+        assert re.search(words, says), f"{name}: run python docs/make_reliability.py bad_data"
