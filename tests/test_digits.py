@@ -152,7 +152,7 @@ def test_a_note_says_what_linearmodels_leaves_by_hand(page: ModuleType) -> None:
     estimate = ivbridge.fit(case.formula, case.make(), "classical")
     (note,) = [note for note in estimate.notes if "linearmodels" in note]
     assert "only 7 digits" in note
-    by_hand = page._linearmodels(estimate.seen)
+    by_hand = page.by_linearmodels(estimate.seen)
     assert 6 < correct_digits(by_hand.estimate, exact(estimate.seen.y, estimate.seen.x, estimate.seen.z).coef) < 8
     easy = BY_NAME["Norris"]
     assert ivbridge.fit(easy.formula, easy.make(), "classical").notes == ()

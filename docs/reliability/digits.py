@@ -102,7 +102,7 @@ def _asked(answer: Callable[[Seen], Found], seen: Seen) -> Found:
             return Found(note=str(error).partition("\n")[0].partition(".")[0])
 
 
-def _linearmodels(seen: Seen) -> Found:
+def by_linearmodels(seen: Seen) -> Found:
     """linearmodels called directly with the columns that the engines use."""
     inside = [name in seen.z_names for name in seen.x_names]
     order = np.argsort([not known for known in inside], kind="stable")
@@ -125,7 +125,7 @@ def _statsmodels(seen: Seen) -> Found:
     return Found(result.params, result.bse, result.HC1_se, math.sqrt(result.scale))
 
 
-_PEERS: dict[str, Callable[[Seen], Found]] = {"linearmodels": _linearmodels, "statsmodels": _statsmodels}
+_PEERS: dict[str, Callable[[Seen], Found]] = {"linearmodels": by_linearmodels, "statsmodels": _statsmodels}
 
 
 def text(found: pd.DataFrame) -> list[str]:

@@ -1,4 +1,8 @@
-"""The native engine: linearmodels, and our own bread and meat where linearmodels has no such covariance."""
+"""The native engine: linearmodels, refined, and our own bread and meat where linearmodels has no such covariance.
+
+linearmodels' public pieces are called once each: its k-class formula on the columns as they are, which refinement then
+brings to the last digit (docs/decisions/0009-digits.md), and its covariance estimators on orthonormal columns.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +52,7 @@ def linearmodels_options(vcov: Vcov) -> dict[str, Any] | None:
 
 
 class NativeEngine:
-    """linearmodels' ``IV2SLS`` and ``IVLIML``, with AER's diagnostics rebuilt from matrices."""
+    """linearmodels' two-stage least squares, LIML and Fuller, with AER's diagnostics rebuilt from matrices."""
 
     name: ClassVar[str] = "native"
 
