@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-bare lint docs clean
+.PHONY: help setup demo test test-slow test-bare lint docs bench clean
 
 # The first Python that is new enough; `make PYTHON=/path/to/python3.12 setup` overrides the choice.
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
@@ -21,6 +21,7 @@ help:
 	@echo "make test-bare  make demo and make test in a fresh Debian root (needs root and debootstrap)"
 	@echo "make lint       setup, then ruff and mypy"
 	@echo "make docs       setup, then the documentation site in site/"
+	@echo "make bench      setup, then every speed measured again and written to docs/performance.md (half an hour, 6 GB)"
 	@echo "make clean      remove caches, builds and .venv/"
 
 setup:
@@ -47,6 +48,9 @@ docs: setup
 	@$(PYTHON) -B -m ivbridge.setup_r --checkout . --extra docs
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
 	@echo "The site is in site/index.html"
+
+bench: setup
+	@$(BIN)/python docs/make_performance.py --measure
 
 clean:
 	rm -rf $(VENV) build dist site .mypy_cache .pytest_cache .ruff_cache .hypothesis

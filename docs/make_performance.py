@@ -1,0 +1,175 @@
+"""Write docs/performance.md: how fast ivbridge is beside what it stands on, measured in one run on one machine.
+
+python docs/make_performance.py              write the page from docs/performance.csv and docs/performance_machine.csv
+python docs/make_performance.py --check      write nothing; exit 1 if the page is not what the data say
+python docs/make_performance.py --measure    run the benchmarks one after the other (half an hour at full size; they need
+                                             6 GB of memory), then write the page; --out FOLDER writes elsewhere
+
+A benchmark is a script tests/benchmarks/*_speed.py with `measure()`: a list of dictionaries ``item what ours other ratio
+target ok note`` and, where it is not seconds, ``unit``. Each runs in a process of its own, with one BLAS thread. The
+environment variable IVBRIDGE_BENCH_ROWS replaces the 1,000,000 rows of the large ones.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import importlib.util
+import json
+import os
+import platform
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
+sys.path[:0] = [str(ROOT)]
+
+BENCHMARKS = ROOT / "tests" / "benchmarks"
+PAGE, DATA, MACHINE = "performance.md", "performance.csv", "performance_machine.csv"
+COLUMNS = ("benchmark", "item", "what", "ours", "other", "unit", "ratio", "target", "ok", "note")
+PACKAGES = ("ivbridge", "numpy", "scipy", "pandas", "linearmodels", "rpy2-rinterface")
+#: Variables that the BLAS libraries of Python and of R read when they start.
+ONE_THREAD = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL")}
+SECTIONS = {
+    "7a": "Data into R",
+    "7b": "An answer of the R engine",
+    "7c": "An answer of the native engine",
+    "7d": "What a check adds",
+    "7e": "Memory",
+    "7f": "Two workers",
+}
+
+
+def benchmarks() -> list[str]:
+    """Names of the scripts that have a `measure()`, in the order of their names."""
+    found = [path for path in sorted(BENCHMARKS.glob("*_speed.py")) if "def measure(" in path.read_text(encoding="utf-8")]
+    return [path.stem for path in found]
+
+
+def measured(name: str) -> list[dict[str, Any]]:
+    """Run one benchmark in this process."""
+    spec = importlib.util.spec_from_file_location(name, BENCHMARKS / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    rows: list[dict[str, Any]] = module.measure()
+    return rows
+
+
+def measure(out: Path) -> None:
+    """Run all benchmarks, each in a process of its own, and keep what they say."""
+    rows: list[dict[str, Any]] = []
+    path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    for name in benchmarks():
+        print(f"measuring {name}", file=sys.stderr, flush=True)
+        done = subprocess.run(
+            [sys.executable, __file__, "--only", name], check=True, stdout=subprocess.PIPE, text=True,
+            env={**os.environ, **ONE_THREAD, "PYTHONPATH": path},
+        )
+        found = json.loads(done.stdout.splitlines()[-1])
+        rows += [{"benchmark": name, "unit": "s", **row} for row in found]
+    frame = pd.DataFrame(rows).reindex(columns=list(COLUMNS)).sort_values(["item", "benchmark"], kind="stable")
+    frame.to_csv(out / DATA, index=False, float_format="%.4g")
+    pd.DataFrame(machine(), columns=["what", "value"]).to_csv(out / MACHINE, index=False)
+
+
+def machine() -> list[tuple[str, str]]:
+    """Machine and versions, without anything that names the machine."""
+    from ivbridge.engines import engine
+
+    cpu = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text(encoding="utf-8"))
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    r = engine("r").versions()
+    installed = {found.metadata["Name"] for found in importlib.metadata.distributions()}
+    return [
+        ("processor", f"{cpu[1] if cpu else platform.machine()}, {os.cpu_count()} cores"),
+        ("memory", f"{memory / 2**30:.0f} GiB"),
+        ("system", f"{platform.system()} {platform.machine()}"),
+        ("Python", platform.python_version()),
+        *((name, importlib.metadata.version(name)) for name in PACKAGES if name in installed),
+        *((name, version) for name, version in r.items()),
+    ]
+
+
+def render(folder: Path) -> str:
+    """The whole page."""
+    found = pd.read_csv(folder / DATA, keep_default_na=False, dtype={"item": str})
+    aims = found[found["target"] != ""]
+    missed = aims[~aims["ok"].astype(bool)]
+    lines = [
+        "---", "hide: [toc]", "---", "",
+        "# How fast, measured",
+        "",
+        "Made by `make bench` (`python docs/make_performance.py --measure`); do not edit. In each row both sides ran in the",
+        "same run on the same machine, with one BLAS thread; the ratio is what counts, the seconds are detail. Rows without",
+        "a target are for orientation. The scripts are in `tests/benchmarks/`.",
+        "",
+        f"**{len(aims) - len(missed)} of {len(aims)} targets are met**"
+        + ("." if missed.empty else "; missed: " + "; ".join(f"{row.what} ({row.note})" for row in missed.itertuples()) + "."),
+        "",
+    ]
+    for item in dict.fromkeys(found["item"]):
+        lines += [f"## {SECTIONS.get(item, item)}", "", *_table(found[found["item"] == item]), ""]
+    lines += ["## Machine and versions", "", "| | |", "|---|---|"]
+    kept = pd.read_csv(folder / MACHINE, keep_default_na=False, dtype=str)
+    lines += [f"| {row.what} | {row.value} |" for row in kept.itertuples()]
+    return "\n".join(lines) + "\n"
+
+
+def _table(rows: pd.DataFrame) -> list[str]:
+    lines = ["| what | ivbridge | beside | ratio | target | met | beside what |", "|---|---:|---:|---:|---|---|---|"]
+    for row in rows.itertuples():
+        met = "" if row.target == "" else "yes" if row.ok else "**no**"
+        lines.append(
+            f"| {row.what} | {_amount(row.ours, row.unit)} | {_amount(row.other, row.unit)} | {row.ratio:.3g} "
+            f"| {row.target} | {met} | {row.note} |"
+        )
+    return lines
+
+
+def _amount(value: float, unit: str) -> str:
+    if unit == "s":
+        return f"{value:.3g} s" if value >= 1 else f"{1000 * value:.3g} ms"
+    return f"{value:,.0f} {unit}" if value >= 100 else f"{value:.3g} {unit}".rstrip()
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run as the docstring says; the exit code."""
+    parser = argparse.ArgumentParser(description="Write docs/performance.md.")
+    choice = parser.add_mutually_exclusive_group()
+    choice.add_argument("--check", action="store_true")
+    choice.add_argument("--measure", action="store_true")
+    choice.add_argument("--only", metavar="BENCHMARK")
+    parser.add_argument("--out", type=Path, default=HERE)
+    asked = parser.parse_args(arguments)
+    if asked.only:
+        print(json.dumps(measured(asked.only), default=_plain))
+        return 0
+    if asked.measure:
+        measure(asked.out)
+    page, target = render(asked.out), asked.out / PAGE
+    if asked.check:
+        fresh = target.is_file() and target.read_text(encoding="utf-8") == page
+        print(f"docs/{PAGE} is " + ("what its data say" if fresh else "stale"))
+        return 0 if fresh else 1
+    target.write_text(page, encoding="utf-8")
+    print(f"{target} written")
+    return 0
+
+
+def _plain(value: Any) -> Any:
+    """NumPy's numbers and booleans as Python's, for JSON."""
+    return value.item()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,82 @@
+"""docs/performance.md is what its data say, and the data are what the benchmarks measure."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pandas as pd
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+SCRIPT = ROOT / "docs" / "make_performance.py"
+
+
+@pytest.fixture(scope="module")
+def page() -> ModuleType:
+    """The script, as a module."""
+    path = list(sys.path)
+    spec = importlib.util.spec_from_file_location("make_performance", SCRIPT)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    sys.path[:] = path
+    return module
+
+
+@pytest.fixture(scope="module")
+def kept(page: ModuleType) -> pd.DataFrame:
+    return pd.read_csv(ROOT / "docs" / page.DATA, keep_default_na=False, dtype={"item": str})
+
+
+def _consistent(found: pd.DataFrame) -> None:
+    """A row has met its target exactly if its ratio says so."""
+    for row in found[found["target"] != ""].itertuples():
+        sign, limit = row.target.split()
+        assert row.ok == (row.ratio <= float(limit) if sign == "≤" else row.ratio >= float(limit)), row.what
+
+
+def test_the_page_is_what_its_data_say(page: ModuleType) -> None:
+    text = (ROOT / "docs" / page.PAGE).read_text(encoding="utf-8")
+    assert page.render(ROOT / "docs") == text, "run: python docs/make_performance.py"
+
+
+def test_every_benchmark_and_every_item_is_on_the_page(page: ModuleType, kept: pd.DataFrame) -> None:
+    assert set(kept["benchmark"]) == set(page.benchmarks()), "run: make bench"
+    assert set(kept["item"]) == set(page.SECTIONS)
+
+
+def test_a_target_is_met_where_the_ratio_says_so(kept: pd.DataFrame) -> None:
+    _consistent(kept)
+
+
+def test_the_page_counts_what_is_missed(page: ModuleType, kept: pd.DataFrame, tmp_path: Path) -> None:
+    aims = kept["target"] != ""
+    kept.assign(ok=False).to_csv(tmp_path / page.DATA, index=False)
+    (tmp_path / page.MACHINE).write_text("what,value\nPython,3\n", encoding="utf-8")
+    text = page.render(tmp_path)
+    assert f"**0 of {aims.sum()} targets are met**; missed: " in text
+    assert text.count("**no**") == aims.sum()
+
+
+def test_machine_and_versions_are_named(page: ModuleType) -> None:
+    named = pd.read_csv(ROOT / "docs" / page.MACHINE, dtype=str)
+    assert {"processor", "memory", "Python", "R", "AER", "sandwich", "linearmodels"} <= set(named["what"])
+    assert named["value"].str.len().gt(0).all()
+
+
+@pytest.mark.slow
+def test_all_benchmarks_run_at_a_small_size(page: ModuleType, tmp_path: Path) -> None:
+    environment = {**os.environ, "IVBRIDGE_BENCH_ROWS": "2000", "IVBRIDGE_BENCH_FITS": "20"}
+    command = [sys.executable, str(SCRIPT), "--measure", "--out", str(tmp_path)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=900)
+    assert done.returncode == 0, done.stderr
+    found = pd.read_csv(tmp_path / page.DATA, keep_default_na=False, dtype={"item": str})
+    _consistent(found)
+    assert set(found["benchmark"]) == set(page.benchmarks())
+    assert (tmp_path / page.PAGE).read_text(encoding="utf-8") == page.render(tmp_path)
