@@ -331,11 +331,14 @@ def test_a_whole_check(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "tests", ["test_worker.py", "test_transfer.py", "test_crosscheck.py test_kclass.py", "test_weakiv.py"]
+    "tests",
+    ["test_worker.py", "test_faults.py", "test_transfer.py", "test_crosscheck.py test_kclass.py test_weakiv.py"],
 )
 def test_what_is_tested_of_the_r_process_holds_for_this_bridge(tests: str) -> None:
+    # in these two the limit leaves room for R alone, but not for R and Python in one process
+    fit = [f"--deselect=tests/test_faults.py::test_fault[memory limit: {what}]" for what in ("arguments", "value")]
     files = [str(HERE / name) for name in tests.split()]
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "not slow", *files]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "not slow", *fit, *files]
     done = subprocess.run(command, env={**os.environ, "IVBRIDGE_R_BRIDGE": "rscript"}, cwd=ROOT, capture_output=True,
                           text=True, timeout=1500, check=False)  # fmt: skip
     assert done.returncode == 0, done.stdout[-4000:]
@@ -506,6 +509,12 @@ def gone(pid: int) -> bool:
     return False
 
 
+def processor_seconds(pid: int) -> float:
+    """How long the process has computed."""
+    ticks = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11]
+    return int(ticks) / os.sysconf("SC_CLK_TCK")
+
+
 @pytest.mark.parametrize("function", ["ivb_loop", "ivb_pid"])
 def test_nothing_outlives_the_parent(function: str) -> None:
     code = f"""
@@ -523,11 +532,21 @@ time.sleep(600)
         assert parent.stdout is not None
         r, directory = parent.stdout.readline().split()
         relay = child_of(int(r))
+        if function == "ivb_loop":
+            busy = processor_seconds(int(r)) + 0.2
+            while processor_seconds(int(r)) < busy:
+                time.sleep(0.02)
         parent.kill()
         parent.wait()
         assert gone(int(r))
         assert gone(relay)
         assert not Path(directory).parent.exists()
+
+
+def test_what_r_starts_is_ended_by_a_broken_pipe_as_usual(r: RWorker) -> None:
+    """Python ignores the signal, and what is ignored stays so in everything that is started."""
+    (line,) = r.call("ivb_value", text="system('grep SigIgn /proc/self/status', intern = TRUE)").value
+    assert not int(line.split()[1], 16) & 1 << (signal.SIGPIPE - 1)
 
 
 def test_large_values_leave_nothing_open(r: RWorker) -> None:
