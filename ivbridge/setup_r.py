@@ -226,7 +226,7 @@ def checkout(root: Path, extra: tuple[str, ...] = ()) -> int:
         return 1
     code = subprocess.run([str(root / ".venv/bin/python"), "-m", "ivbridge.doctor", "--brief"], check=False).returncode
     found = _current_r()
-    if code == 0 and found is not None:
+    if code == 0 and found is not None and not _rpy2_steps(str(root / ".venv/bin/python"), found):
         stamp_file.write_text(json.dumps([_stamp(root, extras), found.folders], indent=1))
     return code
 

@@ -255,6 +255,22 @@ def test_a_failure_leaves_no_stamp(
     assert not (tmp_path / ".venv").exists()
 
 
+@pytest.mark.parametrize(("rpy2", "stamped"), [("3.6.5 3.6.6", True), ("3.6.7 3.6.6", False), ("", False)])
+def test_setup_without_the_right_rpy2_works_but_is_tried_again(
+    rpy2: str, stamped: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("pyproject.toml", "constraints.txt"):
+        shutil.copy(ROOT / name, tmp_path)
+    (tmp_path / ".venv" / "bin").mkdir(parents=True)
+    # says which rpy2 there is; cannot install another one; as doctor finds nothing wrong
+    says = f'case "$*" in *m.version*) echo {rpy2};; *"-m pip"*) exit 1;; esac'
+    script(tmp_path / ".venv" / "bin" / "python", says)
+    monkeypatch.setattr(setup_r, "_python_steps", lambda root, extras: None)
+    monkeypatch.setattr(setup_r, "_current_r", lambda: DEBIAN_R)
+    assert setup_r.checkout(tmp_path) == 0
+    assert (tmp_path / ".venv" / "ivbridge-setup.json").exists() is stamped
+
+
 def test_usage() -> None:
     assert setup_r.main([]) == 2
     assert setup_r.main(["--checkout"]) == 2
