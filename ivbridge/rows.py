@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -70,7 +71,7 @@ def _reasons(
     """Rows that go, and why; each row counts for the first reason only."""
     total = len(frame)
     grouping = set(() if spec.vcov is None else spec.vcov.columns) - set(spec.with_vcov(None).columns)
-    missing = {name: frame[name].isna().to_numpy() for name in spec.columns if name not in grouping}
+    missing = {name: _missing(frame[name]) for name in spec.columns if name not in grouping}
     gone = _any(missing.values(), total)
     label = spec.dependent if spec.offset is None else f"{spec.dependent} - ({spec.offset})"
     undefined = {label: np.isnan(response) & ~gone}
@@ -82,6 +83,10 @@ def _reasons(
         (broken, f"undefined values of {_counts(undefined)}"),
         (idle, f"weight zero in {spec.weights}"),
     )
+
+
+def _missing(column: pd.Series[Any]) -> NDArray[np.bool_]:
+    return np.isnan(column.to_numpy()) if column.dtype == np.float64 else column.isna().to_numpy()
 
 
 def _any(masks: Iterable[NDArray[np.bool_]], total: int) -> NDArray[np.bool_]:
