@@ -46,7 +46,7 @@ BLOCK = 64
 
 
 #: Condition number above which a QR decomposition leaves fewer than about twelve digits of a standard error.
-COLLINEAR = 1024.0
+COLLINEAR = 256.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,10 +125,11 @@ class Basis:
     def of(cls, matrix: FloatArray, weights: FloatArray | None) -> Basis:
         """Decompose; nearly collinear columns to the last digit, unless sums are noisy."""
         q, r = np.linalg.qr(scaled(matrix, weights))
-        if not noisy() and spread(r) > COLLINEAR:
-            return cls(matrix, weights, *orthonormal(matrix, weights, r))
         r = summed(r, matrix)
-        return cls(matrix, weights, q, r, np.asarray(linalg.solve_triangular(r, np.eye(len(r)))))
+        inverse = np.asarray(linalg.solve_triangular(r, np.eye(len(r))))
+        if not noisy() and spread(r, inverse) > COLLINEAR:
+            return cls(matrix, weights, *orthonormal(matrix, weights, r, inverse))
+        return cls(matrix, weights, q, r, inverse)
 
     def solve(self, y: FloatArray) -> FloatArray:
         """Coefficients of y (n,) or (n, m) on the columns."""
@@ -143,7 +144,7 @@ class Basis:
         if noisy():
             return start.astype(np.longdouble), y - self.matrix @ start
         x, weights = self.matrix, self.weights
-        return converged(start, self.r, x, lambda coef: left_over(y, x, coef, x, weights))
+        return converged(start, (self.r, self.inverse), x, lambda coef: left_over(y, x, coef, x, weights))
 
     def independent(self) -> Basis:
         """The basis of the columns that do not depend on earlier ones, by R's rule; itself where none does."""
@@ -382,5 +383,7 @@ def refined(model: Linear, start: FloatArray | None = None) -> Linear:
             left[list(stages.endog)] -= (k_class.kappa - 1) * unexplained
         return rest, left
 
-    coef, rest = converged((model.coef if start is None else start)[:, None], model.root, model.x, remainder)
+    coef, rest = converged(
+        (model.coef if start is None else start)[:, None], (model.root, model.inverse), model.x, remainder
+    )
     return replace(model, coef=coef[:, 0].astype(float), left=rest[:, 0])

@@ -14,7 +14,6 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import linalg
 
 from ivbridge.records import FloatArray
 
@@ -62,13 +61,14 @@ def left_over(
     return rest, moments
 
 
-def spread(r: FloatArray) -> float:
-    """Condition number of a triangular factor whose columns are brought to one size."""
-    return float(np.linalg.cond(r / np.abs(r).max(axis=0, initial=0.0))) if r.size else 1.0
+def spread(r: FloatArray, inverse: FloatArray) -> float:
+    """Condition number of a triangular factor (k, k) whose columns are brought to one size: root mean square of √k."""
+    lengths = np.abs(r).max(axis=0, initial=0.0)  # so that squares neither overflow nor underflow
+    return float(np.linalg.norm(r / lengths) * np.linalg.norm(inverse * lengths[:, None])) / max(len(r), 1)
 
 
 def orthonormal(
-    matrix: FloatArray, weights: FloatArray | None, r: FloatArray
+    matrix: FloatArray, weights: FloatArray | None, r: FloatArray, inverse: FloatArray
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """A QR decomposition of √w·matrix and the inverse of R, to the last digit, from an R that is off by κu.
 
@@ -79,13 +79,12 @@ def orthonormal(
     ----------
     matrix : (n, k) array
     weights : (n,) array or None
-    r : (k, k) array
+    r, inverse : (k, k) arrays
 
     Returns
     -------
     (n, k), (k, k), (k, k) arrays
     """
-    inverse = linalg.solve_triangular(r, np.eye(len(r)))
     q, gram = np.empty(matrix.shape), np.zeros(r.shape, dtype=np.longdouble)
     for start in range(0, len(matrix), ROWS):
         rows = slice(start, start + ROWS)
@@ -101,7 +100,7 @@ def orthonormal(
 
 def converged(
     start: FloatArray | Extended,
-    root: FloatArray,
+    factors: tuple[FloatArray, FloatArray],
     x: FloatArray,
     remainder: Callable[[Extended], tuple[FloatArray, Extended]],
 ) -> tuple[Extended, FloatArray]:
@@ -111,8 +110,8 @@ def converged(
     ----------
     start : (k, m) array
         Any finite solution; a better one saves steps.
-    root : (k, k) array
-        Upper triangular R with R'R the matrix of the normal equations, but for rounding.
+    factors : tuple of two (k, k) arrays
+        Upper triangular R with R'R the matrix of the normal equations, but for rounding, and its inverse.
     x : (n, k) array
         The regressors.
     remainder : callable
@@ -124,15 +123,13 @@ def converged(
         Coefficients, and the residuals at them.
     """
     coef: Extended = start.astype(np.longdouble)
-    lengths = np.abs(root).max(axis=0, initial=0.0)  # so that squares neither overflow nor underflow
-    unit, scale = root / lengths, lengths.astype(np.longdouble)[:, None]
-    factor = len(root) * EPSILON * spread(root)  # of the error that a step leaves
+    inverse = factors[1].astype(np.longdouble)
+    factor = len(inverse) * EPSILON * spread(*factors)  # of the error that a step leaves
     for _ in range(STEPS):
         rest, left = remainder(coef)
-        step = linalg.solve_triangular(unit, linalg.solve_triangular(unit, (left / scale).astype(float), trans="T"))
+        change = inverse @ (inverse.T @ left)
         with np.errstate(divide="ignore", invalid="ignore"):  # a coefficient may be 0
-            moved = np.nan_to_num(np.abs(step / (coef * scale).astype(float)), posinf=1.0).max(initial=0.0)
-        change = step / scale
+            moved = np.nan_to_num(np.abs(change / coef), posinf=1.0).max(initial=0.0)
         coef = coef + change
         if moved * factor <= EPSILON / 16:
             break

@@ -208,7 +208,7 @@ def test_refinement_reaches_the_exact_solution_from_anywhere() -> None:
     r = np.linalg.qr(x, mode="r")
     truth = exact(y[:, 0], x, x).coef
     for start in (np.zeros((7, 1)), np.linalg.solve(x.T @ x, x.T @ y), 1e6 * np.ones((7, 1))):
-        coef, rest = converged(start, r, x, lambda b: left_over(y, x, b, x, None))
+        coef, rest = converged(start, (r, np.linalg.inv(r)), x, lambda b: left_over(y, x, b, x, None))
         # sums of 64 bits, 2⁻⁶⁴, times the squared condition number of 4e4 leave 10 digits at least; here 14
         assert correct_digits(coef[:, 0].astype(float), truth) > 14
         residuals = [Fraction(float(v)) - sum(Fraction(float(a)) * b for a, b in zip(row, truth, strict=True))
@@ -221,7 +221,8 @@ def test_orthonormal_columns_are_orthonormal() -> None:
     data = BY_NAME["collinear 1e6"].make()
     x = np.column_stack([np.ones(60), data[["w1", "w2"]]])
     weights = np.resize([1.0, 2.5], 60)
-    q, r, inverse = orthonormal(x, weights, np.linalg.qr(x * np.sqrt(weights)[:, None], mode="r"))
+    first = np.linalg.qr(x * np.sqrt(weights)[:, None], mode="r")
+    q, r, inverse = orthonormal(x, weights, first, np.linalg.inv(first))
     # a few units roundoff, in 60 terms
     np.testing.assert_allclose(q.T @ q, np.eye(3), atol=2e-15)
     np.testing.assert_allclose(q @ r, x * np.sqrt(weights)[:, None], atol=1e-14)
@@ -229,7 +230,7 @@ def test_orthonormal_columns_are_orthonormal() -> None:
     bread = solve(cross(wide, _fractions(x)), _fractions(np.eye(3)))
     # off by κu = 4e-10 before, in the square
     assert correct_digits(np.diag(inverse @ inverse.T), [bread[j][j] for j in range(3)]) > 12
-    assert spread(r) > COLLINEAR
+    assert spread(r, inverse) > COLLINEAR
     assert np.abs(inverse @ r - np.eye(3)).max() < 1e-9
 
 
