@@ -23,6 +23,7 @@ import numpy as np
 from ivbridge.engines.limits import r_limits
 from ivbridge.engines.process import RWorker
 from ivbridge.engines.tasks import to_thread
+from ivbridge.errors import EngineError
 
 __all__ = ["FAULTS", "Fault", "Outcome", "Scene", "measured"]
 
@@ -40,9 +41,14 @@ class Scene:
     event: float = field(default_factory=time.monotonic)
 
     def call(self, function: str, /, **arguments: object) -> None:
-        """Call R; the event is the call itself."""
+        """Call R; the event is the call itself, or the last moment that R printed."""
         self.event = time.monotonic()
-        self.worker.call(function, timeout=60, **arguments)
+        try:
+            self.worker.call(function, timeout=60, **arguments)
+        except EngineError as error:
+            if error.output[:1].isdigit():
+                self.event = time.monotonic() - (time.time() - float(error.output.split()[-1]))
+            raise
 
     def late(self, function: str, /, **arguments: object) -> None:
         """Call R with a timeout; the event is its end."""
@@ -135,12 +141,10 @@ FAULTS = (
           lambda s: s.call("ivb_nested_unchecked")),
     Fault("more memory than there is", "numeric(1e13)", "RMemoryError", "cannot allocate",
           lambda s: s.call("ivb_allocate", n=1e13), lives=True),
-    Fault("memory limit: R's work", "1.5 GB; a list that grows", "RMemoryError", "cannot allocate",
-          lambda s: s.call("ivb_grow"), lives=True, memory_bytes=1.5e9),
-    Fault("memory limit: arguments", "1.5 GB; 0.64 GB sent", "RMemoryError", "memory ran out|cannot allocate",
-          lambda s: s.call("ivb_echo", x=np.zeros(80_000_000)), lives=True, memory_bytes=1.5e9),
-    Fault("memory limit: value", "1.5 GB; 0.64 GB returned", "RMemoryError", "llocate",
-          lambda s: s.call("ivb_zeros", n=8e7), lives=True, memory_bytes=1.5e9),
+    Fault("memory limit: R's work", "1 GB; a list that grows", "RMemoryError", "cannot allocate",
+          lambda s: s.call("ivb_grow"), lives=True, memory_bytes=1e9),
+    Fault("memory limit: arguments", "1 GB; 0.4 GB sent", "RMemoryError", "memory ran out|cannot allocate",
+          lambda s: s.call("ivb_echo", x=np.zeros(50_000_000)), lives=True, memory_bytes=1e9),
     Fault("R is killed at work", "SIGKILL from outside", "RDiedError", "SIGKILL.*memory runs out",
           lambda s: s.after(s.signal(signal.SIGKILL), "ivb_loop")),
     Fault("R is killed while a process of its own runs", 'SIGKILL during system("sleep 8765")', "RDiedError", "SIGKILL",

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -68,9 +69,12 @@ def python(place: Place, code: str, folder: Path | None = None) -> Iterator[subp
         [sys.executable, "-W", "error", "-W", forks, "-c", text], env=environment(place), cwd=folder,
         stdout=subprocess.PIPE, text=True,
     ) as started:  # fmt: skip
+        patience = threading.Timer(PATIENCE, started.kill)
+        patience.start()
         try:
             yield started
         finally:
+            patience.cancel()
             started.kill()
 
 

@@ -101,13 +101,26 @@ nested <- function(n) {
   for (i in seq_len(n)) x <- list(x)
   x
 }
-ivb_nested_checked <- function() length(serialize(nested(1e6), NULL))
-ivb_nested_unchecked <- function() identical(nested(1e6), nested(1e6))
+# prints when the fault begins, which is not when the call does
+now <- function() cat(sprintf("%.6f\n", as.numeric(Sys.time())))
+ivb_nested_checked <- function() {
+  x <- nested(1e6)
+  now()
+  length(serialize(x, NULL))
+}
+ivb_nested_unchecked <- function() {
+  x <- nested(1e6)
+  y <- nested(1e6)
+  now()
+  identical(x, y)
+}
 ivb_grow <- function() {
   x <- list()
-  repeat x[[length(x) + 1L]] <- numeric(1e6)
+  repeat {
+    now()
+    x[[length(x) + 1L]] <- numeric(1e6)
+  }
 }
-ivb_zeros <- function(n) numeric(n)
 ivb_background <- function(seconds) system(paste("sleep", seconds, "&"))
 ivb_sink <- function() {
   sink(tempfile())

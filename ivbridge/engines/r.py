@@ -107,7 +107,7 @@ class REngine:
             recorded_on=datetime.now(UTC).isoformat(timespec="seconds"),
             calls=_calls(design.spec, vcov),
         )
-        warnings = (*loaded.warnings, *inferred.warnings)
+        warnings = (*loaded.warnings, *inferred.remarks)
         seen = _seen(loaded.value, native)
         tests = _tests(seen, inferred.value, inapplicable)
         return _estimate(design, seen, tests, {**loaded.value, **inferred.value}, provenance, warnings)
@@ -136,7 +136,7 @@ def _load(worker: RWorker, design: Design) -> _Loaded:
     known = _loaded.get(worker)
     if known is None or known.key != key:
         reply = worker.call("ivb_load", key=key, formula=formula, data=design.frame, weights=design.spec.weights)
-        known = _loaded[worker] = _Loaded(key, _without_copies(reply.value, design), reply.warnings)
+        known = _loaded[worker] = _Loaded(key, _without_copies(reply.value, design), reply.remarks)
     return known
 
 
