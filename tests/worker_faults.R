@@ -93,7 +93,7 @@ ivb_truncate <- function() {
 }
 ivb_printf_c <- function() {
   cat("first\n")
-  ivb_c("puts", charToRaw("second"))
+  ivb_c("printf", c(charToRaw("second"), as.raw(0)))
   "third"
 }
 nested <- function(n) {
