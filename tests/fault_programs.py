@@ -24,7 +24,7 @@ __all__ = ["PROGRAMS", "Program", "ran"]
 
 ROOT = Path(__file__).resolve().parent.parent
 #: Bounds a failing run only.
-PATIENCE = 60.0
+PATIENCE = 30.0
 
 START = """
 import json, os, sys, threading, time
@@ -67,9 +67,10 @@ def python(place: Place, code: str, folder: Path | None = None) -> Iterator[subp
     forks = "ignore:This process:DeprecationWarning"  # from 3.12 on Python dislikes what one of the programs does
     with subprocess.Popen(
         [sys.executable, "-W", "error", "-W", forks, "-c", text], env=environment(place), cwd=folder,
-        stdout=subprocess.PIPE, text=True,
+        stdout=subprocess.PIPE, text=True, start_new_session=True,
     ) as started:  # fmt: skip
-        patience = threading.Timer(PATIENCE, started.kill)
+        # copies of it too: they hold its output open
+        patience = threading.Timer(PATIENCE, os.killpg, (started.pid, signal.SIGKILL))
         patience.start()
         try:
             yield started

@@ -238,8 +238,9 @@ def _popen(
         (directory / name).mkdir()
     package = str(Path(ivbridge.__file__).resolve().parent)
     paths = [str(Path(one).resolve()) for one in sys.path if one]
+    # -u: what C code prints is written at once, between what R and its children print
     return subprocess.Popen(
-        [sys.executable, "-c", _BOOT, package, *main, *paths],
+        [sys.executable, "-u", "-c", _BOOT, package, *main, *paths],
         stdin=subprocess.DEVNULL,
         stdout=printed,
         stderr=printed,

@@ -7,7 +7,6 @@ one connection from its main thread and ends with it.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import errno
 import functools
 import importlib
@@ -130,7 +129,6 @@ class Session:
     def __init__(self, rinterface: Any) -> None:
         self.r = rinterface
         self.base = rinterface.baseenv
-        self.flush = ctypes.CDLL(None).fflush  # what C code of a package printed belongs to the call that ran it
         # UnicodeDecodeError: rpy2 reads R's last message to build its own exception, and that may hold any bytes
         raised = importlib.import_module("rpy2.rinterface_lib.embedded").RRuntimeError
         self.failures = (raised, MemoryError, UnicodeDecodeError)
@@ -171,8 +169,6 @@ class Session:
             return failed(kind, str(error) or "memory ran out")
         except UnsendableError as error:
             return failed("ivb_unsendable", str(error))
-        finally:
-            self.flush(None)
         return finished(parts)
 
 
