@@ -50,6 +50,11 @@ class Scene:
                 self.event = time.monotonic() - (time.time() - float(error.output.split()[-1]))
             raise
 
+    def full(self, function: str, /, **arguments: object) -> None:
+        """Use up what memory there is but 60 MB, then call R."""
+        self.worker.call("ivb_fill", spare=6)
+        self.call(function, **arguments)
+
     def late(self, function: str, /, **arguments: object) -> None:
         """Call R with a timeout; the event is its end."""
         self.event = time.monotonic() + SHORT
@@ -143,8 +148,9 @@ FAULTS = (
           lambda s: s.call("ivb_allocate", n=1e13), lives=True),
     Fault("memory limit: R's work", "1 GB; a list that grows", "RMemoryError", "cannot allocate",
           lambda s: s.call("ivb_grow"), lives=True, memory_bytes=1e9),
-    Fault("memory limit: arguments", "1 GB; 0.4 GB sent", "RMemoryError", "memory ran out|cannot allocate",
-          lambda s: s.call("ivb_echo", x=np.zeros(50_000_000)), lives=True, memory_bytes=1e9),
+    Fault("memory limit: arguments", "all but 60 MB of 1 GB in use; 80 MB sent", "RMemoryError",
+          "memory ran out|cannot allocate", lambda s: s.full("ivb_echo", x=np.zeros(10_000_000)), lives=True,
+          memory_bytes=1e9),
     Fault("R is killed at work", "SIGKILL from outside", "RDiedError", "SIGKILL.*memory runs out",
           lambda s: s.after(s.signal(signal.SIGKILL), "ivb_loop")),
     Fault("R is killed while a process of its own runs", 'SIGKILL during system("sleep 8765")', "RDiedError", "SIGKILL",

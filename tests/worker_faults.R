@@ -121,6 +121,15 @@ ivb_grow <- function() {
     x[[length(x) + 1L]] <- numeric(1e6)
   }
 }
+# takes all memory but some spare tens of megabytes, and keeps it
+ivb_fill <- function(spare) {
+  held <- list()
+  try(repeat held[[length(held) + 1L]] <- numeric(1.25e6), silent = TRUE)
+  assign("held", utils::head(held, -spare), envir = globalenv())
+  rm(held)
+  invisible(gc())
+  NULL
+}
 ivb_background <- function(seconds) system(paste("sleep", seconds, "&"))
 ivb_sink <- function() {
   sink(tempfile())

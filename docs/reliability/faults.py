@@ -35,7 +35,7 @@ def text(found: pd.DataFrame) -> list[str]:
         "",
         f"{len(found)} faults, each provoked in `tests/test_faults.py`: {len(raised)} end in an error of their own class,",
         f"the slowest {found['seconds'].max():.2f} s after the event (where R has to be stopped, the event is the end of the time",
-        f"limit); after every one of them the next call of R worked. {left} processes, pieces of shared memory and private",
+        f"limit); wherever Python lived on, the next call of R worked. {left} processes, pieces of shared memory and private",
         "directories were left behind. A fault that R survives costs the next call nothing; otherwise the next R is started",
         f"while the caller reads the error, and a call made at once waited {died.min():.1f} to {died.max():.1f} s, most of it for AER to load.",
         "",
