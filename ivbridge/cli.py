@@ -31,6 +31,7 @@ from ivbridge.cli_options import (
     complete_engine,
 )
 from ivbridge.errors import IvbridgeError
+from ivbridge.visible import visible
 
 __all__ = ["COULD_NOT_RUN", "app", "main"]
 
@@ -46,7 +47,7 @@ class _Group(TyperGroup):
         try:
             return super().invoke(ctx)
         except IvbridgeError as error:
-            typer.echo(f"ivbridge {ctx.invoked_subcommand}: {error}", err=True)
+            typer.echo(visible(f"ivbridge {ctx.invoked_subcommand}: {error}"), err=True)
             raise typer.Exit(COULD_NOT_RUN) from error
         except KeyboardInterrupt:
             typer.echo("ivbridge: interrupted", err=True)
@@ -179,9 +180,9 @@ def _fit(
     elif tidy or glance:
         typer.echo((estimate.tidy() if tidy else estimate.glance()).to_csv(index=False), nl=False)
     else:
-        typer.echo(estimate.summary())
+        typer.echo(visible(estimate.summary()))
         for warning in estimate.warnings:
-            typer.echo(f"{estimate.engine} warns: {warning}", err=True)
+            typer.echo(visible(f"{estimate.engine} warns: {warning}"), err=True)
 
 
 @app.command("datasets")
@@ -195,7 +196,7 @@ def _datasets(
     from ivbridge.data import datasets, load
 
     lines = cli_text.dataset_lines(load(name)) if name else cli_text.dataset_table(datasets())
-    typer.echo("\n".join(lines))
+    typer.echo(visible("\n".join(lines)))
 
 
 @app.command("doctor")

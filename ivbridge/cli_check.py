@@ -14,6 +14,7 @@ from ivbridge.errors import IvbridgeError
 from ivbridge.many import ask, crosscheck_many
 from ivbridge.progress import progress_bar
 from ivbridge.questions import Question
+from ivbridge.visible import visible
 
 __all__ = ["DEMO", "check_many", "check_one"]
 
@@ -146,7 +147,7 @@ def _entries_at_once(
 def _say_what_failed(entries: Sequence[report.Entry]) -> None:
     for entry in entries:
         if isinstance(entry.outcome, IvbridgeError):
-            typer.echo(f"ivbridge check: {entry.name}: {entry.outcome}", err=True)
+            typer.echo(visible(f"ivbridge check: {entry.name}: {entry.outcome}"), err=True)
         elif not entry.outcome.ok:
             data = entry.data.name if entry.data else ""
             for line in ("", entry.name, *cli_text.agreement_lines(entry.outcome, data)):

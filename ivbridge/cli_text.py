@@ -15,6 +15,7 @@ from rich.text import Text
 from ivbridge.agreement import Agreement, Comparison
 from ivbridge.digits import GroupDigits, digits_by_group
 from ivbridge.report import Entry
+from ivbridge.visible import visible
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,8 +56,8 @@ def _console() -> Console:
 
 
 def say(line: str = "", verdict: str = "") -> None:
-    """Print one line; the verdict in it is coloured on a terminal."""
-    text = Text(line)
+    """Print one line; the verdict in it is coloured on a terminal, and nothing in it is a command to the terminal."""
+    text = Text(visible(line))
     if verdict:
         text.highlight_words([verdict, verdict.upper()], _STYLES[verdict])
     _console().print(text)

@@ -20,6 +20,7 @@ import pandas as pd
 
 from ivbridge import readers
 from ivbridge.errors import DataError
+from ivbridge.rfiles import read_r
 
 __all__ = ["Dataset", "datasets", "load", "read"]
 
@@ -99,10 +100,10 @@ def load(name: str) -> Dataset:
     DataError
         No such set, or the installed file is not the one that the catalogue describes.
     """
-    entry = _catalogue().get(name) if isinstance(name, str) else None
+    entry = _catalogue().get(str(name))
     if entry is None:
         raise DataError(
-            f"There is no bundled dataset {name!r}.{_did_you_mean(name, list(_catalogue()))}",
+            f"There is no bundled dataset {name!r}.{_did_you_mean(str(name), list(_catalogue()))}",
             available=", ".join(sorted(_catalogue())),
         )
     path = _FOLDER / entry["file"]
@@ -181,8 +182,11 @@ def read(path_or_name: str | Path) -> Dataset:
             available=", ".join(readers.READERS) + "; .csv, .tsv and .tab also with .gz, .bz2 or .xz",
             do="rename the file if only its ending is wrong.",
         )
-    digest = _sha256(path)
-    frame = readers.read_r(path, wanted) if reader is readers.read_r else reader(path)
+    try:
+        digest = _sha256(path)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}.") from error
+    frame = read_r(path, wanted) if reader is read_r else reader(path)
     name = path.name[: path.name.lower().rindex(kind)]
     return Dataset(readers.plain(frame, path), name, "", "", str(path), digest)
 

@@ -24,6 +24,7 @@ A path of data is relative to the TOML file.
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -42,6 +43,9 @@ _KEYS = ("name", "formula", "data", "vcov", "weights", "engines", "inference", "
 _LISTS = ("vcov", "engines")
 #: Ten thousand questions and more; what a parser of TOML takes longer for is made to take long.
 MAX_BYTES = 1 << 20
+#: In a key a.b.c: Python's parser needs time with the square of their number.
+MAX_DOTS = 500
+_QUOTED = re.compile(r""""(?:[^"\\\n]|\\.)*+"|'[^'\n]*+'""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +112,10 @@ def _tree(path: Path) -> dict[str, Any]:
             raise DataError(f"{path} is not a file.")
         if (size := path.stat().st_size) > MAX_BYTES:
             raise DataError(f"{path} has {size} bytes; the limit is {MAX_BYTES}.", do="split it.")
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        if any(_QUOTED.sub("", line).count(".") > MAX_DOTS for line in text.splitlines()):
+            raise DataError(f"{path} has a line with more than {MAX_DOTS} dots outside of quotes.", do="shorten it.")
+        return tomllib.loads(text)
     except DataError:
         raise
     except UnicodeDecodeError as error:
@@ -127,6 +134,8 @@ def _check_keys(where: str, table: Mapping[str, Any], known: tuple[str, ...]) ->
         raise DataError(f"{where}: there is no key {unknown[0]!r}.", available=", ".join(known))
     for key, value in table.items():
         if isinstance(value, str):
+            if key == "name" and not value.isprintable():
+                raise DataError(f"{where}: the name {value!r} holds a character that cannot be printed.")
             continue
         if key not in _LISTS:
             raise DataError(f"{where}: {key} is {value!r}, not a text.", do=f'write {key} = "…".')

@@ -113,7 +113,7 @@ def _parse(content: bytes) -> tuple[Any, str | None]:
         return build
 
     sequences = {name: counted(name) for name in (b"compact_intseq", b"compact_realseq")}
-    formats = {b"X\n": ParserXDR, b"B\n": ParserBinary, b"A\n": ParserASCII, b"A\r\n": ParserASCII}
+    formats: dict[bytes, Any] = {b"X\n": ParserXDR, b"B\n": ParserBinary, b"A\n": ParserASCII, b"A\r\n": ParserASCII}
     for mark, parser_class in formats.items():
         if content.startswith(mark):
             body = memoryview(content)[len(mark) :]

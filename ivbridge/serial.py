@@ -65,12 +65,15 @@ def loads(kind: type, text: str) -> Any:
     """
     try:
         plain = json.loads(text)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"This is not JSON: {error}.") from error
     found = plain.get("type") if isinstance(plain, dict) and plain.get("format") == FORMAT else None
     if found != kind.__name__:
         raise DataError(f"Expected JSON of an ivbridge {kind.__name__} ({FORMAT}), found {found or 'something else'}.")
-    return decode(kind, plain)
+    try:
+        return decode(kind, plain)
+    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, StopIteration) as error:
+        raise DataError(f"This JSON is no whole {kind.__name__}: {error}.") from error
 
 
 def decode(kind: Any, plain: Any) -> Any:

@@ -18,7 +18,7 @@ __all__ = ["FLOOR", "RATIO", "UNPACKING_FAILURES", "allowed_bytes", "is_packed",
 
 #: Up to this many bytes, anything may unpack; beyond it, to at most :data:`RATIO` times the bytes of the file. Tables
 #: of numbers and text shrink to a third or a tenth, 0/1 columns to a fiftieth; gzip ends at a thousandth, xz far lower.
-FLOOR, RATIO = 1 << 26, 250
+FLOOR, RATIO = 1 << 25, 250
 #: What the standard library raises for damaged packed files.
 UNPACKING_FAILURES = (OSError, EOFError, lzma.LZMAError, zlib.error)
 _OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}

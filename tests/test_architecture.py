@@ -21,12 +21,12 @@ PACKAGE = ROOT / "ivbridge"
 LAYERS = " ".join(
     [
         # what everything may use
-        "errors resources rfind records tables journal progress crew",
+        "errors resources rfind records tables visible place journal progress crew",
         # the question
-        "vcov vcov_text method lexer expr transforms frame canonical variables formula coding stata translate arrays",
+        "vcov vcov_text method lexer expr transforms frame magnitude canonical variables formula coding stata translate arrays",
         "spec",
         # the data, and the two together
-        "unpack rfiles readers serial packing data questions modelmatrix magnitude rank rows design",
+        "unpack rfiles readers serial packing data questions modelmatrix rank rows design",
         # the answer and its arithmetic
         "rwords rintegers rdistributions rweighted rrandom",
         "results refine linear degenerate kclass hac sandwich diagnostics weak_records weak_native",

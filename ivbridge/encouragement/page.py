@@ -27,8 +27,9 @@ from ivbridge.encouragement.words import (
     set_text,
     share_text,
 )
-from ivbridge.errors import DataError, UnsupportedError
+from ivbridge.errors import UnsupportedError
 from ivbridge.expr import quote_name
+from ivbridge.place import check_folder
 from ivbridge.records import NotApplicable, Test
 from ivbridge.report.cells import Number
 from ivbridge.report.render import fill
@@ -51,8 +52,7 @@ def check_path(path: Path) -> None:
     """
     if path.suffix.lower() not in SUFFIXES:
         raise UnsupportedError(f"A report cannot be {path.name}.", available="names ending in " + " ".join(SUFFIXES))
-    if not path.parent.is_dir():
-        raise DataError(f"There is no folder {path.parent} for the report.", do=f"mkdir -p '{path.parent}'")
+    check_folder(path)
 
 
 def html(report: EncourageReport) -> str:

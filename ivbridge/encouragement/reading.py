@@ -47,10 +47,14 @@ def read_users(
     MissingExtraError
         If parquet is read without pyarrow.
     """
-    path = Path(path_or_name).expanduser()
+    try:
+        path = Path(path_or_name).expanduser()
+        exists = path.is_file()
+    except (OSError, RuntimeError):  # a name that no file can have, a home that nobody has: read() says so
+        return read(path_or_name).frame
     endings = [ending.lower() for ending in path.suffixes]
     kind = endings[-2] if len(endings) > 1 and endings[-1] in (".gz", ".bz2", ".xz") else endings[-1] if endings else ""
-    if not path.is_file() or kind not in (*_SEPARATORS, ".parquet"):
+    if not exists or kind not in (*_SEPARATORS, ".parquet"):
         return read(path_or_name).frame
     text = kind in _SEPARATORS
     columns = table_columns(path, _SEPARATORS[kind]) if text else _parquet_columns(path)

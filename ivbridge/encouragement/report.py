@@ -14,6 +14,7 @@ from ivbridge.encouragement.choice import Seeds
 from ivbridge.encouragement.pooled import Pooled
 from ivbridge.encouragement.records import Effect, Experiment, Selected
 from ivbridge.errors import DataError, UnsupportedError
+from ivbridge.place import write_text
 from ivbridge.records import NotApplicable
 
 __all__ = ["Checked", "EncourageReport"]
@@ -162,10 +163,7 @@ class EncourageReport:
             raise UnsupportedError(
                 f"A report cannot be {Path(path).name}.", available="names ending in .html .md .json"
             )
-        try:
-            Path(path).write_text(writer(), encoding="utf-8")
-        except OSError as error:
-            raise DataError(f"{path} cannot be written: {error.strerror}.") from error
+        write_text(path, writer())
 
     def _repr_html_(self) -> str:
         words = "".join(f"<p>{line}</p>" for line in _page().escaped(self.sentences))

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from ivbridge.agreement import Agreement
-from ivbridge.errors import DataError, UnsupportedError
+from ivbridge.errors import UnsupportedError
+from ivbridge.place import check_folder, write_text
 from ivbridge.report.entry import COULD_NOT_RUN, Entry
 from ivbridge.report.render import render
 from ivbridge.verdicts import LADDER
@@ -104,8 +105,7 @@ def check_path(path: str | Path) -> Callable[[Reportable], str]:
     writer = _WRITERS.get(path.suffix.lower())
     if writer is None:
         raise UnsupportedError(f"A report cannot be {path.name}.", available="names ending in " + ", ".join(_WRITERS))
-    if not path.parent.is_dir():
-        raise DataError(f"There is no folder {path.parent} for the report.", do=f"mkdir -p '{path.parent}'")
+    check_folder(path)
     return writer
 
 
@@ -126,7 +126,4 @@ def write(subject: Reportable, path: str | Path) -> None:
         If the folder does not exist or the file cannot be written.
     """
     writer = check_path(path)
-    try:
-        Path(path).write_text(writer(subject), encoding="utf-8")
-    except OSError as error:
-        raise DataError(f"{path} cannot be written: {error.strerror}.") from error
+    write_text(path, writer(subject))

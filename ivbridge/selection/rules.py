@@ -8,6 +8,7 @@ reads: ``min``, ``1se``, ``plugin``, ``plugin(loadings=homoskedastic)``, ``cross
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
@@ -15,6 +16,9 @@ from typing import Any, ClassVar, Literal
 from ivbridge.errors import UnsupportedError
 
 __all__ = ["RULES", "Adaptive", "CrossFitted", "Min", "OneSE", "PlugIn", "Rule", "Stability", "parse_rule"]
+
+#: Seeds and splits: each is a whole cross-validation.
+MOST = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +98,8 @@ class CrossFitted(Rule):
 
     def __post_init__(self) -> None:
         _inner(self, ("1se", "min", "plugin"))
-        if self.splits < 2:
-            raise UnsupportedError(f"crossfit: splits={self.splits}.", available="2 or more")
+        if not 2 <= self.splits <= MOST:
+            raise UnsupportedError(f"crossfit: splits={self.splits}.", available=f"2 to {MOST}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,8 +140,8 @@ class Stability(Rule):
 
     def __post_init__(self) -> None:
         _inner(self, ("1se", "min"))
-        if self.seeds < 1 or not 0 < self.threshold <= 1:
-            raise UnsupportedError(f"{self} was asked.", available="seeds of 1 or more, a threshold in (0, 1]")
+        if not 1 <= self.seeds <= MOST or not 0 < self.threshold <= 1:
+            raise UnsupportedError(f"{self} was asked.", available=f"seeds of 1 to {MOST}, a threshold in (0, 1]")
 
 
 #: Every rule by its keyword.
@@ -188,5 +192,5 @@ def _inner(rule: Adaptive | CrossFitted | Stability, allowed: tuple[str, ...]) -
 
 
 def _positive(rule: Rule, name: str) -> None:
-    if not getattr(rule, name) > 0:
+    if not 0 < getattr(rule, name) < math.inf:
         raise UnsupportedError(f"{rule.keyword}: {name}={getattr(rule, name)!r}.", available="a number above 0")

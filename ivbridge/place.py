@@ -1,0 +1,51 @@
+"""Where a report goes: checked before any work is done, written as UTF-8."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+from ivbridge.errors import DataError
+
+__all__ = ["check_folder", "write_text"]
+
+
+def check_folder(path: str | Path) -> None:
+    """Refuse a path at which no file can be written.
+
+    Raises
+    ------
+    DataError
+        The name is one that no file can have, its folder does not exist, or it is a folder itself.
+    """
+    path = Path(path)
+    try:
+        if "\0" in str(path):
+            raise DataError(f"{str(path)!r} is no name of a file: it holds NUL.")
+        if not path.parent.is_dir():
+            do = f"mkdir -p {shlex.quote(str(path.parent))}"
+            raise DataError(f"There is no folder {path.parent} for the report.", do=do)
+        if path.is_dir():
+            raise DataError(f"{path} is a folder, not a file for the report.")
+    except OSError as error:
+        raise _unwritable(path, error) from error
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write a report; a lone surrogate, which UTF-8 does not have, becomes a question mark.
+
+    Raises
+    ------
+    DataError
+        The file cannot be written.
+    """
+    check_folder(path)
+    try:
+        Path(path).write_bytes(text.encode("utf-8", "replace"))
+    except OSError as error:
+        raise _unwritable(Path(path), error) from error
+
+
+def _unwritable(path: Path, error: OSError) -> DataError:
+    shown = str(path) if len(str(path)) <= 200 else str(path)[:197] + "…"
+    return DataError(f"{shown} cannot be written: {error.strerror}.")
