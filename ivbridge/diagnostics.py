@@ -12,12 +12,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy import special, stats
 
 from ivbridge.kclass import estimated
-from ivbridge.linear import Basis, Linear, least_squares
+from ivbridge.linear import Basis, Linear, least_squares, scaled
 from ivbridge.method import Method
-from ivbridge.rank import TOLERANCE
+from ivbridge.rank import TOLERANCE, independent_columns
 from ivbridge.records import Coefficients, FirstStage, FloatArray, NotApplicable, Numbers, Seen, Test
 from ivbridge.sandwich import covariance, joint_rank
 from ivbridge.vcov import Bekker, Bootstrap, Classical, Inference, T, Vcov
@@ -61,8 +61,12 @@ def coefficient_table(
     with np.errstate(divide="ignore", invalid="ignore"):
         se = np.sqrt(np.diag(cov))
         statistic = coef / se
-    half = stats.t.isf(0.025, df) * se
-    return Coefficients(names, coef, se, statistic, 2 * stats.t.sf(np.abs(statistic), df), coef - half, coef + half)
+    if np.isinf(df):
+        quantile, p_value = stats.norm.isf(0.025), 2 * stats.norm.sf(np.abs(statistic))
+    else:  # what stats.t calls, without its fifty microseconds
+        quantile, p_value = -special.stdtrit(df, 0.025), 2 * special.stdtr(df, -np.abs(statistic))
+    half = quantile * se
+    return Coefficients(names, coef, se, statistic, p_value, coef - half, coef + half)
 
 
 def _df(inference: Inference, df_resid: int) -> float:
@@ -86,7 +90,7 @@ def wald_test(seen: Seen, model: Linear, cov: FloatArray, vcov: Vcov, inference:
     if isinstance(inference, T):
         return _f_test("Wald test", chi2 / len(slopes), len(slopes), model.df_resid)
     df1 = len(slopes)
-    return Test("Wald test", chi2, float(stats.chi2.sf(chi2, df1)), float(df1), float("inf"), "chi2")
+    return Test("Wald test", chi2, float(special.chdtrc(df1, max(chi2, 0.0))), float(df1), float("inf"), "chi2")
 
 
 def singular(cov: FloatArray) -> bool:
@@ -113,7 +117,7 @@ def _quadratic(value: FloatArray, cov: FloatArray) -> float:
 
 
 def _f_test(name: str, statistic: float, df1: int, df2: int) -> Test:
-    return Test(name, statistic, float(stats.f.sf(statistic, df1, df2)), float(df1), float(df2), "F")
+    return Test(name, statistic, float(special.fdtrc(df1, df2, max(statistic, 0.0))), float(df1), float(df2), "F")
 
 
 @dataclass(frozen=True)
@@ -177,13 +181,22 @@ def tests(seen: Seen, model: Linear, vcov: Vcov) -> dict[str, Test | NotApplicab
         )
     found["wu_hausman"] = NotApplicable("Wu-Hausman", RESAMPLED)
     if regression:
-        both = Basis.of(np.hstack([seen.x, model.projected[:, endog]]), seen.weights).independent()
+        both = _independent(np.hstack([seen.x, model.projected[:, endog]]), seen.weights)
         full = least_squares(seen.y, both, _unnamed(both.matrix.shape[1]))
         found["wu_hausman"] = regression.added("Wu-Hausman", full, list(range(seen.x.shape[1], full.k)))
     found["sargan"] = _sargan(seen, model, model.instruments)
     if model.k_class is not None:
         found["anderson_rubin"] = _likelihood_ratio(seen, model.k_class.liml)
     return found
+
+
+def _independent(matrix: FloatArray, weights: FloatArray | None) -> Basis:
+    """The basis of the columns of an (n, k) matrix that do not depend linearly on earlier ones."""
+    try:
+        return Basis.of(matrix, weights).independent()
+    except np.linalg.LinAlgError:  # not even rounding tells a column from earlier ones
+        kept = independent_columns(np.asarray(np.linalg.qr(scaled(matrix, weights), mode="r")))
+        return Basis.of(matrix[:, kept], weights)
 
 
 def _unnamed(count: int) -> tuple[str, ...]:
@@ -214,7 +227,7 @@ def _likelihood_ratio(seen: Seen, liml: float) -> Test | NotApplicable:
     if df <= 0:
         return NotApplicable(OVERID, EXACT)
     statistic = len(seen.y) * float(np.log(liml))
-    return Test(OVERID, statistic, float(stats.chi2.sf(statistic, df)), float(df), float("inf"), "chi2")
+    return Test(OVERID, statistic, float(special.chdtrc(df, max(statistic, 0.0))), float(df), float("inf"), "chi2")
 
 
 def _sargan(seen: Seen, model: Linear, instruments: Basis) -> Test | NotApplicable:
@@ -226,7 +239,7 @@ def _sargan(seen: Seen, model: Linear, instruments: Basis) -> Test | NotApplicab
     mean_part = float(w @ e) ** 2 / float(w.sum())
     explained = float(np.sum((instruments.q.T @ (np.sqrt(w) * e)) ** 2)) - mean_part
     statistic = model.n * explained / (float(w @ e**2) - mean_part)
-    return Test("Sargan", statistic, float(stats.chi2.sf(statistic, df)), float(df), float("inf"), "chi2")
+    return Test("Sargan", statistic, float(special.chdtrc(df, max(statistic, 0.0))), float(df), float("inf"), "chi2")
 
 
 def first_stages(

@@ -24,8 +24,6 @@ __all__ = ["Answer", "Gap", "Key", "compare_numbers", "cov_keys", "flatten", "ga
 MAX_DIGITS = 17.0
 #: The smallest number with all its digits; a p-value below it has few, and some libraries print zero.
 SMALLEST = 2.0**-1022
-#: The largest number; a difference from infinity counts as this.
-MOST = float(np.finfo(float).max)
 
 #: Quantity and term, for example ``("std.error", "educ")``.
 Key = tuple[str, str]
@@ -173,15 +171,16 @@ def scales(answer: Answer) -> dict[Key, float]:
 
 def spread(base: Mapping[Key, float | FloatArray], other: Mapping[Key, float | FloatArray]) -> dict[Key, float]:
     """Largest absolute difference of every number that both have; NaN counts as no difference."""
-    return {key: _furthest(value, other[key]) for key, value in base.items() if key in other}
+    shared = [key for key in base if key in other]
+    arrays = {key: (base[key], other[key]) for key in shared if isinstance(base[key], np.ndarray)}
+    pairs = [(0.0, 0.0) if key in arrays else (base[key], other[key]) for key in shared]
+    found = dict(zip(shared, _apart(*np.array(pairs).reshape(-1, 2).T).tolist(), strict=True))
+    return found | {key: float(_apart(*pair).max(initial=0.0)) for key, pair in arrays.items()}
 
 
-def _furthest(first: float | FloatArray, second: float | FloatArray) -> float:
-    if isinstance(first, np.ndarray) or isinstance(second, np.ndarray):
-        with np.errstate(invalid="ignore"):
-            return float(np.nan_to_num(np.abs(np.subtract(second, first))).max(initial=0.0))
-    apart = abs(second - first)
-    return 0.0 if math.isnan(apart) else min(apart, MOST)
+def _apart(first: float | FloatArray, second: float | FloatArray) -> FloatArray:
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.nan_to_num(np.abs(np.subtract(second, first))))
 
 
 def compare_numbers(reference: Answer, candidate: Answer, allowed: Mapping[Key, float]) -> tuple[Gap, ...]:

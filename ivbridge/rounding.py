@@ -14,6 +14,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -21,7 +22,8 @@ import numpy as np
 from scipy import stats
 
 from ivbridge.diagnostics import numbers
-from ivbridge.gaps import MOST, SMALLEST, Key, cov_keys, flatten, scales, spread
+from ivbridge.errors import DataError, DesignError
+from ivbridge.gaps import SMALLEST, Key, cov_keys, flatten, scales, spread
 from ivbridge.kclass import correction, estimated
 from ivbridge.linear import UNIT, Basis, KClass, Linear, noisy_sums, scaled, summed
 from ivbridge.method import Method, TwoStage
@@ -44,6 +46,8 @@ REPETITIONS = 8
 SAFETY = 10.0
 #: A last-bits allowance for every number: the handful of operations after the linear algebra, and library functions.
 LAST_BITS = 16 * UNIT
+#: What a perturbed question may end in where the question itself does not.
+UNDEFINED = (DataError, DesignError, np.linalg.LinAlgError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +202,7 @@ def _floor(key: Key, value: float | FloatArray) -> float:
 def _size(value: float | FloatArray) -> float:
     if isinstance(value, np.ndarray):
         return float(np.max(np.nan_to_num(np.abs(value)), initial=0.0))
-    return 0.0 if math.isnan(value) else min(abs(value), MOST)
+    return 0.0 if math.isnan(value) else min(abs(value), np.finfo(float).max)
 
 
 def _perturbed_column(column: FloatArray, random: np.random.Generator) -> FloatArray:
@@ -222,17 +226,21 @@ def _perturbed(seen: Seen, random: np.random.Generator) -> Seen:
 
 def _perturbed_answers(seen: Seen, questions: Sequence[_Question], repetition: int) -> Iterator[_Flat]:
     """Like R (even repetitions): decompositions with sums in turn. Like linearmodels (odd ones): normal equations,
-    blocked sums. The seeds are fixed, so that the verdict is the same in every run.
+    blocked sums. The seeds are fixed, so that the verdict is the same in every run. At the edge of what an estimator is
+    defined for, a repetition may fall beyond it; it then says nothing and its answer is empty.
     """
     blocked = bool(repetition % 2)
     random = np.random.default_rng([SEED, repetition])
-    with noisy_sums(random, blocked=blocked):
+    method, model = questions[0].method, None
+    with noisy_sums(random, blocked=blocked), np.errstate(all="ignore"), suppress(*UNDEFINED):
         seen = _perturbed(seen, random)
-        method = questions[0].method
         model = _normal_equations(seen, method) if blocked else estimated(seen, method)
     for question in questions:
-        with noisy_sums(np.random.default_rng([SEED, repetition, 1]), blocked=blocked):
-            answer = flatten(_answer(seen, model, question))
+        answer: _Flat = {}
+        if model is not None:
+            random = np.random.default_rng([SEED, repetition, 1])
+            with noisy_sums(random, blocked=blocked), np.errstate(all="ignore"), suppress(*UNDEFINED):
+                answer = flatten(_answer(seen, model, question))
         yield answer
 
 
