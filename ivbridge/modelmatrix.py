@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -9,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ivbridge.coding import Coding
-from ivbridge.errors import DataError
+from ivbridge.errors import DataError, DesignError
 from ivbridge.expr import r_label
 from ivbridge.formula import Term
 from ivbridge.frame import counted
@@ -18,6 +19,11 @@ from ivbridge.variables import Factor, Numeric, Variable
 __all__ = ["Columns", "drop_unused", "model_matrix"]
 
 Matrix = NDArray[np.float64]
+
+#: With more columns than rows, so many cells may be looked through for those that are not needed.
+MANY_CELLS = 10**7
+#: LINPACK, in R, takes matrices of fewer cells.
+MOST_CELLS = 2**31
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,7 +83,14 @@ def model_matrix(
     -------
     Columns
         With R's column names; in an interaction the first variable varies fastest.
+
+    Raises
+    ------
+    DesignError
+        If there would be more columns than rows and too many of both to look which of them are needed, or more cells
+        than R's decompositions take.
     """
+    _check_size(terms, variables, coding, rows)
     pieces: list[tuple[str, NDArray[np.float64]]] = [("(Intercept)", np.ones(rows))] if intercept else []
     owners = [-1] * len(pieces)
     for position, (term, full) in enumerate(zip(terms, coding, strict=True)):
@@ -92,6 +105,24 @@ def model_matrix(
     for j, (_, column) in enumerate(pieces):
         values[:, j] = column
     return Columns(values, tuple(name for name, _ in pieces), tuple(owners))
+
+
+def _check_size(terms: Sequence[Term], variables: Mapping[str, Variable], coding: Coding, rows: int) -> None:
+    widths = [
+        math.prod(_width(variables[name], dummies) for name, dummies in zip(term, full, strict=True))
+        for term, full in zip(terms, coding, strict=True)
+    ]
+    count = sum(widths)
+    if (count > rows and count * rows > MANY_CELLS) or count * rows >= MOST_CELLS:
+        widest = ":".join(terms[widths.index(max(widths))])
+        raise DesignError(
+            f"The question has {count} columns for {counted(rows, 'row')}: {widest} alone makes {max(widths)}.",
+            do="use fewer levels, or make one column of the combinations that occur.",
+        )
+
+
+def _width(variable: Variable, dummies: bool) -> int:
+    return len(variable.suffixes) if isinstance(variable, Numeric) else len(variable.levels) - (not dummies)
 
 
 def _block(name: str, variable: Variable, dummies: bool) -> list[tuple[str, NDArray[np.float64]]]:
