@@ -543,12 +543,6 @@ time.sleep(600)
         assert not Path(directory).parent.exists()
 
 
-def test_what_r_starts_is_ended_by_a_broken_pipe_as_usual(r: RWorker) -> None:
-    """Python ignores the signal, and what is ignored stays so in everything that is started."""
-    (line,) = r.call("ivb_value", text="system('grep SigIgn /proc/self/status', intern = TRUE)").value
-    assert not int(line.split()[1], 16) & 1 << (signal.SIGPIPE - 1)
-
-
 def test_large_values_leave_nothing_open(r: RWorker) -> None:
     big = np.arange(500_000.0)
     relay = relay_of(r)
@@ -559,6 +553,9 @@ def test_large_values_leave_nothing_open(r: RWorker) -> None:
     before = open_files()
     for _ in range(3):
         assert np.array_equal(r.call("ivb_echo", x=big).value, big)
+    give_up = time.monotonic() + 15  # only bounds a failing test
+    while open_files() != before and time.monotonic() < give_up:
+        time.sleep(0.05)
     assert open_files() == before
 
 

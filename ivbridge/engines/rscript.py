@@ -59,14 +59,12 @@ def main(text: str) -> None:
     for descriptor in (r_reads, r_writes):
         os.set_inheritable(descriptor, True)
     os.set_inheritable(config["descriptor"], False)
-    for number in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores them, and what R starts would inherit that
-        signal.signal(number, signal.SIG_DFL)
     pipes = [f"/dev/fd/{descriptor}" for descriptor in (r_reads, r_writes)]
     scripts = scripts_dir()
     os.execv(program, [str(program), "--vanilla", str(scripts / "worker.R"), str(scripts), *pipes])
 
 
-def _relay(config: dict[str, Any], r: int, requests: int, answers: int) -> None:
+def _relay(config: dict[str, Any], r: int, requests: int, answers: int) -> NoReturn:
     """Serve until the connection or R ends; never return."""
     directory = Path(config["directory"])
     sock = socket.socket(fileno=config["descriptor"])
