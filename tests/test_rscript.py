@@ -425,6 +425,13 @@ def test_an_r_without_rscript(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         worker.call("ivb_provenance")
 
 
+def test_a_broken_script_is_not_forgotten_over_the_next(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.R"
+    broken.write_text("ivb_f <- function( {\n")
+    with RWorker(scripts=[broken, *SCRIPTS], bridge="rscript") as worker, pytest.raises(RError, match="unexpected"):
+        worker.call("ivb_pid")
+
+
 # ---- faults ------------------------------------------------------------------------------------------------------
 
 
