@@ -93,7 +93,7 @@ def allowed_gaps(
         for base, wide, repeated in zip(bases, widest, _perturbed_answers(seen, questions, i), strict=True):
             for key, size in spread(base, repeated).items():
                 wide[key] = max(wide[key], size)
-    moved = [_spread_of_columns(base, question, seen, other) for base, question in zip(bases, questions, strict=True)]
+    moved = _spread_of_columns(bases, questions, seen, other)
     return [
         _bound(seen, question, answer, base, wide, columns)
         for question, answer, base, wide, columns in zip(questions, answers, bases, widest, moved, strict=True)
@@ -110,11 +110,15 @@ def _bound(
     }
 
 
-def _spread_of_columns(base: _Flat, question: _Question, seen: Seen, other: Seen) -> dict[Key, float]:
-    """What the last bits of the other engine's columns do to the answer."""
+def _spread_of_columns(
+    bases: Sequence[_Flat], questions: Sequence[_Question], seen: Seen, other: Seen
+) -> list[dict[Key, float]]:
+    """What the last bits of the other engine's columns do to the answers."""
     if same_bits(seen, other):
-        return {}
-    return spread(base, flatten(_answer(other, estimated(other, question.method), question)))
+        return [{} for _ in bases]
+    model = estimated(other, questions[0].method)
+    answers = [flatten(_answer(other, model, question)) for question in questions]
+    return [spread(base, answer) for base, answer in zip(bases, answers, strict=True)]
 
 
 def same_bits(seen: Seen, other: Seen) -> bool:

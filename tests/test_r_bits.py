@@ -7,8 +7,11 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+import ivbridge
+from ivbridge.engines.process import RReply, RWorker
 from ivbridge.resources import scripts_dir
 from tests.cases import frame
 
@@ -54,3 +57,33 @@ def test_the_r_engine_has_the_bits_of_plain_calls(tmp_path: Path, weights: str |
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=120)
     assert done.returncode == 0, done.stderr
     assert done.stdout == "HC0 HC1 HC2 HC3 HC4 TRUE"
+
+
+FORMULA = "y ~ x1 + w1 | w1 + z1 + z2"
+
+
+def test_matrices_with_the_same_bits_are_kept_once() -> None:
+    (comparison,) = ivbridge.crosscheck(FORMULA, frame(), ["HC1"]).comparisons
+    seen, other = comparison.reference.seen, comparison.candidate.seen
+    assert seen.x is other.x and seen.z is other.z
+
+
+def test_a_matrix_with_another_last_bit_stays_rs_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    call = RWorker.call
+
+    def changed(worker: RWorker, function: str, /, **arguments: object) -> RReply:
+        reply = call(worker, function, **arguments)
+        if function == "ivb_load":
+            reply.value["x"][3, 1] = np.nextafter(reply.value["x"][3, 1], np.inf)
+        return reply
+
+    monkeypatch.setattr(RWorker, "call", changed)
+    data = frame()
+    data["y"] += 1.0  # R may hold the question without the change already
+    (comparison,) = ivbridge.crosscheck(FORMULA, data, ["HC1"]).comparisons
+    assert comparison.verdict == "rounding"
+    seen, other = comparison.reference.seen, comparison.candidate.seen
+    assert np.argwhere(seen.x != other.x).tolist() == [[3, 1]]
+    assert seen.z is other.z
+    (check,) = [check for check in comparison.handshake if check.name == "columns"]
+    assert not check.candidate.endswith("0.0e+00")

@@ -51,6 +51,16 @@ def test_bound_is_the_same_every_time() -> None:
     assert _bounds(frame()) == _bounds(frame())
 
 
+@pytest.mark.parametrize("vcov", ["HC1", "cluster(g)"])
+def test_a_bound_does_not_depend_on_what_else_is_asked(vcov: str) -> None:
+    together = ivbridge.crosscheck(FORMULA, frame(), ["classical", "HC1", "cluster(g)"]).comparisons
+    several = next(comparison.gaps for comparison in together if comparison.vcov == vcov)
+    alone = ivbridge.crosscheck(FORMULA, frame(), [vcov]).comparisons[0].gaps
+    assert [(gap.quantity, gap.term, gap.bound) for gap in several] == [
+        (gap.quantity, gap.term, gap.bound) for gap in alone
+    ]
+
+
 def test_exact_quantities_have_no_allowance() -> None:
     bounds = _bounds(frame())
     assert bounds["df.residual"] == bounds["test df1"] == bounds["test df2"] == 0.0
