@@ -241,6 +241,11 @@ class TestPacking:
         back[0].numbers[0] = 5.0
         assert back[2].numbers.tolist() == numbers[::2].tolist()
 
+    def test_the_same_bytes_of_another_shape_or_type_are_another_array(self) -> None:
+        arrays = [np.zeros(4), np.zeros((2, 2)), np.zeros(4, np.int64)]
+        back = unpack(list[np.ndarray], json.loads(json.dumps(pack(arrays))))
+        assert [(one.shape, one.dtype) for one in back] == [(one.shape, one.dtype) for one in arrays]
+
     def test_what_differs_in_a_bit_differs(self) -> None:
         assert digest([0.0]) != digest([-0.0])
         assert digest(np.zeros(2)) != digest(-np.zeros(2))
