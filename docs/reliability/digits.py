@@ -155,6 +155,8 @@ def text(found: pd.DataFrame) -> list[str]:
         "",
         "“Condition” is that of the projected regressors at equal length, after R's rule has left columns out.",
         "statsmodels' `IV2SLS` has no HC1. linearmodels and statsmodels are called directly with the engines' columns.",
+        "Measured where C's `long double` has 64 bits (Linux on x86); where it has no more than `double` (Windows, Apple",
+        "silicon) the native engine keeps what a QR decomposition keeps ([why](decisions/0009-digits.md)).",
     ]  # fmt: skip
 
 
