@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TypedDict, Unpack
 
 import numpy as np
@@ -23,6 +23,7 @@ from ivbridge.errors import UnsupportedError
 from ivbridge.gaps import Gap, Key, compare_numbers
 from ivbridge.handshake import Check, handshake
 from ivbridge.method import Method, TwoStage
+from ivbridge.rank import EXACT
 from ivbridge.records import NotApplicable, Seen
 from ivbridge.results import Estimate
 from ivbridge.rounding import allowed_gaps, same_bits
@@ -116,9 +117,13 @@ def _verdict(
     if failed := [check.name for check in checks if not check.ok]:
         return verdict("not comparable", f"the engines did not see the same {', '.join(failed)}")
     gaps = compare_numbers(reference, candidate, allowed)
-    if reference.seen.exact:
-        gaps = tuple(gap for gap in gaps if gap.quantity not in ROUNDING_ONLY)
-        skipped = {**skipped, ", ".join(ROUNDING_ONLY): PERFECT_FIT}
+    for stage, endog in _exact_fits(reference):
+        noise = {stage + quantity for quantity in ROUNDING_ONLY}
+        gaps = tuple(gap for gap in gaps if gap.quantity not in noise or not gap.term.startswith(endog))
+        skipped = {
+            **skipped,
+            f"{', '.join(ROUNDING_ONLY)}{' of the first stage of ' * bool(stage)}{endog}": PERFECT_FIT,
+        }
     if not gaps:
         return verdict("not comparable", "nothing was compared")
     worst = min(gaps, key=lambda gap: gap.digits)
@@ -142,6 +147,17 @@ def _verdict(
     if left < FEW_DIGITS:
         reason += f"; near collinearity leaves the coefficients only {max(left, 0):.0f} digits"
     return verdict("substantive", reason, gaps)
+
+
+def _exact_fits(answer: Estimate) -> Iterator[tuple[str, str]]:
+    """The regressions that leave no residual: how the keys of their numbers begin."""
+    if answer.seen.exact:
+        yield "", ""
+    for stage in answer.first_stages:
+        x = answer.seen.x[:, answer.seen.x_names.index(stage.endog)]
+        w = np.ones(len(x)) if answer.seen.weights is None else answer.seen.weights
+        if stage.sigma * math.sqrt(stage.df_resid) <= EXACT * math.sqrt(w @ x**2):
+            yield "first stage ", stage.endog
 
 
 def _not_compared(reference: Estimate, candidate: Estimate) -> dict[str, str]:

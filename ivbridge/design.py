@@ -6,6 +6,7 @@ thing that a cross-check does.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -20,6 +21,7 @@ from ivbridge.expr import Name, parse, quote_name
 from ivbridge.formula import Term, parse_term
 from ivbridge.frame import counted, fingerprint, normalise
 from ivbridge.magnitude import check_magnitude, check_magnitudes
+from ivbridge.method import TwoStage
 from ivbridge.modelmatrix import Columns, drop_unused, model_matrix
 from ivbridge.rank import Rank, decide_rank
 from ivbridge.rows import choose_rows
@@ -148,21 +150,17 @@ def build(spec: IVSpec, data: pd.DataFrame, grouping: Sequence[str] = ()) -> Des
     parts = [sorted(map(parse_term, texts), key=len) for texts in (spec.regressors, spec.all_instruments)]
     names = dict.fromkeys(name for part in parts for term in part for name in term)
     variables = {name: evaluate(name, frame) for name in names}
-    y = evaluate_numeric(parse(spec.dependent), frame)
-    if spec.offset is not None:
-        y = y - evaluate_numeric(parse(spec.offset), frame)
+    label, y = _response(spec, frame)
     weights = None if spec.weights is None else _weights(spec.weights, frame)
     rows, notes = choose_rows(spec, frame, variables, y, weights)
     used = {name: _use(name, variable.take(rows)) for name, variable in variables.items()}
-    y = np.array(y[rows])
-    label = spec.dependent if spec.offset is None else f"{spec.dependent} - ({spec.offset})"
-    _check_finite(label, y)
-    check_magnitude(label, y)
-    _check_varies(spec, y)
+    y = _checked(spec, label, np.array(y[rows]))
     x, z = _matrices(parts, used, intercept=spec.intercept, rows=len(rows))
     w = None if weights is None else weights[rows]
-    check_magnitudes(x, z, (label, y), None if w is None else (str(spec.weights), w))
+    columns = {name: part.values[:, j] for part in (x, z) for j, name in enumerate(part.names)}
+    check_magnitudes({label: y, **columns}, None if w is None else (str(spec.weights), w))
     rank = decide_rank(y, x, z, w)
+    _check_method(spec, x, z, rank)
     return Design(
         spec, frame, rows, y, _keep(x, rank.x), _chosen(x, rank.x), _keep(z, rank.z), _chosen(z, rank.z), w,
         _left_out(x, rank.x), _left_out(z, rank.z),
@@ -182,6 +180,21 @@ def _frame(spec: IVSpec, data: pd.DataFrame, grouping: Sequence[str]) -> pd.Data
     if taken := sorted(plain & RESERVED | {name for name in columns if name.startswith(".ivb_")}):
         raise DataError(f"R's model frames keep the column name {taken[0]!r} for themselves.", do="rename the column.")
     return normalise(data, columns, factors=factors | groups, labels=groups - plain - {spec.weights})
+
+
+def _response(spec: IVSpec, frame: pd.DataFrame) -> tuple[str, Vector]:
+    """The dependent variable minus the offset, on all rows, and what messages call it."""
+    y = evaluate_numeric(parse(spec.dependent), frame)
+    if spec.offset is None:
+        return spec.dependent, y
+    return f"{spec.dependent} - ({spec.offset})", y - evaluate_numeric(parse(spec.offset), frame)
+
+
+def _checked(spec: IVSpec, label: str, y: Vector) -> Vector:
+    _check_finite(label, y)
+    check_magnitude(label, y)
+    _check_varies(spec, y)
+    return y
 
 
 def _weights(name: str, frame: pd.DataFrame) -> Vector:
@@ -237,7 +250,7 @@ def _matrices(
         for terms, code in zip(parts, coding, strict=True)
     )
     for columns in (x, z):
-        if twice := sorted({name for name in columns.names if columns.names.count(name) > 1}):
+        if twice := sorted(name for name, count in Counter(columns.names).items() if count > 1):
             raise DataError(f"Two columns of the model are called {twice[0]!r}.", do="rename a column of the data.")
         if not np.isfinite(columns.values).all():
             raise DataError("A product of columns is too large for a number.", do="rescale the columns.")
@@ -246,6 +259,8 @@ def _matrices(
 
 def _order_notes(data: pd.DataFrame, frame: pd.DataFrame, used: Mapping[str, Variable]) -> list[str]:
     """Say where the locale of somebody's own R session would choose another baseline of a text column."""
+    if not any(isinstance(variable, Factor) for variable in used.values()):
+        return []
     texts = {c for c in frame.columns if frame[c].dtype == "category" and data[c].dtype != "category"}
     notes = []
     for name, variable in used.items():
@@ -277,6 +292,15 @@ def _chosen(columns: Columns, kept: Sequence[int]) -> tuple[str, ...]:
 
 def _left_out(columns: Columns, kept: Sequence[int]) -> tuple[str, ...]:
     return tuple(name for j, name in enumerate(columns.names) if j not in set(kept))
+
+
+def _check_method(spec: IVSpec, x: Columns, z: Columns, rank: Rank) -> None:
+    if not isinstance(spec.method, TwoStage) and set(_chosen(x, rank.x)) <= set(z.names):
+        raise DesignError(
+            f"{spec.method} needs an endogenous regressor, and each depends linearly on earlier columns: "
+            f"{', '.join(name for name in _left_out(x, rank.x) if name not in z.names)}.",
+            do="ask for 2sls, which is least squares here.",
+        )
 
 
 def _exact_notes(label: str, rank: Rank) -> list[str]:

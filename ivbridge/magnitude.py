@@ -6,11 +6,12 @@ scores to the fourth power, so what is in a column goes up to its eighth power. 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
 from ivbridge.errors import DataError
-from ivbridge.modelmatrix import Columns
 
 __all__ = ["check_magnitude", "check_magnitudes"]
 
@@ -38,15 +39,12 @@ def check_magnitude(name: str, values: Vector) -> None:
     _check(name, name, _largest(values))
 
 
-def check_magnitudes(x: Columns, z: Columns, named: tuple[str, Vector], weighted: tuple[str, Vector] | None) -> None:
+def check_magnitudes(columns: Mapping[str, Vector], weighted: tuple[str, Vector] | None) -> None:
     """The same for all columns of a model, as they are and times the square roots of the weights.
 
     Parameters
     ----------
-    x, z : Columns
-        Regressors and instruments, (n, k) and (n, l).
-    named : (str, ndarray of shape (n,))
-        The dependent variable.
+    columns : mapping of str to ndarray, shape (n,) each
     weighted : (str, ndarray of shape (n,)), optional
         The weights, positive.
 
@@ -55,7 +53,6 @@ def check_magnitudes(x: Columns, z: Columns, named: tuple[str, Vector], weighted
     DataError
         As :func:`check_magnitude`.
     """
-    columns = {named[0]: named[1], **{n: c.values[:, j] for c in (x, z) for j, n in enumerate(c.names)}}
     sizes = {name: _largest(column) for name, column in columns.items()}
     for name, size in sizes.items():
         _check(name, name, size)

@@ -17,7 +17,7 @@ from ivbridge.errors import DesignError
 from ivbridge.frame import counted
 from ivbridge.modelmatrix import Columns
 
-__all__ = ["TOLERANCE", "Rank", "decide_rank", "independent_columns", "triangle"]
+__all__ = ["EXACT", "TOLERANCE", "Rank", "decide_rank", "independent_columns", "triangle"]
 
 #: R's default in ``lm.fit(tol = 1e-7)``
 TOLERANCE = 1e-7

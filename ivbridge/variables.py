@@ -16,6 +16,7 @@ from ivbridge.canonical import columns_of
 from ivbridge.errors import DataError
 from ivbridge.expr import Arg, Binary, Bool, Call, Name, Node, Number, Text, Unary, deparse, parse
 from ivbridge.frame import level_text
+from ivbridge.magnitude import check_magnitude
 
 __all__ = ["Factor", "Numeric", "Variable", "evaluate", "evaluate_numeric"]
 
@@ -154,6 +155,7 @@ def _basis(node: Call, frame: pd.DataFrame) -> Numeric:
     values = evaluate_numeric(node.args[0].value, frame)
     if count := int(np.isinf(values).sum()):
         raise DataError(f"{deparse(node)}: the values are infinite in {count} rows.", do="check them for zeros.")
+    check_magnitude(deparse(node.args[0].value), values)
     intercept = "intercept" in options
     df, degree = (_whole(options.get(name)) for name in ("df", "degree"))
     knots, boundary = (_vector(options.get(name)) for name in ("knots", "Boundary.knots"))

@@ -23,8 +23,8 @@ LAYERS = " ".join(
         # what everything may use
         "errors resources rfind records tables visible place journal progress crew",
         # the question
-        "vcov vcov_text method lexer expr transforms frame magnitude canonical variables formula coding stata translate arrays",
-        "spec",
+        "vcov vcov_text method lexer expr transforms frame magnitude canonical variables formula coding stata",
+        "translate arrays spec",
         # the data, and the two together
         "unpack rfiles readers serial packing data questions modelmatrix rank rows design",
         # the answer and its arithmetic

@@ -10,7 +10,7 @@ import pandas as pd
 
 ROOT = Path(__file__).resolve().parents[2]
 #: The scripts that questions use, so that the seconds of the next call hold the loading of AER and glmnet.
-SCRIPTS = ("ivreg.R", "kclass.R", "weakiv.R", "cv_glmnet.R")
+SCRIPTS = ("covariance.R", "ivreg.R", "kclass.R", "weakiv.R", "cv_glmnet.R")
 
 
 def measure() -> pd.DataFrame:

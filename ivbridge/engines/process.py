@@ -90,7 +90,7 @@ class RWorker:
 
     Parameters
     ----------
-    scripts : sequence of str or Path, default ("ivreg.R", "kclass.R", "weakiv.R", "cv_glmnet.R")
+    scripts : sequence of str or Path, default those of all questions
         R scripts to load: names of files in `ivbridge.resources.scripts_dir()`, or paths. ``provenance.R`` is always
         loaded too.
     timeout : float, optional
@@ -120,7 +120,7 @@ class RWorker:
     def __init__(
         self,
         *,
-        scripts: Sequence[str | Path] = ("ivreg.R", "kclass.R", "weakiv.R", "cv_glmnet.R"),
+        scripts: Sequence[str | Path] = ("covariance.R", "ivreg.R", "kclass.R", "weakiv.R", "cv_glmnet.R"),
         timeout: float | None = None,
         memory_bytes: float | None = None,
         bridge: str | None = None,
