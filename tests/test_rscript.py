@@ -447,6 +447,10 @@ def test_r_speaks_as_through_rpy2(r: RWorker) -> None:
     assert output.splitlines()[:5] == ["line 1", "line 2", "line 3", '[1] "printed"', "from a subprocess"]
 
 
+def test_what_c_code_prints_belongs_to_its_call(r: RWorker) -> None:
+    assert sorted(r.call("ivb_printf_c").output.split()) == ["first", "second"]
+
+
 @pytest.mark.parametrize(
     ("function", "arguments", "error", "message"),
     [
