@@ -95,7 +95,10 @@ class Scene:
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing that can go wrong: what, how it is provoked, what the caller gets, and whether R lives on."""
+    """One thing that can go wrong: what, how it is provoked, what the caller gets, and whether R lives on.
+
+    ``slow`` ones differ from another one only in how R comes to its end.
+    """
 
     name: str
     how: str
@@ -104,6 +107,7 @@ class Fault:
     provoke: Callable[[Scene], None]
     lives: bool = False
     memory_bytes: float | None = None
+    slow: bool = False
 
 
 @dataclass(frozen=True)
@@ -127,17 +131,19 @@ FAULTS = (
           lambda s: s.late("ivb_loop_c")),
     Fault("endless process", 'system("sleep 8765")', "RTimeoutError", "longer than 0.4 s",
           lambda s: s.late("ivb_system", seconds=8765)),
-    Fault("endless output of R", "repeat cat(...)", "RTimeoutError", "longer than 0.4 s", lambda s: s.late("ivb_cat")),
+    Fault("endless output of R", "repeat cat(...)", "RTimeoutError", "longer than 0.4 s", lambda s: s.late("ivb_cat"),
+          slow=True),
     Fault("endless output of a process", 'system("yes")', "RTimeoutError", "longer than 0.4 s",
           lambda s: s.late("ivb_yes")),
     Fault("R is stopped", "SIGSTOP from outside", "RTimeoutError", "longer than 0.4 s",
           lambda s: (s.signal(signal.SIGSTOP)(), s.late("ivb_pid"))[1]),
     Fault("R quits", "quit(status = 7)", "RDiedError", "exit code 7", lambda s: s.call("ivb_quit", status=7)),
-    Fault("C code ends the process", "_exit()", "RDiedError", "exit code", lambda s: s.call("ivb_exit_c")),
+    Fault("C code ends the process", "_exit()", "RDiedError", "exit code", lambda s: s.call("ivb_exit_c"), slow=True),
     Fault("abort in C code", "abort()", "RDiedError", "SIGABRT", lambda s: s.call("ivb_abort_c")),
     Fault("C code overwrites memory", "memset() of a wrong length", "RDiedError", "SIGSEGV",
           lambda s: s.call("ivb_overwrite")),
-    Fault("a mapped file is cut off", "mmap, truncate, read", "RDiedError", "SIGBUS", lambda s: s.call("ivb_truncate")),
+    Fault("a mapped file is cut off", "mmap, truncate, read", "RDiedError", "SIGBUS", lambda s: s.call("ivb_truncate"),
+          slow=True),
     Fault("endless recursion in R code", "f <- function() f()", "RError", "infinite recursion|C stack usage",
           lambda s: s.call("ivb_recurse"), lives=True),
     Fault("C stack exhausted, noticed by R", "serialize() of a list a million deep", "RError", "C stack usage",
@@ -156,11 +162,11 @@ FAULTS = (
     Fault("R is killed while a process of its own runs", 'SIGKILL during system("sleep 8765")', "RDiedError", "SIGKILL",
           lambda s: s.after(s.signal(signal.SIGKILL), "ivb_system", seconds=8765)),
     Fault("R is ended politely", "SIGTERM from outside", "RDiedError", "SIGTERM",
-          lambda s: s.after(s.signal(signal.SIGTERM), "ivb_loop_c")),
+          lambda s: s.after(s.signal(signal.SIGTERM), "ivb_loop_c"), slow=True),
     Fault("Ctrl-C", "SIGINT to Python", "KeyboardInterrupt", "",
           lambda s: s.after(lambda: os.kill(os.getpid(), signal.SIGINT), "ivb_loop")),
     Fault("Ctrl-C in C code", "SIGINT to Python", "KeyboardInterrupt", "",
-          lambda s: s.after(lambda: os.kill(os.getpid(), signal.SIGINT), "ivb_loop_c")),
+          lambda s: s.after(lambda: os.kill(os.getpid(), signal.SIGINT), "ivb_loop_c"), slow=True),
     Fault("the worker is closed", "close() in another thread", "RDiedError", "worker was closed",
           lambda s: s.after(s.worker.close, "ivb_loop")),
     Fault("an asyncio task is cancelled", "asyncio.timeout(0.4)", "TimeoutError", "", lambda s: s.cancel()),

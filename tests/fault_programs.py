@@ -44,7 +44,10 @@ os.execv(sys.executable, [sys.executable, "-q", "-i", "-c", sys.argv[1]])
 
 @dataclass(frozen=True)
 class Program:
-    """What happens to a Python that asks R, how, what comes of it, and whether it takes long to provoke."""
+    """What happens to a Python that asks R, how, and what comes of it.
+
+    ``slow`` ones take long, or differ little from another one.
+    """
 
     name: str
     how: str
@@ -291,10 +294,10 @@ PROGRAMS = (
     Program("Ctrl-C in a notebook", "interrupt of a Jupyter kernel while R loops", "KeyboardInterrupt", notebook, True),
     Program("Python ends", "while a thread waits for R", "none", left),
     Program("Python is killed", "SIGKILL while R loops", "none", killed('worker.call("ivb_loop")')),
-    Program("Python is killed", "SIGKILL while C code loops", "none", killed('worker.call("ivb_loop_c")')),
+    Program("Python is killed", "SIGKILL while C code loops", "none", killed('worker.call("ivb_loop_c")'), True),
     Program("Python is killed", 'SIGKILL during system("sleep 8765")', "none",
             killed('worker.call("ivb_system", seconds=8765)')),
-    Program("Python is killed", "SIGKILL while R is idle", "none", killed("time.sleep(600)")),
+    Program("Python is killed", "SIGKILL while R is idle", "none", killed("time.sleep(600)"), True),
     Program("Python is killed", "SIGKILL while R starts", "none", killed_at_start),
     Program("Python forks", "while another thread waits for R", "none", forked),
     Program("four threads", "one R each, one of which quits", "none", threads),

@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib.util
 import math
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -24,7 +26,13 @@ def nothing_left(outcome: Outcome) -> bool:
     return (outcome.processes, outcome.shared_memory, outcome.directories) == (0, 0, 0)
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+def marked(cases: Sequence[Fault | Program], name: str) -> list[Any]:
+    """The cases as parameters, called by their attribute `name`."""
+    slow = pytest.mark.slow
+    return [pytest.param(one, id=getattr(one, name), marks=[slow] if one.slow else []) for one in cases]
+
+
+@pytest.mark.parametrize("fault", marked(FAULTS, "name"))
 def test_fault(fault: Fault) -> None:
     outcome = measured(fault)
     assert outcome.error == fault.error
@@ -34,10 +42,7 @@ def test_fault(fault: Fault) -> None:
     assert nothing_left(outcome)
 
 
-@pytest.mark.parametrize(
-    "program",
-    [pytest.param(one, id=one.how, marks=[pytest.mark.slow] if one.slow else []) for one in PROGRAMS],
-)
+@pytest.mark.parametrize("program", marked(PROGRAMS, "how"))
 def test_program(program: Program) -> None:
     outcome = ran(program)
     assert outcome.error == program.error
