@@ -101,6 +101,7 @@ def dependence() -> list[Case]:
         ("two copies of one instrument", put(z2=3 * D.z1), "not identified", on("y ~ x + x2 | z1 + z2")),
         ("instrument orthogonal to the regressor", lambda: orthogonal, "do not identify the coefficient of x",
          on("y ~ x | z1")),
+        ("LIML of a regressor equal to w", put(x=D.w), "each depends linearly on earlier columns: x", method("liml")),
         ("a factor of three levels, one instrument", put(a=["p", "q", "r"] * 8), "2 endogenous regressors",
          on("y ~ a | z1")),
     ])  # fmt: skip
@@ -122,6 +123,7 @@ def dependence() -> list[Case]:
              note="instruments left out"),
         Case("dependence", "an instrument equal to x", put(z1=D.x), vcov="classical", instruments=("z1",)),
         Case("dependence", "x the sum of its instruments", put(x=D.z1 + D.z2)),
+        Case("dependence", "x the sum of its instruments, clusters", put(x=D.z1 + D.z2), vcov="cluster(g)"),
         Case("dependence", "dummies of both halves", lambda: half, "y ~ x + a + b | a + b + z1", exog=("a",),
              instruments=("z1",), note=shown),
         Case("dependence", "dummies of both halves, no intercept", lambda: half, "y ~ x + a + b - 1 | a + b + z1 - 1",

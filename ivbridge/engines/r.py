@@ -327,7 +327,7 @@ def _kclass_calls(spec: IVSpec, vcov: Vcov) -> tuple[str, ...]:
     fuller = f", fuller = {spec.method.a!r}" if isinstance(spec.method, Fuller) else ""
     df = "Inf" if isinstance(spec.inference, Z) else None if spec.inference.df is None else f"{spec.inference.df:g}"
     return (
-        'source("kclass.R")  # all of r_scripts are in the folder that ivbridge.resources.scripts_dir() names in Python',
+        'source("kclass.R")  # the scripts are in the folder that ivbridge.resources.scripts_dir() names',
         f"fit <- ivb_kclass_model({spec.to_r()}, data{weights}{fuller})",
         *(["used <- data[names(residuals(fit)), ]  # the rows without missing values"] if vcov.columns else []),
         f"coeftest(fit, vcov. = {r_call(vcov)}{'' if df is None else f', df = {df}'})",
