@@ -16,10 +16,10 @@ PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile
 help:
 	@echo "make setup      install R (where it is missing) and make .venv/ in this checkout; quick when nothing is to do"
 	@echo "make demo       setup, then the cigarette-demand model through R and Python, with a verdict and a report"
-	@echo "make test       setup, then every test that takes seconds, ruff and mypy included"
+	@echo "make test       setup, then every test that takes seconds, ruff, mypy and bandit included"
 	@echo "make test-slow  setup, then the slow tests"
 	@echo "make test-bare  make demo and make test in a fresh Debian root (needs root and debootstrap)"
-	@echo "make lint       setup, then ruff and mypy"
+	@echo "make lint       setup, then ruff, mypy and bandit"
 	@echo "make docs       setup, then the documentation site in site/"
 	@echo "make bench      setup, then every speed measured again and written to docs/performance.md (half an hour, 6 GB)"
 	@echo "make clean      remove caches, builds and .venv/"
@@ -42,7 +42,7 @@ test-bare:
 	@tests/bare_root.sh
 
 lint: setup
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/bandit -q -c pyproject.toml -r ivbridge
 
 docs: setup
 	@$(PYTHON) -B -m ivbridge.setup_r --checkout . --extra docs

@@ -20,7 +20,7 @@ __all__ = ["Columns", "drop_unused", "model_matrix"]
 
 Matrix = NDArray[np.float64]
 
-#: With more columns than rows, so many cells may be looked through for those that are not needed.
+#: With as many columns as rows, so many cells may be looked through for those that are not needed.
 MANY_CELLS = 10**7
 #: LINPACK, in R, takes matrices of fewer cells.
 MOST_CELLS = 2**31
@@ -87,7 +87,7 @@ def model_matrix(
     Raises
     ------
     DesignError
-        If there would be more columns than rows and too many of both to look which of them are needed, or more cells
+        If there would be as many columns as rows and too many of both to look which of them are needed, or more cells
         than R's decompositions take.
     """
     _check_size(terms, variables, coding, rows)
@@ -113,7 +113,7 @@ def _check_size(terms: Sequence[Term], variables: Mapping[str, Variable], coding
         for term, full in zip(terms, coding, strict=True)
     ]
     count = sum(widths)
-    if (count > rows and count * rows > MANY_CELLS) or count * rows >= MOST_CELLS:
+    if (count >= rows and count * rows > MANY_CELLS) or count * rows >= MOST_CELLS:
         widest = ":".join(terms[widths.index(max(widths))])
         raise DesignError(
             f"The question has {count} columns for {counted(rows, 'row')}: {widest} alone makes {max(widths)}.",

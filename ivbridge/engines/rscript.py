@@ -61,7 +61,8 @@ def main(text: str) -> None:
     os.set_inheritable(config["descriptor"], False)
     pipes = [f"/dev/fd/{descriptor}" for descriptor in (r_reads, r_writes)]
     scripts = scripts_dir()
-    os.execv(program, [str(program), "--vanilla", str(scripts / "worker.R"), str(scripts), *pipes])
+    arguments = ["--vanilla", str(scripts / "worker.R"), str(scripts), *pipes]
+    os.execv(program, [str(program), *arguments])  # nosec B606  # R itself, no shell, no word of it from data
 
 
 def _relay(config: dict[str, Any], r: int, requests: int, answers: int) -> NoReturn:

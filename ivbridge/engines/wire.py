@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import mmap
 import os
-import pickle
+import pickle  # nosec B403  # only between this process and the R process that it started
 import socket
 import struct
 import tempfile
@@ -268,7 +268,7 @@ def receive(sock: socket.socket, *, copy: bool, deadline: float | None = None) -
         part = body[offset : offset + size]
         parts.append(bytearray(part) if copy and size < FILE_BYTES else part)
         offset += size
-    return pickle.loads(parts[0], buffers=parts[1:])
+    return pickle.loads(parts[0], buffers=parts[1:])  # nosec B301  # both ends of the socket are ivbridge's own
 
 
 def _receive_prefix(sock: socket.socket, deadline: float | None) -> tuple[bytes, int]:
