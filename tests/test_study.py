@@ -245,13 +245,17 @@ def test_another_study_in_the_same_file_is_refused(tmp_path: Path) -> None:
 
 def test_a_file_that_is_no_study_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "notes.txt"
-    path.write_text("my notes\nand more\n")
-    with pytest.raises(DataError, match=r"Line 1 of .*notes\.txt cannot be read"):
-        study.run(Mean(), [BOTH], 2, 50, path, 1)
-    path.write_text("[1, 2]\n")
-    with pytest.raises(DataError, match="no row of a study"):
-        study.run(Mean(), [BOTH], 2, 50, path, 1)
-    assert path.read_text() == "[1, 2]\n"
+    for content in ("my notes\nand more\n", "[1, 2]\n"):
+        path.write_text(content)
+        with pytest.raises(DataError, match=r"notes\.txt is no file of a study"):
+            study.run(Mean(), [BOTH], 2, 50, path, 1)
+        assert path.read_text() == content
+    study.run(Mean(), [BOTH], 1, 50, tmp_path / "study.jsonl", 1)
+    whole = (tmp_path / "study.jsonl").read_text()
+    for line, message in (("and more", r"Line 4 of .*notes\.txt cannot be read"), ("[1, 2]", "Line 4 .* no row")):
+        path.write_text(f"{whole}{line}\n")
+        with pytest.raises(DataError, match=message):
+            study.run(Mean(), [BOTH], 2, 50, path, 1)
 
 
 def test_two_studies_cannot_write_to_one_file(tmp_path: Path) -> None:
