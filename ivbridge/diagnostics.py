@@ -9,6 +9,7 @@ least-squares fit; Sargan stays classical. (Wu 1973; Hausman 1978; Sargan 1958.)
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -192,11 +193,11 @@ def tests(seen: Seen, model: Linear, vcov: Vcov) -> dict[str, Test | NotApplicab
 
 def _independent(matrix: FloatArray, weights: FloatArray | None) -> Basis:
     """The basis of the columns of an (n, k) matrix that do not depend linearly on earlier ones."""
-    try:
-        return Basis.of(matrix, weights).independent()
-    except np.linalg.LinAlgError:  # not even rounding tells a column from earlier ones
-        kept = independent_columns(np.asarray(np.linalg.qr(scaled(matrix, weights), mode="r")))
-        return Basis.of(matrix[:, kept], weights)
+    if matrix.shape[1] <= matrix.shape[0]:
+        with suppress(np.linalg.LinAlgError):  # where not even rounding tells a column from earlier ones
+            return Basis.of(matrix, weights).independent()
+    kept = independent_columns(np.asarray(np.linalg.qr(scaled(matrix, weights), mode="r")))
+    return Basis.of(matrix[:, kept], weights)
 
 
 def _unnamed(count: int) -> tuple[str, ...]:

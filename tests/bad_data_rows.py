@@ -44,6 +44,8 @@ def rows_and_columns() -> list[Case]:
     ])  # fmt: skip
     answers = [
         Case("few rows", "five rows", lambda: D.iloc[:5]),
+        Case("few rows", "five rows, four coefficients, two endogenous", lambda: D.iloc[:5].assign(f=[0.0, 1, 0, 1, 1]),
+             "y ~ x + x2 + f | f + z1 + z2", exog=("f",), endog=("x", "x2"), vcov="classical"),
         Case("few rows", "five rows, one of weight zero of six", lambda: D.iloc[:6].assign(wt=[1.0, 0, 1, 1, 1, 1]),
              truth=lambda d: d[d.wt > 0], **weighted()),
         *(Case("missing values", f"three values of {column} missing", lost(column, [1, 5, 9]),
