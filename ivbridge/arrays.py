@@ -51,18 +51,23 @@ def assemble(
     _check_rows(blocks, arrays)
     intercept = False
     if "exog" in blocks:
-        ones = [bool((_numeric(column) == 1).all()) for _, column in blocks["exog"].items()]
+        ones = _ones(blocks["exog"])
         intercept = any(ones)
         first = ones.index(True) if intercept else -1
         blocks["exog"] = blocks["exog"].iloc[:, [j for j in range(len(ones)) if j != first]]
-    frame = pd.concat([block.reset_index(drop=True) for block in blocks.values()], axis=1)
+    labelled = any(isinstance(array, pd.Series | pd.DataFrame) for array in arrays.values())
+    frame = pd.concat([b.reset_index(drop=True) if labelled else b for b in blocks.values()], axis=1)
     if twice := sorted(set(frame.columns[frame.columns.duplicated()])):
         raise DataError(f"Two columns are called {twice[0]!r}.", do="rename one, or pass arrays without names.")
     return frame, {role: list(blocks[role].columns) if role in blocks else [] for role in _LETTERS}, intercept
 
 
-def _numeric(column: pd.Series[Any]) -> pd.Series[Any]:
-    return column if column.dtype.kind in "iuf" else column.astype(object).map(lambda value: float("nan"))
+def _ones(block: pd.DataFrame) -> list[bool]:
+    """Which columns are numbers that are all one."""
+    import numpy as np
+
+    numbers = (c.to_numpy(float, na_value=np.nan) if c.dtype.kind in "iuf" else None for _, c in block.items())
+    return [column is not None and bool((column == 1).all()) for column in numbers]
 
 
 def _block(role: str, array: Array) -> pd.DataFrame:
@@ -78,8 +83,9 @@ def _block(role: str, array: Array) -> pd.DataFrame:
     if values.ndim not in (1, 2):
         raise DataError(f"{role} has {values.ndim} dimensions; arrays of one or two are expected.")
     columns = values.reshape(len(values), -1)
-    names = [letter] if role in ("dependent", "weights") else [f"{letter}{j + 1}" for j in range(columns.shape[1])]
-    return pd.DataFrame(columns, columns=names if len(names) == columns.shape[1] else None).rename(columns=str)
+    count = columns.shape[1]
+    single = count == 1 and role in ("dependent", "weights")
+    return pd.DataFrame(columns, columns=[letter] if single else [f"{letter}{j + 1}" for j in range(count)])
 
 
 def _check_rows(blocks: dict[str, pd.DataFrame], arrays: dict[str, Array | None]) -> None:
