@@ -500,7 +500,9 @@ def test_r_code_that_closes_every_connection(r: RWorker, tmp_path: Path) -> None
 def test_the_relay_killed(r: RWorker) -> None:
     before, relay = r.pid, relay_of(r)
     os.kill(relay, signal.SIGKILL)
-    assert gone(relay)
+    give_up = time.monotonic() + 15  # only bounds a failing test
+    while r.pid is not None and time.monotonic() < give_up:
+        time.sleep(0.02)
     assert r.call("ivb_pid").value[0] != before
     threading.Timer(0.5, os.kill, (relay_of(r), signal.SIGKILL)).start()
     with pytest.raises(RDiedError):
