@@ -87,11 +87,7 @@ def tokenize(text: str) -> list[Token]:
         raise FormulaError(f"The formula has {len(text)} characters; the limit is {MAX_CHARACTERS}.")
     tokens, position = [], 0
     while position < len(text):
-        match = _TOKEN.match(text, position)
-        if match is None or match.lastgroup is None:
-            character = text[position]
-            refuse(f"A formula may not use {_FORBIDDEN.get(character, repr(character))}", text, position)
-        kind, end = match.lastgroup, match.end()
+        kind, end = _next(text, position)
         while kind == "name" and (_continues(text[end : end + 1])):
             end += 1
         found = text[position:end]
@@ -102,6 +98,17 @@ def tokenize(text: str) -> list[Token]:
         position = end
     tokens.append(Token("end", "", len(text)))
     return tokens
+
+
+def _next(text: str, position: int) -> tuple[str, int]:
+    """Kind and end of the token that starts here."""
+    match = _TOKEN.match(text, position)
+    if match is not None and match.lastgroup is not None:
+        return match.lastgroup, match.end()
+    character = text[position]
+    if not _is_letter(character):
+        refuse(f"A formula may not use {_FORBIDDEN.get(character, repr(character))}", text, position)
+    return "name", position + 1  # R begins names with some marks and digits, too
 
 
 def _continues(character: str) -> bool:

@@ -26,7 +26,7 @@ def check_folder(path: str | Path) -> None:
             do = f"mkdir -p {shlex.quote(str(path.parent))}"
             raise DataError(f"There is no folder {path.parent} for the report.", do=do)
         if path.is_dir():
-            raise DataError(f"{path} is a folder, not a file for the report.")
+            raise DataError(f"{path} cannot be written: it is a folder.", do="give the path of a file in it.")
     except OSError as error:
         raise _unwritable(path, error) from error
 

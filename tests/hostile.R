@@ -62,6 +62,7 @@ ivb_hostile_files <- function(folder, sentinel) {
 
 # The naive way: a formula from a text, evaluated as R's model functions do.
 ivb_naive <- function(formula, data) {
+  library(splines)
   try(stats::model.frame(Formula::as.Formula(stats::as.formula(formula)), data), silent = TRUE)
   language <- try(str2lang(formula), silent = TRUE)
   if (is.call(language)) for (part in all_parts(language)) try(eval(part, data), silent = TRUE)

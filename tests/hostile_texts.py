@@ -100,7 +100,6 @@ FORMULAS_R = (
     ("capture.output()", "y ~ capture.output(1, file = '@S@') | z"),
     ("dir.create()", "y ~ dir.create('@S@') | z"),
     ("in the response", "log(system('touch @S@')) ~ x | z"),
-    ("linearmodels' bracket", "y ~ 1 + [x ~ system('touch @S@')]"),
 )
 
 #: Code in Python: what formulaic, patsy and linearmodels evaluate.
@@ -127,6 +126,7 @@ FORMULAS_PYTHON = (
 
 #: Not code, and not a question either.
 FORMULAS_SYNTAX = (
+    ("R code in linearmodels' bracket", "y ~ 1 + [x ~ system('touch @S@')]"),
     ("nothing", ""),
     ("spaces", "   "),
     ("a tilde alone", "~"),

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from oracle import r_text
 
@@ -130,6 +130,7 @@ trees = st.recursive(
 
 
 @given(trees)
+@example(Name("\u064b"))  # a mark, with which R begins a name
 def test_reading_what_was_written_gives_the_same_tree(tree: Node) -> None:
     written = deparse(tree)
     assert parse(written) == tree

@@ -125,7 +125,7 @@ def test_the_canary_sees_a_parser_that_evaluates(place: Place, monkeypatch: pyte
     monkeypatch.setattr(formula, "tokenize", naive)
     canary = Canary(place.folder)
     with canary.watch() as seen, pytest.raises(TypeError):
-        ivbridge.IVSpec.from_formula(place.armed("y ~ open('@S@', 'w') | z"))
+        ivbridge.IVSpec.from_formula(place.armed("y ~ open('@S@', 'w').close() | z"))
     place.sentinel.unlink()
     assert any("compile" in event for event in seen)
     assert any("sentinel" in event for event in seen)
