@@ -21,7 +21,7 @@ import pandas as pd
 
 from ivbridge.errors import DataError, MissingExtraError
 from ivbridge.rfiles import read_r
-from ivbridge.unpack import UNPACKING_FAILURES, is_packed, opened
+from ivbridge.unpack import READING_FAILURES, UNPACKING_FAILURES, is_packed, opened
 
 __all__ = ["READERS", "plain", "read_table", "table_blocks", "table_columns"]
 
@@ -147,8 +147,18 @@ def read_parquet(path: Path) -> pd.DataFrame:
 
 
 def read_feather(path: Path) -> pd.DataFrame:
-    """Apache Feather (Arrow IPC file), through pyarrow; dictionary columns become categories."""
-    return _with_pyarrow(path, pd.read_feather)
+    """Apache Feather (Arrow IPC file), through pyarrow; dictionary columns become categories.
+
+    The file holds positions in memory, which pyarrow believes unless it is asked to look.
+    """
+
+    def read(path: Path) -> pd.DataFrame:
+        from pyarrow import feather
+
+        feather.read_table(path).validate(full=True)
+        return pd.read_feather(path)
+
+    return _with_pyarrow(path, read)
 
 
 def _with_pyarrow(path: Path, reader: Callable[[Path], pd.DataFrame]) -> pd.DataFrame:
@@ -158,7 +168,7 @@ def _with_pyarrow(path: Path, reader: Callable[[Path], pd.DataFrame]) -> pd.Data
         raise _missing(path, "pyarrow") from error
     try:
         frame = reader(path)
-    except (pa.ArrowException, ValueError, OSError, TypeError, LookupError, AttributeError) as error:
+    except (pa.ArrowException, *READING_FAILURES) as error:
         raise DataError(f"{path} cannot be read as {path.suffix[1:]}: {str(error)[:500]}.") from error
     return frame.reset_index() if any(name is not None for name in frame.index.names) else frame
 
@@ -180,7 +190,7 @@ def read_stata(path: Path) -> pd.DataFrame:
         partly = [str(name) for name in frame if _has_bare_codes(frame[name])]
         if partly:
             frame = frame.assign(**pd.read_stata(path, columns=partly, convert_categoricals=False))
-    except (ValueError, OSError, EOFError, IndexError, TypeError, KeyError) as error:
+    except READING_FAILURES as error:
         text = " ".join(str(error).split())
         repair = "drop the value label in Stata: label values NAME ." if "are not unique" in text else "save it again."
         raise DataError(

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from ivbridge.errors import DataError, MissingExtraError
-from ivbridge.unpack import allowed_bytes, unpacked
+from ivbridge.unpack import READING_FAILURES, allowed_bytes, unpacked
 
 __all__ = ["read_r"]
 
@@ -34,9 +34,6 @@ _KINDS = {"CLO": "function", "ENV": "environment", "PROM": "promise", "LANG": "c
           "LGL": "logical", "INT": "integer", "REAL": "numeric", "CPLX": "complex", "BUILTIN": "function",
           "SPECIAL": "function", "GLOBALENV": "environment", "BASEENV": "environment", "LIST": "pairlist",
           "NILVALUE": "NULL", "NAMESPACE": "namespace"}  # fmt: skip
-#: What rdata raises for files that are damaged, or made to harm.
-_FAILURES = (ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, MemoryError, RuntimeError,
-             TypeError, ValueError)  # fmt: skip
 
 
 def read_r(path: Path, wanted: str | None = None) -> pd.DataFrame:
@@ -90,7 +87,7 @@ def _objects(path: Path) -> tuple[dict[str, Any], str | None]:
             warnings.simplefilter("ignore")  # a tag of a compiled constant, which no column has
             whole, encoding = _parse(content[5 * header :])
         return dict(_pairs(whole)) if header else {path.stem: whole}, encoding
-    except _FAILURES as error:
+    except READING_FAILURES as error:
         raise _unreadable(path, error) from error
 
 
@@ -198,7 +195,7 @@ def _converted(path: Path, record: Any, encoding: str | None) -> pd.DataFrame:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             found = convert(frame, known, default_encoding=encoding)
-    except _FAILURES as error:
+    except READING_FAILURES as error:
         if isinstance(error, DataError):
             raise
         raise _unreadable(path, error) from error

@@ -6,6 +6,7 @@ import bz2
 import gzip
 import io
 import lzma
+import struct
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,13 +15,27 @@ from typing import IO, Any
 
 from ivbridge.errors import DataError
 
-__all__ = ["FLOOR", "RATIO", "UNPACKING_FAILURES", "allowed_bytes", "is_packed", "opened", "unpacked"]
+__all__ = [
+    "FLOOR",
+    "RATIO",
+    "READING_FAILURES",
+    "UNPACKING_FAILURES",
+    "allowed_bytes",
+    "is_packed",
+    "opened",
+    "unpacked",
+]
 
 #: Up to this many bytes, anything may unpack; beyond it, to at most :data:`RATIO` times the bytes of the file. Tables
 #: of numbers and text shrink to a third or a tenth, 0/1 columns to a fiftieth; gzip ends at a thousandth, xz far lower.
 FLOOR, RATIO = 1 << 25, 250
 #: What the standard library raises for damaged packed files.
 UNPACKING_FAILURES = (OSError, EOFError, lzma.LZMAError, zlib.error)
+#: What the packages that read files raise for damaged ones: found by changing bytes of good files.
+READING_FAILURES = (
+    ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, MemoryError, NameError, OSError,
+    RuntimeError, StopIteration, TypeError, ValueError, struct.error,
+)  # fmt: skip
 _OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 _MAGIC = {b"\x1f\x8b": ".gz", b"BZh": ".bz2", b"\xfd7zXZ\0": ".xz"}
 _CHUNK = 1 << 20

@@ -184,6 +184,13 @@ def _pandas_metadata(path: Path, sentinel: Path) -> None:
     parquet.write_table(table, path)
 
 
+def _positions(path: Path, sentinel: Path) -> None:
+    """Codes of a category that point far behind its texts, as numbers in the file."""
+    codes = pa.array([77, 77, 77], type=pa.int32())
+    frame = pa.table({"x": pa.DictionaryArray.from_arrays(codes, pa.array(["a", "b"]), safe=False)})
+    feather.write_feather(frame, path, compression="uncompressed")
+
+
 def _nested(path: Path, sentinel: Path) -> None:
     (feather.write_feather if path.suffix == ".feather" else parquet.write_table)(pa.table({"x": [[1], [2, 3]]}), path)
 
@@ -255,6 +262,7 @@ def files() -> Iterator[Made]:
     yield "html.csv", "a web page", "DataError", _bytes(b"<html><script>alert(1)</script>\na,b,c\n")
     yield "ext.parquet", "an Arrow type that is a pickle, parquet", ANSWER, _extension
     yield "ext.feather", "an Arrow type that is a pickle, feather", ANSWER, _extension
+    yield "positions.feather", "codes that point behind a category's texts", "DataError", _positions
     yield "meta.parquet", "pandas metadata of code", "DataError", _pandas_metadata
     yield "tall.parquet", "8 million rows in a small parquet", ANSWER, _tall_parquet
     yield "nested.parquet", "a column of lists, parquet", ANSWER, _nested

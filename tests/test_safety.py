@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import time
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -129,6 +131,30 @@ def test_the_canary_sees_a_parser_that_evaluates(place: Place, monkeypatch: pyte
     place.sentinel.unlink()
     assert any("compile" in event for event in seen)
     assert any("sentinel" in event for event in seen)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["good.parquet", "good.feather", "good.dta", "files/frame_beside_code.rda"])
+def test_a_good_file_with_changed_bytes_is_read_or_refused(name: str, place: Place, tmp_path: Path) -> None:
+    data = frame().assign(g=frame()["g"].astype("category"))
+    data.to_parquet(tmp_path / "good.parquet")
+    data.to_feather(tmp_path / "good.feather")
+    data.to_stata(tmp_path / "good.dta", write_index=False)
+    source = place.folder / name if "/" in name else tmp_path / name
+    good = source.read_bytes()
+    good = gzip.decompress(good) if good[:2] == b"\x1f\x8b" else good
+    generator, refused = np.random.default_rng(20261122), 0
+    path = tmp_path / f"changed{source.suffix}"
+    for _ in range(500):
+        raw = bytearray(good)
+        for place_of_change in generator.integers(len(raw), size=generator.integers(1, 8)):
+            raw[place_of_change] = generator.choice([0, 127, 128, 255])
+        path.write_bytes(raw)
+        try:
+            ivbridge.read(path)
+        except ivbridge.IvbridgeError:
+            refused += 1
+    assert refused
 
 
 # --------------------------------------------------------------------------------------------------- small promises
