@@ -30,10 +30,7 @@ ivb_vcov_hc <- function(x, type) {
   vcovHC(x, type = type) / power / power
 }
 ivb_power <- function(size) ifelse(is.finite(size) & size > 0, 2^-floor(log2(size)), 1)
-hatvalues.ivb_without_hat <- function(model, ...) {
-  ivb_tidy(nobs(model)) # the scores of which vcovHC() is about to make more
-  stop("not needed", call. = FALSE)
-}
+hatvalues.ivb_without_hat <- function(model, ...) stop("not needed", call. = FALSE)
 
 for (kind in c("ivb_ivreg", "ivb_without_hat")) {
   registerS3method("hatvalues", kind, get(paste0("hatvalues.", kind)), envir = asNamespace("stats"))
