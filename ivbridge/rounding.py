@@ -4,9 +4,9 @@ A backward-stable algorithm returns the exact answer for data whose columns are 
 precision u = 2⁻⁵³ in norm; summing n products in floating point adds an error that grows like √n·u (Higham & Mary 2019,
 SIAM J. Sci. Comput. 41(5)). What such an error does to a standard error, a p-value or a Wu–Hausman F depends on the
 data: on collinearity, on the strength of the instruments, on cancellation between clusters. So the whole answer is
-computed again from data, inner products and normal equations (linearmodels solves those) perturbed at that level (Monte
-Carlo arithmetic: Parker 1997; Vignes 1993), and the spread of every number over the repetitions measures how many of
-its digits the arithmetic leaves. Two correct programs differ by a modest multiple of that spread.
+computed again from data, inner products and normal equations (linearmodels called by hand solves those) perturbed at
+that level (Monte Carlo arithmetic: Parker 1997; Vignes 1993), and the spread of every number over the repetitions
+measures how many of its digits the arithmetic leaves. Two correct programs differ by a modest multiple of that spread.
 """
 
 from __future__ import annotations

@@ -108,10 +108,15 @@ def _as_in_other_units(case: Case, answer: Estimate) -> float:
         [(factor if column == "y" else 1.0) / (factor if term == column else 1.0) for term in plain.terms]
     )
     estimate, error = plain.coefs.estimate * factors, plain.coefs.std_error * factors
-    coefficients = _digits(answer.coefs.estimate, estimate, np.maximum(np.abs(estimate), error))
+    coefficients = _digits(answer.coefs.estimate, estimate, np.fmax(np.abs(estimate), error))
     return min(coefficients, _digits(answer.coefs.std_error, error, error))
 
 
 def _digits(found: np.ndarray, true: np.ndarray, scale: np.ndarray) -> float:
-    worst = float(np.max(np.abs(found - true) / scale))
+    """Of the worst number; none if one is missing on one side only (both: the root of a negative variance)."""
+    if not np.array_equal(np.isnan(found), np.isnan(true)):
+        return 0.0
+    worst = float(np.nanmax(np.abs(found - true) / scale))
+    if not math.isfinite(worst):
+        return 0.0
     return 17.0 if worst == 0 else min(17.0, -math.log10(worst))
