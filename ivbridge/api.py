@@ -15,6 +15,7 @@ from ivbridge.errors import DataError
 from ivbridge.method import Method, parse_method
 from ivbridge.results import Estimate
 from ivbridge.spec import IVSpec
+from ivbridge.threads import one_thread
 from ivbridge.vcov import Inference, Vcov
 from ivbridge.vcov_text import parse_inference, parse_vcov
 
@@ -24,6 +25,7 @@ __all__ = ["design_for", "fit"]
 WEIGHTS = "(weights)"
 
 
+@one_thread()
 def fit(
     spec_or_formula: IVSpec | str,
     data: pd.DataFrame | Dataset,

@@ -28,6 +28,7 @@ from ivbridge.records import NotApplicable, Seen
 from ivbridge.results import Estimate
 from ivbridge.rounding import allowed_gaps, same_bits
 from ivbridge.spec import IVSpec
+from ivbridge.threads import one_thread
 from ivbridge.vcov import Inference, Vcov
 from ivbridge.vcov_text import parse_vcov
 
@@ -58,6 +59,7 @@ def default_vcovs(method: Method) -> tuple[str, ...]:
     return DEFAULT_VCOVS if isinstance(method, TwoStage) else DEFAULT_VCOVS[:3]
 
 
+@one_thread()
 def agree(reference: Estimate, candidate: Estimate) -> Comparison:
     """Compare two estimates of the same question.
 
@@ -165,6 +167,7 @@ def _not_compared(reference: Estimate, candidate: Estimate) -> dict[str, str]:
     return {test.name: test.reason for test in both.values() if isinstance(test, NotApplicable)}
 
 
+@one_thread()
 def crosscheck(
     spec_or_formula: IVSpec | str,
     data: pd.DataFrame | Dataset,

@@ -41,8 +41,8 @@ __all__ = [
 PYTHON_MINIMUM = (3, 11)
 #: Python packages of the main job; the same lower bounds as in pyproject.toml (a test compares them).
 PYTHON_PACKAGES = {
-    "numpy": "2.0", "pandas": "2.2.3", "scipy": "1.13", "linearmodels": "7.1", "jinja2": "3.1", "typer": "0.15",
-    "rich": "13.8",
+    "numpy": "2.0", "pandas": "2.2.3", "scipy": "1.13", "threadpoolctl": "3.8", "linearmodels": "7.1", "jinja2": "3.1",
+    "typer": "0.15", "rich": "13.8",
 }  # fmt: skip
 #: Python packages that only some file formats need.
 PYTHON_FILES = {"pyarrow": "16", "rdata": "1.0"}
@@ -152,11 +152,7 @@ def _numpy_blas_row() -> Check:
         return Check("BLAS of numpy", "missing", str(error).partition("\n")[0], "", _pip_install("numpy>=2.0"), True)
     config = np.show_config(mode="dicts") or {}
     blas = config.get("Build Dependencies", {}).get("blas", {})
-    threads = next((f"{os.environ[v]} ({v})" for v in _THREADS if os.environ.get(v)), f"up to {os.cpu_count()}")
-    return Check("BLAS of numpy", "ok", f"{blas.get('name', 'unknown')} {blas.get('version', '')}, threads: {threads}")
-
-
-_THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+    return Check("BLAS of numpy", "ok", f"{blas.get('name', 'unknown')} {blas.get('version', '')}, threads: 1")
 
 
 def _r_rows(found: rfind.RFound) -> Iterator[Check]:

@@ -26,6 +26,7 @@ from ivbridge.errors import DataError
 from ivbridge.method import TwoStage
 from ivbridge.records import Test
 from ivbridge.spec import IVSpec
+from ivbridge.threads import one_thread
 from ivbridge.vcov import Inference, Vcov, Z
 from ivbridge.vcov_text import parse_inference, parse_vcov
 from ivbridge.weak_records import ConfidenceSet, EffectiveF
@@ -33,6 +34,7 @@ from ivbridge.weak_records import ConfidenceSet, EffectiveF
 __all__ = ["ConfidenceSet", "EffectiveF", "anderson_rubin", "confidence_set", "effective_f"]
 
 
+@one_thread()
 def anderson_rubin(
     design: Design,
     beta0: float | Sequence[float],
@@ -80,6 +82,7 @@ def anderson_rubin(
     return weak_native.anderson_rubin(seen, values, asked_vcov(spec), spec.inference)
 
 
+@one_thread()
 def confidence_set(
     spec_or_formula: IVSpec | str,
     data: pd.DataFrame | Dataset,
@@ -146,6 +149,7 @@ def _confidence_set(design: Design, level: float, engine: str) -> ConfidenceSet:
     )
 
 
+@one_thread()
 def effective_f(
     spec_or_formula: IVSpec | str,
     data: pd.DataFrame | Dataset,

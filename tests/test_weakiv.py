@@ -298,7 +298,7 @@ def test_the_robust_set_covers_and_the_others_do_not() -> None:
 REFUSED = (
     ("y ~ x1 + x2 | z1 + z2", DATA, "HC1", "DesignError", "x1, x2"),
     ("y ~ x1", DATA, "HC1", "DesignError", "endogenous"),
-    ("y ~ x1 | z1 + z2 + z3 + u", DATA.head(5), "HC1", "DesignError", "more rows than instruments"),
+    ("y ~ x1 | z1 + z2 + z3 + u", DATA.head(5), "HC1", "DesignError", "use fewer instruments"),
     ("y ~ x1 | z1 + z2 + z3 + u", DATA, "cluster(h)", "DesignError", "rank 3"),
     ("y ~ x1 | copy", DATA.assign(copy=DATA.x1), "HC1", "DesignError", "reproduce x1 exactly"),
     ("y ~ x1 | z1", DATA, "nw", "UnsupportedError", "adapts"),

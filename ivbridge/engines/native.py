@@ -29,6 +29,7 @@ from ivbridge.method import Fuller, Method, TwoStage, check_vcov
 from ivbridge.records import FloatArray, Provenance, Seen
 from ivbridge.results import Estimate
 from ivbridge.spec import IVSpec
+from ivbridge.threads import one_thread
 from ivbridge.vcov import HC0, HC1, Classical, Clustered, NeweyWest, T, Vcov
 
 #: A note says so where linearmodels alone leaves fewer correct digits than this, half of those of double precision.
@@ -68,6 +69,7 @@ class NativeEngine:
         """Python and the packages that the numbers depend on."""
         return dict(_versions())
 
+    @one_thread()
     def fit(self, design: Design) -> Estimate:
         """Answer the question.
 
@@ -101,6 +103,7 @@ class NativeEngine:
             versions=self.versions(),
             platform=platform.platform(),
             blas=_blas(),
+            threads="1",
             script_sha256=_own_sha256(),
             recorded_on=datetime.now(UTC).isoformat(timespec="seconds"),
             calls=_calls(design, vcov),
