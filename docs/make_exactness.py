@@ -19,7 +19,8 @@ from make_reliability import part  # noqa: E402
 
 import ivbridge  # noqa: E402
 from ivbridge.records import Seen  # noqa: E402
-from tests.digits_cases import correct_digits, cross, solve  # noqa: E402
+from tests.digits_cases import correct_digits  # noqa: E402
+from tests.rational import cross, solve  # noqa: E402
 
 MODELS = (
     ("cigarettes_sw", "log(packs) ~ log(rprice) + log(rincome) | log(rincome) + tdiff + rtax", "the demand model above"),

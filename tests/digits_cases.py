@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from tests.rational import Rows, fitted, fractions_of, root, sandwich
+
 __all__ = [
     "CASES",
     "CERTIFIED_DIGITS",
@@ -24,11 +26,9 @@ __all__ = [
     "Case",
     "Exact",
     "correct_digits",
-    "cross",
     "exact",
     "exact_solution",
     "polynomial",
-    "solve",
 ]
 
 #: Digits to which NIST certifies; no more can be scored against them.
@@ -228,8 +228,6 @@ DESIGNS = tuple(
 
 CASES = (*NIST, *DESIGNS)
 
-Matrix = list[list[Fraction]]
-
 
 @dataclass(frozen=True)
 class Exact:
@@ -243,30 +241,19 @@ class Exact:
 
 def exact(y: Any, x: Any, z: Any) -> Exact:
     """The exact answer for float matrices y (n,), x (n, k), z (n, l), every float taken as the number that it is."""
-
-    def of(m: Any) -> Matrix:
-        return [[Fraction(float(v)) for v in row] for row in np.asarray(m).tolist()]
-
-    return exact_solution([row[0] for row in of(np.asarray(y)[:, None])], of(x), of(z))
+    return exact_solution([row[0] for row in fractions_of(y)], fractions_of(x), fractions_of(z))
 
 
-def exact_solution(y: list[Fraction], x: Matrix, z: Matrix) -> Exact:
+def exact_solution(y: list[Fraction], x: Rows, z: Rows) -> Exact:
     """(X'Z(Z'Z)⁻¹Z'X)⁻¹X'Z(Z'Z)⁻¹Z'y and what follows, in fractions."""
     n, k = len(x), len(x[0])
-    first = solve(cross(z, z), cross(z, x))
-    projected = _product(z, first)
-    solved = solve(cross(projected, x), [[*row] for row in cross(projected, [[v] for v in y])])
-    coef = [row[0] for row in solved]
-    rest = [value - sum(a * b for a, b in zip(row, coef, strict=True)) for value, row in zip(y, x, strict=True)]
-    bread = solve(cross(projected, projected), [[Fraction(int(i == j)) for j in range(k)] for i in range(k)])
-    variance = sum((e * e for e in rest), Fraction()) / (n - k)
-    scores = [[e * value for value in row] for e, row in zip(rest, projected, strict=True)]
-    meat = _product(_product(bread, cross(scores, scores)), bread)
+    fit = fitted(y, x, z)
+    hc1 = sandwich(fit.bread, fit.scores, Fraction(n, n - k))
     return Exact(
-        coef,
-        [_root(variance * bread[j][j]) for j in range(k)],
-        [_root(meat[j][j] * Fraction(n, n - k)) for j in range(k)],
-        _root(variance),
+        fit.coef,
+        [root(fit.variance * fit.bread[j][j]) for j in range(k)],
+        [root(hc1[j][j]) for j in range(k)],
+        root(fit.variance),
     )
 
 
@@ -278,36 +265,3 @@ def correct_digits(found: Any, true: list[Fraction], most: float = DOUBLE_DIGITS
     errors = [abs((Fraction(v) - t) / (t or 1)) for v, t in zip(values, true, strict=True)]
     worst = max(errors)
     return float(min(max(0.0, -math.log10(worst)), most)) if worst else most
-
-
-def cross(a: Matrix, b: Matrix) -> Matrix:
-    """A'B."""
-    left, right = list(zip(*a, strict=True)), list(zip(*b, strict=True))
-    return [[sum((p * q for p, q in zip(one, two, strict=True)), Fraction()) for two in right] for one in left]
-
-
-def _product(a: Matrix, b: Matrix) -> Matrix:
-    columns = list(zip(*b, strict=True))
-    return [[sum((p * q for p, q in zip(row, col, strict=True)), Fraction()) for col in columns] for row in a]
-
-
-def solve(a: Matrix, b: Matrix) -> Matrix:
-    """A⁻¹B, by Gauss–Jordan elimination."""
-    work = [[*row, *right] for row, right in zip(a, b, strict=True)]
-    for i in range(len(work)):
-        pivot = next(j for j in range(i, len(work)) if work[j][i] != 0)
-        work[i], work[pivot] = work[pivot], work[i]
-        work[i] = [value / work[i][i] for value in work[i]]
-        for j, row in enumerate(work):
-            if j != i and row[i]:
-                work[j] = [value - row[i] * top for value, top in zip(row, work[i], strict=True)]
-    return [row[len(a) :] for row in work]
-
-
-def _root(value: Fraction) -> Fraction:
-    """Square root to 60 digits."""
-    scale = 10**60
-    # both parts scaled so that the integer root keeps its digits whatever the size
-    shift = max(0, value.denominator.bit_length() - value.numerator.bit_length()) // 2 + 200
-    inside = value.numerator * 4**shift * scale**2 // value.denominator
-    return Fraction(math.isqrt(inside), 2**shift * scale)

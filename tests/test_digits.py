@@ -22,7 +22,8 @@ from ivbridge.method import parse_method
 from ivbridge.refine import converged, left_over, orthonormal, spread
 from ivbridge.sandwich import covariance
 from ivbridge.vcov import Classical
-from tests.digits_cases import CASES, NIST, Case, correct_digits, cross, exact, exact_solution, solve
+from tests.digits_cases import CASES, NIST, Case, correct_digits, exact, exact_solution
+from tests.rational import Rows, cross, fractions_of, solve
 
 BY_NAME = {case.name: case for case in CASES}
 #: Quick ones of every kind.
@@ -30,8 +31,6 @@ FEW = (
     "Norris", "NoInt2", "Longley", "Wampler1", "Wampler5",
     "collinear 1e4", "collinear 1e10", "units 1e14", "offset 1e6",
 )  # fmt: skip
-
-Matrix = list[list[Fraction]]
 
 
 @pytest.fixture(scope="module")
@@ -161,10 +160,6 @@ def test_a_note_says_what_linearmodels_leaves_by_hand(page: ModuleType) -> None:
 # ---- refinement ---------------------------------------------------------------------------------------------------
 
 
-def _fractions(matrix: np.ndarray) -> Matrix:
-    return [[Fraction(float(value)) for value in row] for row in matrix.tolist()]
-
-
 @pytest.mark.parametrize("name", ["collinear 1e4", "offset 1e4", "units 1e6"])
 def test_weighted_fits_are_exact(name: str) -> None:
     data = BY_NAME[name].make()
@@ -174,7 +169,7 @@ def test_weighted_fits_are_exact(name: str) -> None:
     seen = estimate.seen
     # weighting is multiplying the rows by the square roots of the weights, here whole numbers
     y, x, z = (
-        [[root * value for value in row] for root, row in zip(roots, _fractions(matrix), strict=True)]
+        [[root * value for value in row] for root, row in zip(roots, fractions_of(matrix), strict=True)]
         for matrix in (seen.y[:, None], seen.x, seen.z)
     )
     truth = exact_solution([row[0] for row in y], x, z)
@@ -188,10 +183,10 @@ def test_weighted_fits_are_exact(name: str) -> None:
 def test_k_class_coefficients_are_exact_for_their_kappa(name: str, method: str) -> None:
     estimate = ivbridge.fit(BY_NAME[name].formula, BY_NAME[name].make(), "HC1", method=method)
     seen = estimate.seen
-    y, x, z = (_fractions(matrix) for matrix in (seen.y[:, None], seen.x, seen.z))
+    y, x, z = (fractions_of(matrix) for matrix in (seen.y[:, None], seen.x, seen.z))
     kappa = Fraction(float(estimate.kappa))
 
-    def form(a: Matrix, b: Matrix) -> Matrix:
+    def form(a: Rows, b: Rows) -> Rows:
         """A'(I − κM)B = (1 − κ)A'B + κA'Z(Z'Z)⁻¹Z'B."""
         projected = cross(solve(cross(z, z), cross(z, a)), cross(z, b))
         pairs = zip(cross(a, b), projected, strict=True)
@@ -226,8 +221,8 @@ def test_orthonormal_columns_are_orthonormal() -> None:
     # a few units roundoff, in 60 terms
     np.testing.assert_allclose(q.T @ q, np.eye(3), atol=2e-15)
     np.testing.assert_allclose(q @ r, x * np.sqrt(weights)[:, None], atol=1e-14)
-    wide = [[Fraction(float(w)) * value for value in row] for w, row in zip(weights, _fractions(x), strict=True)]
-    bread = solve(cross(wide, _fractions(x)), _fractions(np.eye(3)))
+    wide = [[Fraction(float(w)) * value for value in row] for w, row in zip(weights, fractions_of(x), strict=True)]
+    bread = solve(cross(wide, fractions_of(x)), fractions_of(np.eye(3)))
     # off by κu = 4e-10 before, in the square
     assert correct_digits(np.diag(inverse @ inverse.T), [bread[j][j] for j in range(3)]) > 12
     assert spread(r, inverse) > COLLINEAR
