@@ -220,10 +220,12 @@ def _try_import(home: str) -> tuple[bool, str]:
 
 def _worker_rows(rpy2_mend: str) -> Iterator[Check]:
     """Start the R process that every question uses, let it load AER, and ask it what it runs; then the other bridge."""
+    from ivbridge.engines.limits import timeout_now
     from ivbridge.engines.process import RWorker
 
     name, needed = "R process of ivbridge", "loads AER, not ivreg"
     try:
+        timeout_now()
         with RWorker(timeout=120.0) as worker:
             said = worker.call("ivb_provenance").value
     except IvbridgeError as error:

@@ -246,6 +246,22 @@ def test_rpy2_insisted_on(fake_rpy2: Callable[..., None], monkeypatch: pytest.Mo
     assert "rpy2 cannot be used" in found.found
 
 
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [
+        ("IVBRIDGE_R_BRIDGE", "pipe", "There is no bridge 'pipe' to R."),
+        ("IVBRIDGE_R_MEMORY", "4GB", "The environment variable IVBRIDGE_R_MEMORY is '4GB'."),
+        ("IVBRIDGE_R_MEMORY", "5", "IVBRIDGE_R_MEMORY=5 was asked."),
+        ("IVBRIDGE_R_TIMEOUT", "-1", "IVBRIDGE_R_TIMEOUT=-1 was asked."),
+    ],
+)
+def test_settings_that_cannot_be_used(variable: str, value: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(variable, value)
+    found = row("R process of ivbridge")
+    assert (found.status, found.found, found.stops) == ("incompatible", said, True)
+    assert found.mend.startswith(f"unset {variable}")
+
+
 def test_both_bridges_work_here(monkeypatch: pytest.MonkeyPatch) -> None:
     found = row("bridge to R")
     assert (found.status, found.found.split()[0]) == ("ok", "rpy2")

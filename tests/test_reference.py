@@ -154,3 +154,49 @@ def test_many_rows_take_the_lean_path(text: str) -> None:
     agreement = ivbridge.crosscheck(FORMULA, data, [text], weights="wt")
     agreement.assert_ok()
     assert agreement.n == 3600
+
+
+#: Questions that AER and sandwich, asked in the plainest way, answer otherwise: the calls shown say what was asked.
+DEPARTURES = [
+    ("y ~ x1 + w1 + offset(o) | w1 + z1 + z2", None, "AER leaves the offset out"),
+    ("log(p) ~ x1 + offset(o) + offset(2 * w1) | z1 + z2", "wt", "AER leaves the offset out"),
+    ("y ~ x1 + w1 | w1 + z1 + z2", "some_zero", "weight zero"),
+]
+
+
+@pytest.mark.parametrize("text", ["classical", "HC1", "HC3", "cluster(g)", "nw(2)"])
+@pytest.mark.parametrize(("formula", "weights", "note"), DEPARTURES)
+def test_pasted_r_gives_the_same_numbers(
+    tmp_path: Path, formula: str, weights: str | None, note: str, text: str
+) -> None:
+    data = frame().drop(columns=["day"])
+    data["some_zero"] = np.where(np.arange(len(data)) % 4 == 0, 0.0, data["wt"])
+    data.to_csv(tmp_path / "data.csv", index=False)
+    estimate = ivbridge.fit(formula, data, text, "r", weights=weights)
+    assert any(note in one for one in estimate.notes)
+    *setup, test, summary = estimate.provenance.calls
+    code = [f"data <- read.csv('{tmp_path}/data.csv')", *setup, f"t <- {test}", f"d <- {summary}$diagnostics",
+            "cat('\\nOURS', sprintf('%.17g', c(t[, 2], d[, 'statistic'])))"]  # fmt: skip
+    theirs = [float(value) for value in _rscript("\n".join(code), tmp_path).split("OURS")[1].split()]
+    tests = [estimate.tests[key] for key in ("weak_instruments:x1", "wu_hausman", "sargan") if key in estimate.tests]
+    mine = [*estimate.coefs.std_error, *(getattr(one, "statistic", np.nan) for one in tests)]
+    # another order of the same operations; Sargan subtracts: n·u over 0.01
+    np.testing.assert_allclose(mine, theirs[: len(mine)], rtol=1e-9)
+
+
+def test_scores_that_sandwich_takes_for_zeros_are_said() -> None:
+    data = frame()
+    data["tiny"] = data["y"] * 1e-20
+    estimate = ivbridge.fit("tiny ~ x1 + w1 | w1 + z1 + z2", data, "HC1", "r")
+    assert any("takes scores below 2.2e-16 for zeros" in one for one in estimate.warnings)
+    plain = ivbridge.fit("y ~ x1 + w1 | w1 + z1 + z2", data, "HC1", "r")
+    assert plain.warnings == ()
+    np.testing.assert_allclose(estimate.coefs.std_error * 1e20, plain.coefs.std_error, rtol=1e-12)
+
+
+def test_hat_values_of_columns_left_out_are_said() -> None:
+    data = frame()
+    data["twice"] = 2 * data["w1"]
+    formula = "y ~ x1 + w1 + twice | w1 + twice + z1 + z2"
+    assert any("AER's hat values, and HC3, are wrong" in n for n in ivbridge.fit(formula, data, "HC3", "r").notes)
+    assert not any("hat values" in note for note in ivbridge.fit(formula, data, "HC1", "r").notes)

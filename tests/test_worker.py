@@ -25,7 +25,7 @@ import ivbridge
 from ivbridge.cli import app
 from ivbridge.engines import process
 from ivbridge.engines.console import KEPT_BYTES
-from ivbridge.engines.limits import MINIMUM_BYTES, r_limits
+from ivbridge.engines.limits import MINIMUM_BYTES, memory_now, r_limits
 from ivbridge.engines.process import RWorker, default_worker
 from ivbridge.engines.tasks import to_thread
 from ivbridge.errors import DataError, RDiedError, RError, RMemoryError, RTimeoutError, UnsupportedError
@@ -304,6 +304,18 @@ def test_a_limit_of_memory_starts_r_again(monkeypatch: pytest.MonkeyPatch) -> No
         worker.call("ivb_allocate", n=4e8)
     with RWorker(scripts=[FAULTS], memory_bytes=math.inf) as worker:
         assert worker.call("ivb_allocate", n=4e8).value[0] == 4e8
+
+
+def test_an_error_without_a_message(r: RWorker) -> None:
+    with pytest.raises(RError, match=r"R raised an error without a message\."):
+        r.call("ivb_stop", text="")
+
+
+def test_more_memory_than_can_be_counted_is_no_limit() -> None:
+    with r_limits(memory_bytes=1e30):
+        assert memory_now() is None
+        with RWorker(scripts=[FAULTS]) as worker:
+            assert worker.call("ivb_echo", x=1.5).value[0] == 1.5
 
 
 def test_r_with_its_packages_starts_within_the_smallest_limit() -> None:

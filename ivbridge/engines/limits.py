@@ -17,6 +17,8 @@ __all__ = ["MINIMUM_BYTES", "SECONDS", "checked_memory", "checked_timeout", "mem
 SECONDS = 300.0
 #: The smallest memory limit. R with AER and glmnet maps half of it before it sees any data.
 MINIMUM_BYTES = 1_000_000_000
+#: The system counts bytes of address space with 63 bits.
+_BEYOND = 2.0**63
 _TIMEOUT, _MEMORY = "IVBRIDGE_R_TIMEOUT", "IVBRIDGE_R_MEMORY"
 
 
@@ -112,7 +114,9 @@ def checked_timeout(seconds: float, asked: str = "") -> float:
     """
     if not seconds > 0:
         raise UnsupportedError(
-            f"{asked or f'timeout={seconds!r}'} was asked.", available="seconds above 0, math.inf for no limit"
+            f"{asked or f'timeout={seconds!r}'} was asked.",
+            available="seconds above 0, math.inf for no limit",
+            do=f"unset {_TIMEOUT}, or set it to such a number" if asked else "",
         )
     return float(seconds)
 
@@ -129,8 +133,9 @@ def checked_memory(size: float, asked: str = "") -> float:
         raise UnsupportedError(
             f"{asked or f'memory_bytes={size!r}'} was asked.",
             available=f"at least {MINIMUM_BYTES:.0e} bytes, of which R takes half before it sees any data; math.inf",
+            do=f"unset {_MEMORY}, or set it to such a number" if asked else "",
         )
-    return size
+    return size if size < _BEYOND else math.inf
 
 
 def _environment(name: str) -> float | None:
@@ -141,5 +146,7 @@ def _environment(name: str) -> float | None:
         return float(text)
     except ValueError:
         raise UnsupportedError(
-            f"The environment variable {name} is {text!r}.", available="a number, as in 60 or 4e9; inf for no limit"
+            f"The environment variable {name} is {text!r}.",
+            available="a number, as in 60 or 4e9; inf for no limit",
+            do=f"unset {name}, or set it to a number",
         ) from None

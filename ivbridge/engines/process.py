@@ -128,7 +128,7 @@ class RWorker:
         self.scripts = tuple(_find_script(script) for script in scripts)
         self.timeout = None if timeout is None else checked_timeout(timeout)
         self.memory_bytes = None if memory_bytes is None else checked_memory(memory_bytes)
-        self.bridge = _checked_bridge(bridge or os.environ.get("IVBRIDGE_R_BRIDGE") or "auto")
+        self.bridge = _checked_bridge(bridge, os.environ.get("IVBRIDGE_R_BRIDGE", ""))
         self.no_rpy2 = ""
         self._child: Child | None = None
         self._lock = threading.RLock()
@@ -296,7 +296,7 @@ def default_worker() -> RWorker:
 
 def _error(failure: Mapping[str, Any]) -> Exception:
     """The exception for a failure that the R process reported."""
-    classes, message = failure["classes"], failure["message"]
+    classes, message = failure["classes"], failure["message"] or "R raised an error without a message."
     if "ivb_missing" in classes:
         return RNotAvailableError(message, do=failure["do"])
     if "ivb_unknown_function" in classes:
@@ -313,11 +313,13 @@ def _error(failure: Mapping[str, Any]) -> Exception:
     return RError(message, classes=classes, call=failure["call"], do=do)
 
 
-def _checked_bridge(name: str) -> Bridge | Literal["auto"]:
+def _checked_bridge(asked: str | None, set_outside: str) -> Bridge | Literal["auto"]:
+    name = asked or set_outside or "auto"
     match name:
         case "auto" | "rpy2" | "rscript":
             return name
-    raise UnsupportedError(f"There is no bridge {name!r} to R.", available="auto, rpy2, rscript")
+    do = "" if asked else "unset IVBRIDGE_R_BRIDGE, or set it to one of these"
+    raise UnsupportedError(f"There is no bridge {name!r} to R.", available="auto, rpy2, rscript", do=do)
 
 
 def _find_script(script: str | Path) -> str:

@@ -105,12 +105,13 @@ class REngine:
             threads="1",
             script_sha256=_scripts_sha256(spec),
             recorded_on=datetime.now(UTC).isoformat(timespec="seconds"),
-            calls=_calls(design.spec, vcov),
+            calls=_calls(design, vcov),
         )
         warnings = (*loaded.warnings, *inferred.remarks)
         seen = _seen(loaded.value, native)
         tests = _tests(seen, inferred.value, inapplicable)
-        return _estimate(design, seen, tests, {**loaded.value, **inferred.value}, provenance, warnings)
+        found = _estimate(design, seen, tests, {**loaded.value, **inferred.value}, provenance, warnings)
+        return dataclasses.replace(found, notes=(*found.notes, *_departures(design, vcov)))
 
     def _facts(self, worker: RWorker) -> Mapping[str, Any]:
         if worker not in _provenance:
@@ -302,12 +303,32 @@ def _first_stage(name: str, value: Mapping[str, Any], n: int, weak: Test | NotAp
     )
 
 
-def _calls(spec: IVSpec, vcov: Vcov) -> tuple[str, ...]:
+def _departures(design: Design, vcov: Vcov) -> list[str]:
+    """Where AER and sandwich themselves, asked in the plainest way, would answer something else."""
+    spec, notes = design.spec, []
+    if spec.offset is not None and isinstance(spec.method, TwoStage):
+        notes.append(
+            "AER leaves the offset out of its residuals, which changes every standard error; "
+            "here it is subtracted from the dependent variable"
+        )
+    if (design.aliased or design.aliased_instruments) and vcov.keyword in _HC_KEYWORDS[2:]:
+        notes.append(
+            f"with columns left out AER's hat values, and {vcov.keyword}, are wrong; here R's model is without them"
+        )
+    return notes
+
+
+def _calls(design: Design, vcov: Vcov) -> tuple[str, ...]:
     """R that gives the same numbers by hand."""
+    spec = design.spec
     weights = f", weights = {quote_name(spec.weights)}" if spec.weights else ""
+    if spec.weights and (design.frame[spec.weights] == 0).any():
+        weights += f", subset = {quote_name(spec.weights)} != 0"
     df = "Inf" if isinstance(spec.inference, Z) else None if spec.inference.df is None else f"{spec.inference.df:g}"
     if not isinstance(spec.method, TwoStage):
         return _kclass_calls(spec, vcov)
+    if spec.offset is not None:  # AER leaves it out of the residuals
+        spec = dataclasses.replace(spec, dependent=f"{spec.dependent} - ({spec.offset})", offset=None)
     on_x = r_call(vcov).replace("fit", "x", 1)
     seed = f"set.seed({vcov.seed}); " if isinstance(vcov, Bootstrap) else ""
     summary = f"summary(fit, vcov. = function(x) {on_x}{', df = Inf' if df == 'Inf' else ''}, diagnostics = TRUE)"
