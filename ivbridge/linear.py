@@ -19,7 +19,7 @@ from scipy import linalg
 
 from ivbridge.rank import independent_columns
 from ivbridge.records import FloatArray
-from ivbridge.refine import Extended, converged, left_over, orthonormal, spread
+from ivbridge.refine import Extended, condition_number, converged, left_over, orthonormal
 
 __all__ = [
     "UNIT",
@@ -127,7 +127,7 @@ class Basis:
         q, r = np.linalg.qr(scaled(matrix, weights))
         r = summed(r, matrix)
         inverse = np.asarray(linalg.solve_triangular(r, np.eye(len(r))))
-        if not noisy() and spread(r, inverse) > COLLINEAR:
+        if not noisy() and condition_number(r, inverse) > COLLINEAR:
             return cls(matrix, weights, *orthonormal(matrix, weights, r, inverse))
         return cls(matrix, weights, q, r, inverse)
 

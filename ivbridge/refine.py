@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ivbridge.records import FloatArray
 
-__all__ = ["Extended", "converged", "left_over", "orthonormal", "spread"]
+__all__ = ["Extended", "condition_number", "converged", "left_over", "orthonormal"]
 
 #: Matrices in extended precision.
 Extended = NDArray[np.longdouble]
@@ -61,8 +61,19 @@ def left_over(
     return rest, moments
 
 
-def spread(r: FloatArray, inverse: FloatArray) -> float:
-    """Condition number of a triangular factor (k, k) whose columns are brought to one size: root mean square of √k."""
+def condition_number(r: FloatArray, inverse: FloatArray) -> float:
+    """Of a triangular factor whose columns are brought to one size.
+
+    Parameters
+    ----------
+    r, inverse : (k, k) arrays
+        The factor and its inverse.
+
+    Returns
+    -------
+    float
+        ‖R‖‖R⁻¹‖/k in the Frobenius norm, which is between 1/k and 1 times the usual one.
+    """
     lengths = np.abs(r).max(axis=0, initial=0.0)  # so that squares neither overflow nor underflow
     return float(np.linalg.norm(r / lengths) * np.linalg.norm(inverse * lengths[:, None])) / max(len(r), 1)
 
@@ -124,7 +135,7 @@ def converged(
     """
     coef: Extended = start.astype(np.longdouble)
     inverse = factors[1].astype(np.longdouble)
-    factor = len(inverse) * EPSILON * spread(*factors)  # of the error that a step leaves
+    factor = len(inverse) * EPSILON * condition_number(*factors)  # of the error that a step leaves
     for _ in range(STEPS):
         rest, left = remainder(coef)
         change = inverse @ (inverse.T @ left)

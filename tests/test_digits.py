@@ -19,7 +19,7 @@ from ivbridge.engines import ENGINES
 from ivbridge.kclass import decomposed, estimated
 from ivbridge.linear import COLLINEAR, Basis, noisy_sums
 from ivbridge.method import parse_method
-from ivbridge.refine import converged, left_over, orthonormal, spread
+from ivbridge.refine import condition_number, converged, left_over, orthonormal
 from ivbridge.sandwich import covariance
 from ivbridge.vcov import Classical
 from tests.digits_cases import CASES, NIST, Case, correct_digits, exact, exact_solution
@@ -225,7 +225,7 @@ def test_orthonormal_columns_are_orthonormal() -> None:
     bread = solve(cross(wide, fractions_of(x)), fractions_of(np.eye(3)))
     # off by κu = 4e-10 before, in the square
     assert correct_digits(np.diag(inverse @ inverse.T), [bread[j][j] for j in range(3)]) > 12
-    assert spread(r, inverse) > COLLINEAR
+    assert condition_number(r, inverse) > COLLINEAR
     assert np.abs(inverse @ r - np.eye(3)).max() < 1e-9
 
 
