@@ -20,7 +20,7 @@ from ivbridge.engines import IVEngine, Unsupported
 from ivbridge.engines import engine as engine_named
 from ivbridge.engines.native import asked_vcov
 from ivbridge.errors import UnsupportedError
-from ivbridge.gaps import Gap, Key, compare_numbers
+from ivbridge.gaps import Gap, Key, agreed, compare_numbers
 from ivbridge.handshake import Check, handshake
 from ivbridge.method import Method, TwoStage
 from ivbridge.rank import EXACT
@@ -128,15 +128,10 @@ def _verdict(
         }
     if not gaps:
         return verdict("not comparable", "nothing was compared")
-    worst = min(gaps, key=lambda gap: gap.digits)
     if all(gap.absolute == 0 for gap in gaps):
         return verdict("identical", f"all {len(gaps)} numbers have the same bits", gaps)
     if all(gap.ok for gap in gaps):
-        return verdict(
-            "rounding",
-            f"all {len(gaps)} numbers agree to {worst.digits:.1f} digits or more; rounding explains every gap",
-            gaps,
-        )
+        return verdict("rounding", agreed(gaps), gaps)
     if named := explain(reference, candidate, gaps):
         return verdict("convention", named, gaps)
     failing = [gap for gap in gaps if not gap.ok]

@@ -10,7 +10,7 @@ those of log p.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Protocol
@@ -19,9 +19,11 @@ import numpy as np
 
 from ivbridge.records import Coefficients, FirstStage, FloatArray, NotApplicable, Test
 
-__all__ = ["Answer", "Gap", "Key", "compare_numbers", "cov_keys", "flatten", "gap_of", "scales", "spread"]
+__all__ = ["Answer", "Gap", "Key", "agreed", "compare_numbers", "cov_keys", "flatten", "gap_of", "scales", "spread"]
 
 MAX_DIGITS = 17.0
+#: What a published table shows; numbers that agree to fewer digits look different on paper.
+SHOWN_DIGITS = 3
 #: The smallest number with all its digits; a p-value below it has few, and some libraries print zero.
 SMALLEST = 2.0**-1022
 
@@ -257,3 +259,21 @@ def _digits(relative: float) -> float:
     if relative == 0:
         return MAX_DIGITS
     return float(min(max(0.0, -math.log10(relative)), MAX_DIGITS))
+
+
+def agreed(gaps: Sequence[Gap]) -> str:
+    """Why gaps that rounding explains are rounding, and which numbers the data do not determine even so.
+
+    Parameters
+    ----------
+    gaps : sequence of Gap
+        At least one; all within their bounds.
+    """
+    worst = min(gaps, key=lambda gap: gap.digits)
+    text = f"all {len(gaps)} numbers agree to {worst.digits:.1f} digits or more; rounding explains every gap"
+    if not (few := [gap for gap in gaps if gap.digits < SHOWN_DIGITS]):
+        return text
+    return (
+        f"{text}, but {len(few)} of them to fewer than {SHOWN_DIGITS} digits: arithmetic does not determine these, "
+        f"worst {worst.label} ({worst.reference:.6g} and {worst.candidate:.6g})"
+    )

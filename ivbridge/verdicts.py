@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from ivbridge.errors import DisagreementError
-from ivbridge.gaps import Gap
+from ivbridge.gaps import Gap, agreed
 from ivbridge.handshake import Check
 from ivbridge.records import Provenance
 
@@ -70,9 +70,7 @@ class Verdicts:
         if not self._compared():
             return "nothing was compared"
         if self.verdict == "rounding":
-            return (
-                f"all {len(self.gaps)} numbers agree to {self.digits:.1f} digits or more; rounding explains every gap"
-            )
+            return agreed(self.gaps)
         return max(self._compared(), key=lambda c: LADDER.index(c.verdict)).reason
 
     @property

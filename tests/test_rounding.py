@@ -83,6 +83,20 @@ def test_digits_are_log_relative_errors() -> None:
     )
 
 
+def test_numbers_that_arithmetic_does_not_determine_are_named() -> None:
+    data = frame()
+    year = 2000 + data["w1"]
+    data["year"], data["squared"] = year, year**2
+    agreement = ivbridge.crosscheck("y ~ x1 + year + squared | year + squared + z1 + z2", data, ["HC3"])
+    assert agreement.verdict == "rounding"
+    few = [gap for gap in agreement.gaps if gap.digits < 3]
+    assert few
+    said = f"{len(few)} of them to fewer than 3 digits: arithmetic does not determine these, worst "
+    assert f"{said}{agreement.worst.label} ({agreement.worst.reference:.6g} and " in agreement.reason
+    assert agreement.comparisons[0].reason == agreement.reason
+    assert ivbridge.crosscheck(FORMULA, data, ["HC3"]).reason.endswith("rounding explains every gap")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(8))
 def test_bound_holds_on_random_designs(seed: int) -> None:
