@@ -77,7 +77,10 @@ def normalise(
     for name in columns:
         column = _select(data, name, places)
         if column.dtype == np.float64:  # what most columns are; the general way takes ten times as long
-            converted[name] = _marked(name, column.to_numpy())
+            values = column.to_numpy()
+            marked = _marked(name, values)
+            # where nothing is missing the caller's own column, which pandas 3 copies only if somebody changes it
+            converted[name] = column.reset_index(drop=True) if marked is values else marked
             continue
         if name in labels:
             column = _dates_as_levels(column)
@@ -180,14 +183,13 @@ def _finite(name: str, values: NDArray[np.float64]) -> Column:
 
 
 def _marked(name: str, values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """A copy in which every missing value is R's NA."""
+    """The values themselves where none is missing, else a copy in which every missing value is R's NA."""
     if count := int(np.isinf(values).sum()):
         raise DataError(
             f"Column {name!r} holds {counted(count, 'infinite value')}.", do="replace them by missing values."
         )
-    values = values.copy()
-    values[np.isnan(values)] = NA
-    return values
+    missing = np.isnan(values)
+    return np.where(missing, NA, values) if missing.any() else values
 
 
 def _text(name: str, column: Column) -> Column:

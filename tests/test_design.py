@@ -489,3 +489,13 @@ def test_a_large_design_is_built_without_loops_over_rows() -> None:
     assert build(spec, data).x.shape == (n, 38)
     # about 0.3 s of one core; a Python loop over the rows would take minutes
     assert time.process_time() - start < 15
+
+
+def test_a_design_does_not_follow_later_changes_of_the_data() -> None:
+    data = pd.DataFrame(np.random.default_rng(1).standard_normal((20, 3)), columns=["y", "x", "z"])
+    made = build(IVSpec.from_formula("y ~ x | z"), data)
+    before = made.frame.copy(deep=True)
+    data.loc[3, "x"] = 99.0
+    data.iloc[5] = 0.0
+    data["z"] += 1.0
+    pd.testing.assert_frame_equal(made.frame, before)

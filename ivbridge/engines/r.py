@@ -17,6 +17,7 @@ import numpy as np
 from ivbridge import diagnostics
 from ivbridge.design import Design
 from ivbridge.engines import Available, Supported, Unavailable, Unsupported
+from ivbridge.engines.memory import give_back
 from ivbridge.engines.native import asked_vcov, seen_of
 from ivbridge.engines.process import RReply, RWorker, default_worker
 from ivbridge.errors import DesignError, RError, RNotAvailableError
@@ -32,6 +33,10 @@ __all__ = ["REngine", "ask"]
 
 PACKAGES = ("AER", "sandwich", "lmtest", "car", "Formula")
 _HC_KEYWORDS = ("HC0", "HC1", "HC2", "HC3", "HC4", "HC4m", "HC5")
+
+
+#: Rows from which the memory of a question is worth a millisecond.
+LARGE = 100_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,6 +189,8 @@ def ask(design: Design, function: str, **arguments: Any) -> RReply:
     worker = default_worker()
     for _ in range(2):
         loaded = _load(worker, design)
+        if len(design.rows) >= LARGE:
+            give_back()
         try:
             return worker.call(function, key=loaded.key, **arguments)
         except RError as error:
