@@ -52,9 +52,10 @@ def _factors(estimate: Estimate) -> dict[str, float]:
 def _scaling(reference: Estimate, candidate: Estimate, gaps: Sequence[Gap]) -> str:
     """A single factor between the two covariance matrices that is a product of at most two known ones."""
     tolerance = 4 * max((gap.bound for gap in gaps if gap.quantity == "cov"), default=0.0)
-    diagonal = np.sqrt(np.diag(reference.cov))
-    ratio = float(np.median(np.diag(candidate.cov) / np.diag(reference.cov)))
-    residual = np.abs(candidate.cov - ratio * reference.cov) / np.outer(diagonal, diagonal)
+    with np.errstate(divide="ignore", invalid="ignore"):  # a variance may be zero or negative: then no factor is found
+        diagonal = np.sqrt(np.diag(reference.cov))
+        ratio = float(np.median(np.diag(candidate.cov) / np.diag(reference.cov)))
+        residual = np.abs(candidate.cov - ratio * reference.cov) / np.outer(diagonal, diagonal)
     if not residual.max() <= tolerance * max(ratio, 1.0):
         return ""
     known = _factors(reference)

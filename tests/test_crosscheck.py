@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import numpy as np
@@ -207,6 +208,14 @@ def test_wrong_arguments() -> None:
         ivbridge.fit("y ~ x1 | z1", {"y": [1.0]}, "HC1")  # type: ignore[arg-type]
     with pytest.raises(ivbridge.DataError, match="shape"):
         ivbridge.fit("y ~ x1 | z1", DATA, "HC1", weights=np.ones(3))
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_negative_variance_is_compared_without_a_warning_of_numpy() -> None:
+    right = ivbridge.fit("y ~ x1 | z1", frame(), "HC1")
+    wrong = dataclasses.replace(right, cov=2 * right.cov)
+    assert "√" not in ivbridge.agree(dataclasses.replace(right, cov=-right.cov), wrong).reason
+    assert ivbridge.agree(right, wrong).verdict == "substantive"
 
 
 def test_row_order_and_labels_do_not_matter() -> None:
