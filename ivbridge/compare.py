@@ -23,7 +23,7 @@ from ivbridge.errors import UnsupportedError
 from ivbridge.gaps import Gap, Key, agreed, compare_numbers
 from ivbridge.handshake import Check, handshake
 from ivbridge.method import Method, TwoStage
-from ivbridge.rank import EXACT
+from ivbridge.rank import NO_RESIDUAL
 from ivbridge.records import NotApplicable, Seen
 from ivbridge.results import Estimate
 from ivbridge.rounding import allowed_gaps, same_bits
@@ -153,7 +153,7 @@ def _exact_fits(answer: Estimate) -> Iterator[tuple[str, str]]:
     for stage in answer.first_stages:
         x = answer.seen.x[:, answer.seen.x_names.index(stage.endog)]
         w = np.ones(len(x)) if answer.seen.weights is None else answer.seen.weights
-        if stage.sigma * math.sqrt(stage.df_resid) <= EXACT * math.sqrt(w @ x**2):
+        if stage.sigma * math.sqrt(stage.df_resid) <= NO_RESIDUAL * math.sqrt(w @ x**2):
             yield "first stage ", stage.endog
 
 

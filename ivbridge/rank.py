@@ -17,13 +17,13 @@ from ivbridge.errors import DesignError
 from ivbridge.frame import counted
 from ivbridge.modelmatrix import Columns
 
-__all__ = ["EXACT", "TOLERANCE", "Rank", "decide_rank", "independent_columns", "triangle"]
+__all__ = ["NO_RESIDUAL", "TOLERANCE", "Rank", "decide_rank", "independent_columns", "triangle"]
 
 #: R's default in ``lm.fit(tol = 1e-7)``
 TOLERANCE = 1e-7
 
 #: A QR decomposition leaves a residual of a few times k·2⁻⁵³ of the terms of y − Xβ where there is none.
-EXACT = 1e-13
+NO_RESIDUAL = 1e-13
 
 Matrix = NDArray[np.float64]
 Vector = NDArray[np.float64]
@@ -150,7 +150,7 @@ def _reproduces(x: Matrix, y: Vector) -> bool:
     q, r = np.linalg.qr(x)
     coef = np.linalg.solve(r, q.T @ y)
     terms = np.linalg.norm(y) + np.linalg.norm(x, axis=0) @ np.abs(coef)
-    return bool(np.linalg.norm(y - x @ coef) <= EXACT * terms)
+    return bool(np.linalg.norm(y - x @ coef) <= NO_RESIDUAL * terms)
 
 
 def _check_rows(rows: int, names: list[str]) -> None:
