@@ -8,7 +8,7 @@ import functools
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from io import BufferedRandom
+from io import FileIO
 from pathlib import Path
 from types import BuiltinFunctionType, FunctionType
 from typing import Any
@@ -32,7 +32,7 @@ class Journal:
         In the order in which they came.
     """
 
-    def __init__(self, stream: BufferedRandom | None, rows: list[dict[str, Any]]) -> None:
+    def __init__(self, stream: FileIO | None, rows: list[dict[str, Any]]) -> None:
         self._stream, self.rows = stream, rows
 
     @classmethod
@@ -76,17 +76,25 @@ class Journal:
         self._write(rows)
 
     def _write(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        if self._stream is not None:
-            self._stream.write("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode())
-            self._stream.flush()
+        if self._stream is None:
+            return
+        left = memoryview("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode())
+        try:
+            while left:
+                left = left[self._stream.write(left) :]
+        except OSError as error:
+            raise DataError(
+                f"{self._stream.name} cannot be written: {error.strerror}.",
+                do="make room and run it again: what the file holds already is kept.",
+            ) from error
 
 
-def _opened(place: Path) -> BufferedRandom:
+def _opened(place: Path) -> FileIO:
     try:
         if place.exists() and not place.is_file():
             raise DataError(f"{place} is not a file.", do="choose another name.")
         place.parent.mkdir(parents=True, exist_ok=True)
-        return place.open("a+b")
+        return place.open("a+b", buffering=0)  # what does not fit on the disk is not tried again when it is closed
     except DataError:
         raise
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
@@ -94,14 +102,14 @@ def _opened(place: Path) -> BufferedRandom:
         raise DataError(f"{str(place)[:200]} cannot be written: {reason}.") from error
 
 
-def _lock(stream: BufferedRandom, place: Path) -> None:
+def _lock(stream: FileIO, place: Path) -> None:
     try:
         fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         raise DataError(f"Another process writes to {place}.", do="wait for it, or choose another file.") from None
 
 
-def _read(stream: BufferedRandom, place: Path, *, headed: bool) -> tuple[dict[str, str], list[dict[str, Any]]]:
+def _read(stream: FileIO, place: Path, *, headed: bool) -> tuple[dict[str, str], list[dict[str, Any]]]:
     """Descriptions and rows; a last line without its end is cut off, once the rest is known to be a journal."""
     stream.seek(0)
     content = stream.read()

@@ -184,6 +184,18 @@ def test_pasted_r_gives_the_same_numbers(
     np.testing.assert_allclose(mine, theirs[: len(mine)], rtol=1e-9)
 
 
+def test_pasted_r_numbers_the_units_of_a_panel(tmp_path: Path) -> None:
+    data = frame().drop(columns=["day"]).sample(frac=1, random_state=2)
+    data["unit"] = "u" + (9 - data["unit"] % 10).astype(str) + data["unit"].astype(str)
+    data.to_csv(tmp_path / "data.csv", index=False)
+    estimate = ivbridge.fit("y ~ x1 + w1 | w1 + z1 + z2", data, "dk(unit, t, aggregate=False)", "r")
+    assert any("the number of units" in note for note in estimate.notes)
+    *setup, test, _ = estimate.provenance.calls
+    code = [f"data <- read.csv('{tmp_path}/data.csv')", *setup, f"cat('\\nOURS', sprintf('%.17g', {test}[, 2]))"]
+    theirs = [float(value) for value in _rscript("\n".join(code), tmp_path).split("OURS")[1].split()]
+    np.testing.assert_allclose(estimate.coefs.std_error, theirs, rtol=1e-10)  # sums in another order
+
+
 def test_scores_that_sandwich_takes_for_zeros_are_said() -> None:
     data = frame()
     data["tiny"] = data["y"] * 1e-20

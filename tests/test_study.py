@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -306,3 +307,23 @@ def test_descriptions_tell_things_apart() -> None:
     assert described(Mean()) == "Mean(name='mean', truth=3.0)"
     assert described(functools.partial(sometimes, seed=3)) == f"{__name__}.sometimes(seed=3)"
     assert described(("a", 1)) == "('a', 1)"
+
+
+def test_a_full_disk_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "j"
+    with Journal.opened(path, {}) as journal:
+        journal.append([{"row": 1}])
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 5, hard))  # bytes: room for half of the next row
+    try:
+        with Journal.opened(path, {}) as journal, pytest.raises(DataError, match=r"j cannot be written: .*make room"):
+            journal.append([{"row": 2}])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, before)
+    with Journal.opened(path, {}) as journal:
+        assert journal.rows == [{"row": 1}]
+        journal.append([{"row": 2}])
+    with Journal.opened(path, {}) as journal:
+        assert journal.rows == [{"row": 1}, {"row": 2}]

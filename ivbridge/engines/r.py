@@ -27,7 +27,7 @@ from ivbridge.records import Coefficients, FirstStage, FloatArray, IntArray, Not
 from ivbridge.resources import scripts_dir
 from ivbridge.results import Estimate
 from ivbridge.spec import IVSpec
-from ivbridge.vcov import Bootstrap, Vcov, Z
+from ivbridge.vcov import Bootstrap, DriscollKraay, Vcov, Z
 
 __all__ = ["REngine", "ask"]
 
@@ -322,6 +322,8 @@ def _departures(design: Design, vcov: Vcov) -> list[str]:
         notes.append(
             f"with columns left out AER's hat values, and {vcov.keyword}, are wrong; here R's model is without them"
         )
+    if isinstance(vcov, DriscollKraay) and not vcov.aggregate:
+        notes.append("vcovPL() takes the number of the last row's unit for the number of units; here it is that number")
     return notes
 
 
@@ -344,9 +346,19 @@ def _calls(design: Design, vcov: Vcov) -> tuple[str, ...]:
         f"fit <- ivreg({spec.to_r()}, data = data{weights})",
         *(["fit <- update(fit, data = data[names(residuals(fit)), ])  # draws from the rows in use"] if seed else []),
         *(["used <- data[names(residuals(fit)), ]  # the rows without missing values"] if vcov.columns else []),
+        *_renumbered(vcov),
         f"{seed}coeftest(fit, vcov. = {r_call(vcov)}{'' if df is None else f', df = {df}'})",
         *([] if seed else [summary]),
     )
+
+
+def _renumbered(vcov: Vcov) -> list[str]:
+    """Without aggregation vcovPL() takes the number of the last row's unit for the number of units."""
+    if not isinstance(vcov, DriscollKraay) or vcov.aggregate:
+        return []
+    units, times = (f"used[[{json.dumps(name, ensure_ascii=False)}]]" for name in (vcov.cluster, vcov.order_by))
+    last = f"last <- {units}[order({times})][nrow(used)]  # the unit that gets the last number"
+    return [last, f"{units} <- match({units}, c(setdiff({units}, last), last))"]
 
 
 def _kclass_calls(spec: IVSpec, vcov: Vcov) -> tuple[str, ...]:
@@ -382,12 +394,7 @@ def r_call(vcov: Vcov) -> str:
             text = text.replace("[", "[[").replace("]", "]]") if key == "order_by" else text
             key = "cluster" if key == "by" else "order.by" if key == "order_by" else key
         else:
-            text = (
-                f'"{value}"'
-                if isinstance(value, str)
-                else str(value).upper()
-                if isinstance(value, bool)
-                else f"{value:g}"
-            )
+            text = f"{value:g}" if not isinstance(value, bool | str) else str(value).upper()
+            text = f'"{value}"' if isinstance(value, str) else text
         arguments.append(f"{key} = {text}")
     return f"{heads[vcov.keyword]}({', '.join(['fit', *arguments])})"
