@@ -63,7 +63,7 @@ def test_every_rule_has_a_text_form() -> None:
         ("min(seed=1)", "rule min does not take 'seed=1'.*no argument"),
         ("crossfit(2)", "does not take '2'.*rule=….*splits=…"),
         ("crossfit(splits=two)", "splits='two' is not a number"),
-        ("crossfit(splits=1)", "2 or more"),
+        ("crossfit(splits=1)", r"splits=1\. Available: 2 to 10000"),
         ("crossfit(rule=stability)", "rule='stability' is not offered.*1se, min, plugin"),
         ("adaptive(power=0)", "power=0.*above 0"),
         ("plugin(gamma=1)", "between 0 and 1"),
