@@ -45,7 +45,7 @@ PYTHON_PACKAGES = {
     "typer": "0.15", "rich": "13.8",
 }  # fmt: skip
 #: Python packages that only some file formats need.
-PYTHON_FILES = {"pyarrow": "16", "rdata": "1.0"}
+PYTHON_FILES = {"pyarrow": "16", "rdata": "1.1"}
 #: Python packages that LASSO selection and charts need.
 PYTHON_SELECTION = {"glmstar": "0.6", "scikit-learn": "1.5", "matplotlib": "3.9"}
 #: Packages that install a module of glmstar's name over it; pip does not notice.

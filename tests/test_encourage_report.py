@@ -276,5 +276,5 @@ class TestWords:
 def test_what_cannot_be_written(report: EncourageReport, tmp_path: Path) -> None:
     with pytest.raises(UnsupportedError, match=r"r\.pdf"):
         report.write(tmp_path / "r.pdf")
-    with pytest.raises(DataError, match="There is no folder .*nowhere"):
+    with pytest.raises(DataError, match=r"There is no folder .*nowhere"):
         report.write(tmp_path / "nowhere" / "r.html")
