@@ -409,7 +409,7 @@ def test_brief_table_shows_only_what_is_wrong() -> None:
 def test_lower_bounds_are_those_of_the_package() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     core = dict(line.split(">=") for line in project["dependencies"])
-    files = dict(line.split(">=") for line in project["optional-dependencies"]["files"])
+    files = dict(line.partition(",")[0].split(">=") for line in project["optional-dependencies"]["files"])
     assert core == doctor.PYTHON_PACKAGES
     assert files == doctor.PYTHON_FILES
     extras = project["optional-dependencies"]
