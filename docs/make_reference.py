@@ -31,7 +31,7 @@ from ivbridge import method as method_module  # noqa: E402
 from ivbridge import vcov as vcov_module  # noqa: E402
 from ivbridge.cli import app  # noqa: E402
 from ivbridge.engines.native import linearmodels_options  # noqa: E402
-from ivbridge.engines.r import r_call  # noqa: E402
+from ivbridge.engines.r_calls import r_call  # noqa: E402
 from ivbridge.vcov_text import parse_vcov  # noqa: E402
 
 HOME = "/home/you"

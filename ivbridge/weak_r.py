@@ -9,7 +9,8 @@ import numpy as np
 
 from ivbridge.design import Design
 from ivbridge.engines.native import asked_vcov
-from ivbridge.engines.r import ask, r_vcov
+from ivbridge.engines.r import ask
+from ivbridge.engines.r_calls import r_vcov
 from ivbridge.records import Test
 from ivbridge.vcov import Z
 from ivbridge.weak_records import BIAS_SHARES

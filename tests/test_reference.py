@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 import ivbridge
-from ivbridge.engines.r import r_call
+from ivbridge.engines.r_calls import r_call
 from ivbridge.resources import scripts_dir
 from ivbridge.rrandom import RRandom
 from ivbridge.vcov_text import parse_vcov
