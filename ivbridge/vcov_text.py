@@ -97,8 +97,9 @@ def _check_text(asked: str, text: object, available: str) -> None:
         raise UnsupportedError(f"{asked} is a text of {len(text)} characters; the limit is {MAX_CHARACTERS}.")
 
 
-#: One argument. What is matched is never given back (``++``), so that no text takes long to refuse.
-_ARGUMENT = re.compile(r'\s*+(?:(\w++)\s*+=\s*+)?+(?:"((?:[^"\\]|\\.)*+)"\s*+|([^,"=]++))(?:,|$)', flags=re.DOTALL)
+#: One argument. What is matched is never given back (``++``), so that no text takes long to refuse; only a keyword is,
+#: since Python before 3.11.5 misreads a group within ``(…)?+``.
+_ARGUMENT = re.compile(r'\s*+(?:(\w++)\s*+=\s*+)?(?:"((?:[^"\\]|\\.)*+)"\s*+|([^,"=]++))(?:,|$)', flags=re.DOTALL)
 
 
 def _arguments(text: str) -> list[tuple[str | None, str]]:

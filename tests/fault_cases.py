@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import math
 import os
+import re
 import signal
 import tempfile
 import threading
@@ -46,8 +47,8 @@ class Scene:
         try:
             self.worker.call(function, timeout=60, **arguments)
         except EngineError as error:
-            if error.output[:1].isdigit():
-                self.event = time.monotonic() - (time.time() - float(error.output.split()[-1]))
+            if printed := re.findall(r"^\d+\.\d+$", error.output, flags=re.MULTILINE):
+                self.event = time.monotonic() - (time.time() - float(printed[-1]))
             raise
 
     def full(self, function: str, /, **arguments: object) -> None:
