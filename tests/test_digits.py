@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
-import sys
 from fractions import Fraction
 from pathlib import Path
 from types import ModuleType
@@ -24,6 +22,7 @@ from ivbridge.sandwich import covariance
 from ivbridge.vcov import Classical
 from tests.digits_cases import CASES, NIST, Case, correct_digits, exact, exact_solution
 from tests.rational import Rows, cross, fractions_of, solve
+from tests.scripts import script
 
 BY_NAME = {case.name: case for case in CASES}
 #: Quick ones of every kind.
@@ -36,13 +35,7 @@ FEW = (
 @pytest.fixture(scope="module")
 def page() -> ModuleType:
     """The script of this part of docs/reliability.md."""
-    path = Path(__file__).resolve().parents[1] / "docs" / "reliability" / "digits.py"
-    spec = importlib.util.spec_from_file_location("reliability_digits", path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    return script("docs/reliability/digits.py")
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
 import re
 from collections.abc import Sequence
@@ -14,6 +13,8 @@ import pandas as pd
 import pytest
 from fault_cases import FAULTS, Fault, Outcome, measured
 from fault_programs import PROGRAMS, Program, ran
+
+from tests.scripts import script
 
 ROOT = Path(__file__).resolve().parents[1]
 #: One second is the aim, and what the page shows; here other work on the machine may come between.
@@ -56,12 +57,7 @@ def test_program(program: Program) -> None:
 @pytest.fixture(scope="module")
 def page() -> ModuleType:
     """docs/reliability/faults.py, as a module."""
-    spec = importlib.util.spec_from_file_location("reliability_faults", ROOT / "docs" / "reliability" / "faults.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return script("docs/reliability/faults.py")
 
 
 @pytest.fixture(scope="module")

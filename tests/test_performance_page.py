@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import subprocess
 import sys
@@ -12,6 +11,8 @@ from types import ModuleType
 import pandas as pd
 import pytest
 
+from tests.scripts import script
+
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPT = ROOT / "docs" / "make_performance.py"
 
@@ -19,14 +20,7 @@ SCRIPT = ROOT / "docs" / "make_performance.py"
 @pytest.fixture(scope="module")
 def page() -> ModuleType:
     """The script, as a module."""
-    path = list(sys.path)
-    spec = importlib.util.spec_from_file_location("make_performance", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    sys.path[:] = path
-    return module
+    return script("docs/make_performance.py")
 
 
 @pytest.fixture(scope="module")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from pathlib import Path
 from types import ModuleType
 
 import pandas as pd
 import pytest
 
+from tests.scripts import script
 from tests.version_cases import FIELDS, NONE, RPY2, SUITES, cells, expected
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -18,13 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 @pytest.fixture(scope="module")
 def part() -> ModuleType:
     """The part of the page, as a module."""
-    spec = importlib.util.spec_from_file_location("versions", ROOT / "docs" / "reliability" / "versions.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    return script("docs/reliability/versions.py")
 
 
 @pytest.fixture
