@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import math
 import platform
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -194,7 +195,7 @@ def _mended(model: Linear, cov: FloatArray, start: FloatArray) -> tuple[str, ...
         digits = -np.log10(np.max(np.abs(start - model.coef) / sizes))
     if digits >= FEW_DIGITS:
         return ()
-    left = f"only {max(digits, 0):.0f} digits" if np.isfinite(digits) else "no digit"
+    left = f"only {max(math.floor(digits), 0)} digits" if np.isfinite(digits) else "no digit"
     note = (
         f"linearmodels called by hand leaves {left} of these coefficients, since its normal equations square the "
         "condition number of the columns; they were refined with a QR decomposition"
