@@ -8,7 +8,7 @@ import dataclasses
 import html
 import importlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,8 @@ class Comparison:
     not_compared : mapping of str to str
         What has no value, and why.
     verdict, reason : str
+    skipped : mapping of str to str
+        What has a value that one of the engines does not report, and why; a strict check fails on it.
     """
 
     vcov: str
@@ -49,6 +51,7 @@ class Comparison:
     not_compared: Mapping[str, str]
     verdict: str
     reason: str
+    skipped: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def worst(self) -> Gap | None:
@@ -65,10 +68,13 @@ class Agreement(Verdicts):
     spec : IVSpec
     comparisons : tuple of Comparison
         One for each vcov and each engine but the first, the reference.
+    unanswered : mapping of str to str
+        What an engine could not be asked, such as ``"statsmodels, HC3"``, and why.
     """
 
     spec: IVSpec
     comparisons: tuple[Comparison, ...]
+    unanswered: Mapping[str, str] = field(default_factory=dict)
 
     def _compared(self) -> tuple[Comparison, ...]:
         return self.comparisons
@@ -77,6 +83,11 @@ class Agreement(Verdicts):
     def n(self) -> int:
         """Rows used by the reference; 0 when nothing was compared."""
         return self.comparisons[0].reference.n if self.comparisons else 0
+
+    @property
+    def skipped(self) -> Mapping[str, str]:
+        """What was asked or has a value, and was not compared, with its reason; a strict check fails on it."""
+        return {**self.unanswered, **{what: why for c in self.comparisons for what, why in c.skipped.items()}}
 
     @property
     def ledger(self) -> pd.DataFrame:

@@ -101,8 +101,12 @@ def _one_design(seen: Sequence[Seen]) -> bool:
 
 def _allowed(pairs: Sequence[tuple[Estimate, Estimate]]) -> list[dict[Key, float]]:
     reference, candidate = pairs[0]
-    groups = {name: codes for one, _ in pairs for name, codes in one.seen.groups.items()}
-    seen, other = (dataclasses.replace(one.seen, groups=groups) for one in (reference, candidate))
+    with_matrices = [one for one in (reference, candidate) if one.seen.has_matrices]
+    if not with_matrices:
+        return [{} for _ in pairs]  # nothing to measure rounding with: only the same bits agree
+    both = (with_matrices[0], with_matrices[-1])
+    groups = {name: codes for pair in pairs for one in pair for name, codes in one.seen.groups.items()}
+    seen, other = (dataclasses.replace(one.seen, groups=groups) for one in both)
     vcovs = [asked_vcov(one.spec) for one, _ in pairs]
     return allowed_gaps(seen, other, vcovs, reference.spec.inference, reference.spec.method)
 
@@ -111,19 +115,20 @@ def _verdict(
     reference: Estimate, candidate: Estimate, checks: tuple[Check, ...], allowed: Mapping[Key, float]
 ) -> Comparison:
     vcov = str(reference.spec.vcov)
-    skipped = _not_compared(reference, candidate)
+    not_compared = _not_compared(reference, candidate)
+    lacks = {**candidate.lacks, **reference.lacks}
 
     def verdict(name: str, reason: str, gaps: tuple[Gap, ...] = ()) -> Comparison:
-        return Comparison(vcov, reference, candidate, checks, gaps, skipped, name, reason)
+        return Comparison(vcov, reference, candidate, checks, gaps, not_compared, name, reason, lacks)
 
     if failed := [check.name for check in checks if not check.ok]:
         return verdict("not comparable", f"the engines did not see the same {', '.join(failed)}")
-    gaps = compare_numbers(reference, candidate, allowed)
+    gaps = compare_numbers(reference, candidate, allowed, lacks)
     for stage, endog in _exact_fits(reference):
         noise = {stage + quantity for quantity in ROUNDING_ONLY}
         gaps = tuple(gap for gap in gaps if gap.quantity not in noise or not gap.term.startswith(endog))
-        skipped = {
-            **skipped,
+        not_compared = {
+            **not_compared,
             f"{', '.join(ROUNDING_ONLY)}{' of the first stage of ' * bool(stage)}{endog}": PERFECT_FIT,
         }
     if not gaps:

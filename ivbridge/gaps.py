@@ -13,13 +13,26 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Protocol
 
 import numpy as np
 
 from ivbridge.records import Coefficients, FirstStage, FloatArray, NotApplicable, Test
 
-__all__ = ["Answer", "Gap", "Key", "agreed", "compare_numbers", "cov_keys", "flatten", "gap_of", "scales", "spread"]
+__all__ = [
+    "Answer",
+    "Gap",
+    "Key",
+    "agreed",
+    "compare_numbers",
+    "cov_keys",
+    "flatten",
+    "gap_of",
+    "is_lacking",
+    "scales",
+    "spread",
+]
 
 MAX_DIGITS = 17.0
 #: What a published table shows; numbers that agree to fewer digits look different on paper.
@@ -185,7 +198,17 @@ def _apart(first: float | FloatArray, second: float | FloatArray) -> FloatArray:
         return np.asarray(np.nan_to_num(np.abs(np.subtract(second, first))))
 
 
-def compare_numbers(reference: Answer, candidate: Answer, allowed: Mapping[Key, float]) -> tuple[Gap, ...]:
+def is_lacking(key: Key, lacks: Mapping[str, str]) -> bool:
+    """Whether a number belongs to what an engine does not report (:attr:`ivbridge.results.Estimate.lacks`)."""
+    quantity, term = key
+    groups = ("first stage",) if quantity.startswith("first stage") else ()
+    tests = (f"test {term}",) if quantity.startswith("test ") else ()
+    return any(name in lacks for name in (quantity, *groups, *tests))
+
+
+def compare_numbers(
+    reference: Answer, candidate: Answer, allowed: Mapping[Key, float], lacks: Mapping[str, str] = MappingProxyType({})
+) -> tuple[Gap, ...]:
     """Compare everything that two answers hold.
 
     Parameters
@@ -193,6 +216,8 @@ def compare_numbers(reference: Answer, candidate: Answer, allowed: Mapping[Key, 
     reference, candidate : Answer
     allowed : mapping
         The largest absolute gap that rounding explains, by key.
+    lacks : mapping of str to str, optional
+        What one of them does not report, as in :attr:`ivbridge.results.Estimate.lacks`; left out.
 
     Returns
     -------
@@ -204,6 +229,8 @@ def compare_numbers(reference: Answer, candidate: Answer, allowed: Mapping[Key, 
     errors = {term: float(error) for (quantity, term), error in a.items() if quantity.endswith("std.error")}
     gaps = []
     for key in dict.fromkeys([*a, *b]):
+        if is_lacking(key, lacks):
+            continue
         first, second = _pair(a.get(key, math.nan), b.get(key, math.nan))
         if math.isnan(first) and math.isnan(second) and key in a and key in b:
             continue

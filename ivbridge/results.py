@@ -49,7 +49,10 @@ class Estimate:
     notes, warnings : tuple of str
         What was left out of the data, and what the engine warned of.
     kappa : float or None
-        The κ of LIML or Fuller; None for least squares, one-stage or two-stage.
+        Of LIML or Fuller.
+    lacks : mapping of str to str
+        What the engine does not report and is never compared, and why: ``"cov"``, ``"resid"`` or another quantity of
+        :mod:`ivbridge.gaps`, ``"first stage"``, ``"test sargan"``, or ``"columns"``, the values of its matrices.
     """
 
     json_skip: ClassVar[tuple[str, ...]] = ()
@@ -72,6 +75,7 @@ class Estimate:
     notes: tuple[str, ...] = field(default=())
     warnings: tuple[str, ...] = field(default=())
     kappa: float | None = None
+    lacks: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def terms(self) -> tuple[str, ...]:
@@ -174,7 +178,6 @@ class Estimate:
 
     def summary(self) -> str:
         """Text in the layout of R's ``summary(fit, diagnostics = TRUE)``."""
-        letter = "t" if isinstance(self.spec.inference, T) else "z"
         diagnostics = {key: test for key, test in self.tests.items() if key != "wald"}
         left_out = [*self.seen.aliased, *self.seen.aliased_instruments]
         lines = [
@@ -186,7 +189,7 @@ class Estimate:
             *tables.quantiles_line(self.residuals),
             "",
             "Coefficients:",
-            *tables.coefficient_lines(self.coefs, letter),
+            *tables.coefficient_lines(self.coefs, "t" if isinstance(self.spec.inference, T) else "z"),
             "---",
             tables.SIGNIF_LEGEND,
             *(f"Left out because of linear dependence: {term}" for term in left_out),
@@ -202,11 +205,8 @@ class Estimate:
 
     def _repr_html_(self) -> str:
         caption = html.escape(f"{self.spec.title}  ·  {self.engine}, {self.spec.vcov}, n = {self.n}")
-        parts = [
-            self.tidy().to_html(index=False, float_format="{:.6g}".format),
-            self.diagnostics().to_html(index=False),
-        ]
-        return f"<p><code>{caption}</code></p>" + "".join(parts)
+        table = self.tidy().to_html(index=False, float_format="{:.6g}".format)
+        return f"<p><code>{caption}</code></p>{table}{self.diagnostics().to_html(index=False)}"
 
     def __repr__(self) -> str:
         return f"<Estimate {self.engine} {self.spec.vcov} n={self.n}: {self.spec.title}>"

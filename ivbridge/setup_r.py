@@ -29,8 +29,13 @@ from ivbridge.rfind import RFound, find_r, output_of, probe_r, rpy2_fits, rpy2_r
 __all__ = ["Step", "checkout", "main", "plan", "run"]
 
 #: Extras of pyproject.toml that the checkout's environment always has.
-EXTRAS = ("dev", "files", "glmnet", "plots", "sklearn")
+EXTRAS = ("dev", "files", "glmnet", "peers", "plots", "ports", "sklearn")
 _DEBIAN = ("r-cran-aer", "r-cran-sandwich", "r-cran-lmtest", "r-cran-car", "r-cran-jsonlite", "r-cran-glmnet")
+#: What the checkout has besides: R's peer engines, and what renders an R Markdown report.
+_DEBIAN_CHECKOUT = (
+    "r-cran-clubsandwich", "r-cran-estimatr", "r-cran-gmm", "r-cran-plm", "r-cran-sem", "r-cran-survey",
+    "r-cran-systemfit", "r-cran-knitr", "r-cran-reticulate", "r-cran-rmarkdown", "pandoc",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -69,10 +74,22 @@ def plan(found: RFound | None, *, for_checkout: bool = False) -> tuple[Step, ...
     if for_checkout and importlib.util.find_spec("ensurepip") is None and importlib.util.find_spec("pip") is None:
         debian.append(f"python3.{sys.version_info.minor}-venv")
     steps = _debian_steps(tuple(debian)) if debian else ()
+    if for_checkout and (found is None or found.debian):
+        steps += _peer_steps()
     if found is not None and found.missing and not found.debian:
         mine = "this R did not come from Debian, so its packages are its owner's to install"
         steps = (*steps, dataclasses.replace(_cran_step(found), manual=mine if for_checkout else ""))
     return steps
+
+
+def _peer_steps() -> tuple[Step, ...]:
+    """The packages of :data:`_DEBIAN_CHECKOUT` that are missing; everything else works without them."""
+    status = ("dpkg-query", "-W", "-f", "${db:Status-Status}")
+    missing = [name for name in _DEBIAN_CHECKOUT if output_of(*status, name) != "installed"]
+    if not missing or shutil.which("apt-get") is None:
+        return ()
+    why = "Installing R's other IV packages, and R Markdown, for the tests"
+    return tuple(dataclasses.replace(step, why=why, optional=True) for step in _debian_steps(tuple(missing))[-1:])
 
 
 def _debian_steps(packages: tuple[str, ...]) -> tuple[Step, ...]:
@@ -125,6 +142,9 @@ def _rpy2_steps(python: str, found: RFound) -> tuple[Step, ...]:
 
 def _perform(step: Step) -> None:
     """Say a step, run it, and show its output only if it fails."""
+    if step.manual and step.optional:
+        print(f"  {step.why}: left to you, {step.manual}:\n      {' '.join(step.command)}", flush=True)
+        return
     if step.manual:
         raise IvbridgeError(f"{step.why} was left to you: {step.manual}.", do=" ".join(step.command))
     print(f"  {step.why}:\n      {' '.join(step.command)}", flush=True)

@@ -37,7 +37,9 @@ LAYERS = " ".join(
         "processes engines.pool",
         "engines.memory engines.native engines.r_calls engines.r api weak_r weakiv",
         # the comparison
-        "gaps conventions handshake verdicts agreement digits rounding compare",
+        "gaps conventions handshake verdicts agreement digits rounding",
+        "explainer explainer.records",
+        "compare",
         # LASSO selection
         "selection selection.rules selection.spec selection.design selection.records selection.engines",
         "selection.losses selection.cv selection.compressed selection.mirror selection.native selection.scikit",
@@ -57,6 +59,7 @@ LAYERS = " ".join(
         "report.entry many report.cells report.code report.plot report.view report.render report",
         "encouragement.chart encouragement.page",
         "setup_r doctor cli_text cli_check cli_select cli_encourage cli_post cli_options cli_experiments cli",
+        "pytest_plugin",
     ]
 ).split()
 

@@ -118,9 +118,18 @@ def test_debians_python_gets_venv(path: Path, monkeypatch: pytest.MonkeyPatch) -
     real = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda n: None if n in {"ensurepip", "pip"} else real(n))
     assert setup_r.plan(DEBIAN_R) == ()
-    _, install = setup_r.plan(DEBIAN_R, for_checkout=True)
+    _, install, peers = setup_r.plan(DEBIAN_R, for_checkout=True)
+    assert peers.optional
     assert f"python3.{sys.version_info.minor}-venv" in install.command
     assert not any(word.startswith("r-") for word in install.command)
+
+
+def test_a_checkout_gets_rs_other_packages_once(path: Path) -> None:
+    script(path / "dpkg-query", 'test "$4" = r-cran-gmm || echo installed')
+    (step,) = setup_r.plan(DEBIAN_R, for_checkout=True)
+    assert (step.command[-2:], step.optional) == (("--no-remove", "r-cran-gmm"), True)
+    script(path / "dpkg-query", "echo installed")
+    assert setup_r.plan(DEBIAN_R, for_checkout=True) == ()
 
 
 @pytest.mark.parametrize(
