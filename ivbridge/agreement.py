@@ -7,6 +7,7 @@ from __future__ import annotations
 import dataclasses
 import html
 import importlib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -87,16 +88,35 @@ class Agreement(Verdicts):
     @property
     def skipped(self) -> Mapping[str, str]:
         """What was asked or has a value, and was not compared, with its reason; a strict check fails on it."""
-        return {**self.unanswered, **{what: why for c in self.comparisons for what, why in c.skipped.items()}}
+        several = len({c.candidate.engine for c in self.comparisons}) > 1
+        found = {
+            f"{what} ({c.candidate.engine})" if several else what: why
+            for c in self.comparisons
+            for what, why in c.skipped.items()
+        }
+        return {**self.unanswered, **found}
 
     @property
     def ledger(self) -> pd.DataFrame:
-        """What was compared: count, worst digits and failures by vcov and quantity."""
-        frame = self.to_frame()
-        grouped = frame.groupby(["vcov", "candidate_engine", "quantity"], sort=False)
-        return grouped.agg(
+        """What was compared and what not: one row by vcov, engine and quantity.
+
+        ``compared`` counts numbers, ``digits`` are those of the worst one, ``failed`` counts those that rounding does
+        not explain. What was not compared has 0, NaN and 0, and its reason in ``left_out``.
+        """
+        grouped = self.to_frame().groupby(["vcov", "candidate_engine", "quantity"], sort=False)
+        compared = grouped.agg(
             compared=("ok", "size"), digits=("digits", "min"), failed=("ok", lambda ok: int((~ok).sum()))
         ).reset_index()
+        rows = [
+            (c.vcov, c.candidate.engine, what, 0, math.nan, 0, why)
+            for c in self.comparisons
+            for what, why in {**c.not_compared, **c.skipped}.items()
+        ]
+        rows += [("", "", what, 0, math.nan, 0, why) for what, why in self.unanswered.items()]
+        rest = pd.DataFrame(rows, columns=[*compared.columns, "left_out"])
+        compared["left_out"] = ""
+        parts = [part for part in (compared, rest) if len(part)] or [compared]
+        return pd.concat(parts, ignore_index=True)
 
     def to_frame(self) -> pd.DataFrame:
         """One row a compared number."""
@@ -163,9 +183,11 @@ def _plain(agreement: Agreement) -> Mapping[str, object]:
         "digits": agreement.digits,
         "n": agreement.n,
         "engines": agreement.engines,
+        "skipped": dict(agreement.skipped),
         "verdicts": [
             {"vcov": c.vcov, "engine": c.candidate.engine, "verdict": c.verdict, "reason": c.reason,
-             "handshake": [dataclasses.asdict(check) for check in c.handshake], "not_compared": dict(c.not_compared)}
+             "handshake": [dataclasses.asdict(check) for check in c.handshake], "not_compared": dict(c.not_compared),
+             "skipped": dict(c.skipped)}
             for c in agreement.comparisons
         ],
         "comparisons": [

@@ -113,13 +113,17 @@ def _check(
         typer.Option("--report", metavar="FILE", help="Write a report: .html, .md, .tex or .json. Repeat for more."),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Fail also if anything that has a value was not compared.")
+    ] = False,
     workers: Annotated[int | None, WORKERS] = None,
     resume: Annotated[Path | None, RESUME] = None,
 ) -> None:  # fmt: skip
     """Ask R and Python the same question and compare everything that they say.
 
     --vcov may be repeated; without it the vcovs are classical and HC0 to HC4, to HC1 for LIML and Fuller. Exit code: 0
-    the engines agree, 1 they disagree, 2 the question could not be run.
+    the engines agree, 1 they disagree (with --strict also: something was not compared), 2 the question could not be
+    run.
 
     \b
     ivbridge check "Q ~ P + D | D + F + A" --data kmenta --vcov classical --vcov HC1
@@ -138,13 +142,14 @@ def _check(
             raise typer.BadParameter(f"{', '.join(given)}: a file of questions says this itself, below [defaults].")
         questions = load_questions(Path(question))
         reports = tuple(report or ())
-        raise typer.Exit(cli_check.check_many(questions, reports, as_json=json, workers=workers, resume=resume))
+        code = cli_check.check_many(questions, reports, as_json=json, strict=strict, workers=workers, resume=resume)
+        raise typer.Exit(code)
     if workers is not None or resume is not None:
         raise typer.BadParameter("--workers and --resume are for a file of questions.")
     if data is None:
         raise typer.BadParameter("a formula needs --data: a file or the name of a bundled dataset.")
     one = Question("", question, data, tuple(vcov or ()), weights, tuple(engine or ("r", "native")), inference, method)
-    raise typer.Exit(cli_check.check_one(one, tuple(report or ()), as_json=json))
+    raise typer.Exit(cli_check.check_one(one, tuple(report or ()), as_json=json, strict=strict))
 
 
 @app.command("fit")

@@ -14,6 +14,7 @@ from ivbridge.errors import IvbridgeError
 from ivbridge.many import ask, crosscheck_many
 from ivbridge.progress import progress_bar
 from ivbridge.questions import Question
+from ivbridge.verdicts import strict_line
 from ivbridge.visible import visible
 
 __all__ = ["DEMO", "check_many", "check_one"]
@@ -29,7 +30,9 @@ DEMO = Question(
 )  # fmt: skip
 
 
-def check_one(question: Question, reports: tuple[Path, ...] = (), *, as_json: bool = False) -> int:
+def check_one(
+    question: Question, reports: tuple[Path, ...] = (), *, as_json: bool = False, strict: bool = False
+) -> int:
     """Cross-check one question and print the verdict.
 
     Parameters
@@ -39,6 +42,8 @@ def check_one(question: Question, reports: tuple[Path, ...] = (), *, as_json: bo
         Written by suffix: ``.html .md .tex .json``.
     as_json : bool, default False
         Print one JSON object and nothing else.
+    strict : bool, default False
+        Return 1 also if anything that has a value was not compared.
 
     Returns
     -------
@@ -59,12 +64,13 @@ def check_one(question: Question, reports: tuple[Path, ...] = (), *, as_json: bo
         report.write([report.Entry(agreement, data=data)], path)
     if as_json:
         typer.echo(report.json(agreement))
-        return _code(agreement.verdict)
+        return _code([report.Entry(agreement)], strict=strict)
     for line in cli_text.agreement_lines(agreement, data.name):
         cli_text.say(line)
     cli_text.say(cli_text.headline(agreement), agreement.verdict)
+    _say_skipped([report.Entry(agreement)], strict=strict)
     _say_reports(reports)
-    return _code(agreement.verdict)
+    return _code([report.Entry(agreement)], strict=strict)
 
 
 def check_many(
@@ -72,6 +78,7 @@ def check_many(
     reports: tuple[Path, ...] = (),
     *,
     as_json: bool = False,
+    strict: bool = False,
     workers: int | None = None,
     resume: Path | None = None,
 ) -> int:
@@ -86,6 +93,8 @@ def check_many(
         One report holds all questions.
     as_json : bool, default False
         Print one JSON object with the worst verdict and ``questions``, a list.
+    strict : bool, default False
+        Return 1 also if anything that has a value was not compared.
     workers : int, optional
         Processes; without it and `resume` this process asks one question after another.
     resume : Path, optional
@@ -107,12 +116,13 @@ def check_many(
     worst = report.worst_verdict(entries)
     if as_json:
         typer.echo(report.json(entries))
-        return _code(worst)
+        return _code(entries, strict=strict)
     _say_what_failed(entries)
     counts = cli_text.verdict_counts({entry.name: entry.verdict for entry in entries})
     cli_text.say(f"\n{worst.upper()}: {counts}", worst)
+    _say_skipped(entries, strict=strict)
     _say_reports(reports)
-    return _code(worst)
+    return _code(entries, strict=strict)
 
 
 def _entries(questions: Sequence[Question], *, quiet: bool) -> list[report.Entry]:
@@ -154,8 +164,20 @@ def _say_what_failed(entries: Sequence[report.Entry]) -> None:
                 cli_text.say(line)
 
 
-def _code(verdict: str) -> int:
-    return 2 if verdict == report.COULD_NOT_RUN else 0 if verdict in ("identical", "rounding") else 1
+def _say_skipped(entries: Sequence[report.Entry], *, strict: bool) -> None:
+    for entry in entries if strict else ():
+        if isinstance(entry.outcome, Agreement) and entry.outcome.skipped:
+            cli_text.say(": ".join(filter(None, [entry.name, strict_line(entry.outcome.skipped)])))
+            for what, why in entry.outcome.skipped.items():
+                for line in cli_text.wrapped(f"{what}: {why}"):
+                    cli_text.say(line)
+
+
+def _code(entries: Sequence[report.Entry], *, strict: bool) -> int:
+    found = [entry.outcome for entry in entries if isinstance(entry.outcome, Agreement)]
+    if len(found) < len(entries):
+        return 2
+    return 0 if all(agreement.passes(strict=strict) for agreement in found) else 1
 
 
 def _say_reports(paths: tuple[Path, ...]) -> None:

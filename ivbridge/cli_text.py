@@ -166,11 +166,12 @@ def _cell(members: Sequence[GroupDigits]) -> str:
 
 def _remarks(agreement: Agreement) -> list[str]:
     """What was not compared and why, notes on the data, warnings of the engines: each sentence once."""
-    skipped = {f"not compared: {name}, {why}" for c in agreement.comparisons for name, why in c.not_compared.items()}
+    left_out = {f"not compared: {name}, {why}" for c in agreement.comparisons for name, why in c.not_compared.items()}
+    left_out |= {f"skipped: {name}, {why}" for name, why in agreement.skipped.items()}
     sides = [estimate for c in agreement.comparisons for estimate in (c.reference, c.candidate)]
     notes = dict.fromkeys(note for side in sides for note in side.notes)
     warnings = dict.fromkeys(f"{side.engine} warns: {text}" for side in sides for text in side.warnings)
-    lines = [line for text in (*sorted(skipped), *notes, *warnings) for line in wrapped(text)]
+    lines = [line for text in (*sorted(left_out), *notes, *warnings) for line in wrapped(text)]
     return ["", *lines] if lines else []
 
 

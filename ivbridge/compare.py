@@ -20,7 +20,7 @@ from ivbridge.engines import IVEngine, Unsupported
 from ivbridge.engines import engine as engine_named
 from ivbridge.engines.native import asked_vcov
 from ivbridge.errors import UnsupportedError
-from ivbridge.gaps import Gap, Key, agreed, compare_numbers
+from ivbridge.gaps import Gap, Key, agreed, compare_numbers, undefined
 from ivbridge.handshake import Check, handshake
 from ivbridge.method import Method, TwoStage
 from ivbridge.rank import NO_RESIDUAL
@@ -117,18 +117,20 @@ def _verdict(
     vcov = str(reference.spec.vcov)
     not_compared = _not_compared(reference, candidate)
     lacks = {**candidate.lacks, **reference.lacks}
+    explained, unexplained = undefined(reference, candidate, lacks)
+    not_compared, skipped = {**not_compared, **explained}, {**lacks, **unexplained}
 
     def verdict(name: str, reason: str, gaps: tuple[Gap, ...] = ()) -> Comparison:
-        return Comparison(vcov, reference, candidate, checks, gaps, not_compared, name, reason, lacks)
+        return Comparison(vcov, reference, candidate, checks, gaps, not_compared, name, reason, skipped)
 
     if failed := [check.name for check in checks if not check.ok]:
         return verdict("not comparable", f"the engines did not see the same {', '.join(failed)}")
     gaps = compare_numbers(reference, candidate, allowed, lacks)
     for stage, endog in _exact_fits(reference):
         noise = {stage + quantity for quantity in ROUNDING_ONLY}
-        gaps = tuple(gap for gap in gaps if gap.quantity not in noise or not gap.term.startswith(endog))
-        not_compared = {
-            **not_compared,
+        gaps = tuple(gap for gap in gaps if gap.quantity not in noise or not _of_stage(gap.term, endog))
+        skipped = {
+            **skipped,
             f"{', '.join(ROUNDING_ONLY)}{' of the first stage of ' * bool(stage)}{endog}": PERFECT_FIT,
         }
     if not gaps:
@@ -160,6 +162,11 @@ def _exact_fits(answer: Estimate) -> Iterator[tuple[str, str]]:
         w = np.ones(len(x)) if answer.seen.weights is None else answer.seen.weights
         if stage.sigma * math.sqrt(stage.df_resid) <= NO_RESIDUAL * math.sqrt(w @ x**2):
             yield "first stage ", stage.endog
+
+
+def _of_stage(term: str, endog: str) -> bool:
+    """Whether a number with such a term belongs to the first stage of this regressor; all terms are the model's own."""
+    return not endog or term == endog or term.startswith(f"{endog} ~ ")
 
 
 def _not_compared(reference: Estimate, candidate: Estimate) -> dict[str, str]:

@@ -32,6 +32,7 @@ __all__ = [
     "is_lacking",
     "scales",
     "spread",
+    "undefined",
 ]
 
 MAX_DIGITS = 17.0
@@ -39,6 +40,11 @@ MAX_DIGITS = 17.0
 SHOWN_DIGITS = 3
 #: The smallest number with all its digits; a p-value below it has few, and some libraries print zero.
 SMALLEST = 2.0**-1022
+
+#: What has no value where a variance is negative.
+FROM_VARIANCE = ("std.error", "statistic", "p.value", "conf.low", "conf.high")
+NEGATIVE = "its variance is negative on both sides"
+NO_CAUSE = "no number on either side, and no reason for that is known"
 
 #: Quantity and term, for example ``("std.error", "educ")``.
 Key = tuple[str, str]
@@ -222,8 +228,8 @@ def compare_numbers(
     Returns
     -------
     tuple of Gap
-        A number that only one side has, or that is NaN on one side, becomes a failed gap with zero digits. A standard
-        error and what follows from it may be NaN on both sides when the variance, which is compared too, is negative.
+        A number that only one side has, or that is NaN on one side, becomes a failed gap with zero digits, and so do
+        residuals and fitted values of another length or with a NaN. A number that is NaN on both sides is left out.
     """
     a, b, sizes = flatten(reference), flatten(candidate), scales(reference)
     errors = {term: float(error) for (quantity, term), error in a.items() if quantity.endswith("std.error")}
@@ -231,13 +237,47 @@ def compare_numbers(
     for key in dict.fromkeys([*a, *b]):
         if is_lacking(key, lacks):
             continue
+        if _both_nan(a.get(key), b.get(key)):
+            continue  # :func:`undefined` lists it
         first, second = _pair(a.get(key, math.nan), b.get(key, math.nan))
-        if math.isnan(first) and math.isnan(second) and key in a and key in b:
-            continue
         scale = sizes.get(key, abs(first)) or 1.0
         error = errors.get(key[1], math.nan) if key[0].endswith("estimate") else math.nan
         gaps.append(gap_of(key, (first, second), scale, allowed.get(key, 0.0) / scale, error))
     return tuple(gaps)
+
+
+def undefined(
+    reference: Answer, candidate: Answer, lacks: Mapping[str, str] = MappingProxyType({})
+) -> tuple[dict[str, str], dict[str, str]]:
+    """What is NaN on both sides, and so was not compared: with a known cause, and without one.
+
+    Parameters
+    ----------
+    reference, candidate : Answer
+    lacks : mapping of str to str, optional
+        As for :func:`compare_numbers`.
+
+    Returns
+    -------
+    tuple of dict of str to str
+        Labels and reasons. The cause that is known is a negative variance, which has no root.
+    """
+    a, b = flatten(reference), flatten(candidate)
+    explained, unexplained = {}, {}
+    for key in a:
+        if is_lacking(key, lacks) or not _both_nan(a[key], b.get(key)):
+            continue
+        quantity, term = key
+        stage = "first stage " if quantity.startswith("first stage ") else ""
+        _, _, own = term.rpartition(" ~ ")
+        prefix = term.removesuffix(own)
+        variance = a.get((f"{stage}cov", f"{prefix}{own}, {own}"), math.nan)
+        label = f"{quantity} of {term}" if term else quantity
+        if quantity.removeprefix(stage) in FROM_VARIANCE and variance < 0:
+            explained[label] = NEGATIVE
+        else:
+            unexplained[label] = NO_CAUSE
+    return explained, unexplained
 
 
 def gap_of(key: Key, pair: tuple[float, float], scale: float, bound: float, error: float = math.nan) -> Gap:
@@ -268,6 +308,10 @@ def gap_of(key: Key, pair: tuple[float, float], scale: float, bound: float, erro
         bound=bound,
         ok=bool(relative <= bound) if compared else False,
     )
+
+
+def _both_nan(*values: float | FloatArray | None) -> bool:
+    return all(isinstance(value, float) and math.isnan(value) for value in values)
 
 
 def _pair(first: float | FloatArray, second: float | FloatArray) -> tuple[float, float]:

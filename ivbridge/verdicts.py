@@ -7,7 +7,7 @@ reason), **not comparable** (the engines saw different rows, terms, levels or co
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from ivbridge.errors import DisagreementError
@@ -15,7 +15,7 @@ from ivbridge.gaps import Gap, agreed
 from ivbridge.handshake import Check
 from ivbridge.records import Provenance
 
-__all__ = ["LADDER", "Answered", "Compared", "Verdicts"]
+__all__ = ["LADDER", "Answered", "Compared", "Verdicts", "strict_line"]
 
 LADDER = ("identical", "rounding", "convention", "substantive", "not comparable")
 
@@ -105,16 +105,34 @@ class Verdicts:
         """Text: the question, the verdict, and the worst numbers where something failed."""
         raise NotImplementedError
 
-    def assert_ok(self) -> None:
+    @property
+    def skipped(self) -> Mapping[str, str]:
+        """What was asked or has a value, and was not compared, with its reason."""
+        raise NotImplementedError
+
+    def passes(self, *, strict: bool = False) -> bool:
+        """Whether everything agrees up to rounding; with ``strict`` nothing may have been skipped, either."""
+        return self.ok and not (strict and self.skipped)
+
+    def assert_ok(self, *, strict: bool = False) -> None:
         """Raise unless everything agrees up to rounding.
+
+        Parameters
+        ----------
+        strict : bool, default False
+            Raise also if anything that has a value was not compared; :attr:`skipped` lists it.
 
         Raises
         ------
         DisagreementError
-            Its text names the question, the verdict and the worst numbers, and says what to do.
+            Its text names the question, the verdict and the worst numbers or what was skipped, and says what to do.
         """
         if not self.ok:
             raise DisagreementError(self.summary(), do=_advice(self.verdict))
+        if strict and self.skipped:
+            listed = "\n".join(f"  skipped: {what}: {why}" for what, why in self.skipped.items())
+            found = f"{self.summary()}\n{strict_line(self.skipped)}\n{listed}\n"
+            raise DisagreementError(found, do="compare with an engine that reports them, or do without strict.")
 
     def _lines(self, question: str, labels: Sequence[str], most: int) -> list[str]:
         """The lines of :meth:`summary`: each comparison's under its label."""
@@ -134,6 +152,12 @@ class Verdicts:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.verdict}, {self.digits:.1f} digits, {len(self.gaps)} numbers>"
+
+
+def strict_line(skipped: Mapping[str, str]) -> str:
+    """Why a strict check fails although what was compared agrees."""
+    many = len(skipped) != 1
+    return f"STRICT: {len(skipped)} {'quantities' if many else 'quantity'} with a value not compared"
 
 
 def _advice(verdict: str) -> str:

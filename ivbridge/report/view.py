@@ -58,6 +58,7 @@ class Section:
     failures: tuple[cells.Failure, ...]
     more_failures: int
     not_compared: tuple[tuple[str, str], ...]
+    skipped: tuple[tuple[str, str], ...]
     remarks: tuple[str, ...]
     sources: tuple[Source, ...]
     r_code: str
@@ -133,6 +134,7 @@ def _section(anchor: str, entry: Entry) -> Section | Failed:
         failures=failed[:MOST_FAILURES],
         more_failures=max(len(failed) - MOST_FAILURES, 0),
         not_compared=tuple(dict.fromkeys(pair for c in comparisons for pair in c.not_compared.items())),
+        skipped=tuple(found.skipped.items()),
         remarks=_remarks(comparisons),
         sources=_sources(found),
         r_code=r_code(found, entry.data),

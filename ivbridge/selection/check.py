@@ -88,6 +88,11 @@ class LassoAgreement(Verdicts):
         return self.comparisons
 
     @property
+    def skipped(self) -> Mapping[str, str]:
+        """Penalties that only one engine went on to, by engine; a strict check fails on them."""
+        return {f"{what} ({c.candidate.engine})": why for c in self.comparisons for what, why in c.not_compared.items()}
+
+    @property
     def ledger(self) -> pd.DataFrame:
         """What was compared: count, worst digits and failures by engine and quantity."""
         grouped = self.to_frame().groupby(["candidate_engine", "quantity"], sort=False)

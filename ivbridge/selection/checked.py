@@ -84,6 +84,17 @@ class SelectionAgreement(Verdicts):
         worst = super(SelectionAgreement, self).verdict
         return "substantive" if not self.same_set.ok and worst in ("identical", "rounding") else worst
 
+    @property
+    def skipped(self) -> Mapping[str, str]:
+        """What has a value in one of the steps or in the estimate and was not compared; a strict check fails on it."""
+        steps = {
+            f"LASSO {i}: {what}": why
+            for i, step in enumerate(self.steps, 1)
+            if isinstance(step, LassoComparison)
+            for what, why in step.not_compared.items()
+        }
+        return {**steps, **(self.estimate.skipped if self.estimate else {})}
+
     def headline(self) -> str:
         """``ROUNDING, 9.1 agreeing digits`` and the reason."""
         return f"{self.verdict.upper()}, {self.digits:.1f} agreeing digits\n  {self.reason}"
