@@ -36,6 +36,7 @@ LAYERS = " ".join(
         "engines.console engines.child engines.process",
         "processes engines.pool",
         "engines.memory engines.native engines.r_calls engines.r api weak_r weakiv",
+        "engines.peers engines.peers.linearmodels_plain",
         # the comparison
         "gaps conventions handshake verdicts agreement digits rounding",
         "explainer explainer.records",

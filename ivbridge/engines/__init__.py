@@ -1,7 +1,7 @@
 """Engines: each one answers a :class:`~ivbridge.design.Design` with an :class:`~ivbridge.results.Estimate`.
 
 :data:`ENGINES` names where each engine lives; nothing is imported before it is asked for. A new engine is one module
-with one class and one line here, and the tests enrol it by themselves.
+with one class and one line here or in :data:`PEERS`, and the tests enrol it by themselves.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # the R process imports this package and must not load pandas
     from ivbridge.results import Estimate
     from ivbridge.spec import IVSpec
 
-__all__ = ["ENGINES", "Available", "IVEngine", "Supported", "Unavailable", "Unsupported", "engine"]
+__all__ = ["ENGINES", "PEERS", "Available", "IVEngine", "Supported", "Unavailable", "Unsupported", "engine"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +73,12 @@ ENGINES: dict[str, str] = {
     "r": "ivbridge.engines.r:REngine",
 }
 
+#: Engines that answer part of the questions with part of the numbers: ``supports`` says which questions, and
+#: :attr:`ivbridge.results.Estimate.lacks` which numbers are missing.
+PEERS: dict[str, str] = {
+    "linearmodels": "ivbridge.engines.peers.linearmodels_plain:LinearmodelsEngine",
+}
+
 
 def engine(name: str) -> IVEngine:
     """The engine of that name.
@@ -82,8 +88,10 @@ def engine(name: str) -> IVEngine:
     UnsupportedError
         If no engine has that name.
     """
-    if name not in ENGINES:
-        raise UnsupportedError(f"There is no engine {name!r}.", available=", ".join(sorted(ENGINES)))
-    module, _, attribute = ENGINES[name].partition(":")
+    known = {**ENGINES, **PEERS}
+    if name not in known:
+        available = f"{', '.join(sorted(ENGINES))}; for part of the questions {', '.join(sorted(PEERS))}"
+        raise UnsupportedError(f"There is no engine {name!r}.", available=available)
+    module, _, attribute = known[name].partition(":")
     found: IVEngine = getattr(importlib.import_module(module), attribute)()
     return found

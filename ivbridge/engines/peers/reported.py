@@ -1,0 +1,182 @@
+"""From a design to plainly named columns that any package takes, and from a package's numbers to an Estimate."""
+
+from __future__ import annotations
+
+import keyword
+import math
+import platform
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ivbridge import diagnostics
+from ivbridge.design import Design
+from ivbridge.engines.native import asked_vcov
+from ivbridge.errors import EngineError
+from ivbridge.records import Coefficients, Provenance, Seen, Test
+from ivbridge.results import Estimate
+
+__all__ = ["INTERCEPT", "Plain", "Reported", "estimate", "heard", "plain_columns"]
+
+INTERCEPT = "(Intercept)"
+COLUMNS = "it was given the columns of the design and built none"
+#: Names that R or a formula language keeps for itself.
+_RESERVED = frozenset({
+    "C", "F", "I", "NA", "NULL", "NaN", "Inf", "Q", "T", "FALSE", "TRUE", "function", "i", "next", "repeat", "sw",
+    "csw", "mvsw", "y", "wts",
+})  # fmt: skip
+_TABLE = {
+    "estimate": "estimate", "std_error": "std.error", "statistic": "statistic", "p_value": "p.value",
+    "conf_low": "conf.low", "conf_high": "conf.high",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Plain:
+    """The columns of a design under names that need no quotes anywhere.
+
+    Attributes
+    ----------
+    frame : DataFrame, n rows
+        ``y``, every column of X and Z but the intercept, ``wts`` where there are weights, and the vcov's groupings.
+    exog, endog, instruments, groups : tuple of str
+        Columns of the frame by role.
+    intercept : bool
+    terms : mapping of str to str
+        R's name of every column, the intercept's under each name that packages give it.
+    """
+
+    frame: pd.DataFrame
+    exog: tuple[str, ...]
+    endog: tuple[str, ...]
+    instruments: tuple[str, ...]
+    groups: tuple[str, ...]
+    intercept: bool
+    terms: Mapping[str, str]
+
+
+def plain_columns(design: Design, seen: Seen) -> Plain:
+    """The columns of a design under plain names: their own where those are plain, ``v1``, ``v2``, … otherwise."""
+    names = [name for name in dict.fromkeys((*seen.x_names, *seen.z_names)) if name != INTERCEPT]
+    taken = {name for name in names if _is_plain(name)}
+    spare = (f"v{j}" for j in range(1, 2 * len(names) + 2) if f"v{j}" not in taken)
+    plain = {name: name if name in taken else next(spare) for name in names}
+    matrices = ((seen.z_names, seen.z), (seen.x_names, seen.x))
+    found = {name: matrix[:, j] for known, matrix in matrices for j, name in enumerate(known)}
+    columns = {"y": seen.y, **{plain[name]: found[name] for name in names}}
+    groups = {f"g{j}": codes for j, codes in enumerate(seen.groups.values(), 1)}
+    if clash := sorted(set(groups) & set(columns)):
+        raise EngineError(f"A column is called {clash[0]!r}, which peers use for a grouping.", do="rename it.")
+    weights = {} if seen.weights is None else {"wts": seen.weights}
+    return Plain(
+        pd.DataFrame({**columns, **weights, **groups}),
+        tuple(plain[name] for name in names if name in seen.x_names and name in seen.z_names),
+        tuple(plain[name] for name in names if name not in seen.z_names),
+        tuple(plain[name] for name in names if name not in seen.x_names),
+        tuple(groups),
+        INTERCEPT in seen.x_names,
+        {**{plain[name]: name for name in names}, **dict.fromkeys((INTERCEPT, "Intercept", "intercept"), INTERCEPT)},
+    )
+
+
+def _is_plain(name: str) -> bool:
+    return bool(re.fullmatch("[A-Za-z][A-Za-z0-9_]*", name)) and not keyword.iskeyword(name) and name not in _RESERVED
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reported:
+    """What a package reported; what stays None or empty, it did not.
+
+    Attributes
+    ----------
+    calls : tuple of str
+        The calls as they were made.
+    terms : tuple of str
+        R's name of each row of the table, in the package's order.
+    table : mapping of str to (k,) array
+        Of ``estimate std_error statistic p_value conf_low conf_high`` those that the package has.
+    df : float, optional
+        Degrees of freedom of its p-values and limits, infinite for the normal distribution.
+    cov : (k, k) array, optional
+    residuals, fitted : (n,) arrays, optional
+    sigma, r2, r2_adj, kappa : float, optional
+    tests : mapping of str to Test
+    why : mapping of str to str
+        Reasons for what is missing, by its key in :attr:`ivbridge.results.Estimate.lacks`.
+    """
+
+    calls: tuple[str, ...]
+    terms: Sequence[str]
+    table: Mapping[str, Any]
+    df: float | None = None
+    cov: Any = None
+    residuals: Any = None
+    fitted: Any = None
+    sigma: float | None = None
+    r2: float | None = None
+    r2_adj: float | None = None
+    kappa: float | None = None
+    tests: Mapping[str, Test] = field(default_factory=dict)
+    why: Mapping[str, str] = field(default_factory=dict)
+
+
+def estimate(
+    engine: str,
+    design: Design,
+    seen: Seen,
+    reported: Reported,
+    versions: Mapping[str, str],
+    warned: Sequence[str] = (),
+) -> Estimate:
+    """What a package reported as an Estimate: rows in the design's order, everything missing declared.
+
+    Raises
+    ------
+    EngineError
+        If the package's terms are not those of the design.
+    """
+    order = _order(engine, seen.x_names, reported.terms)
+    lacks = _Lacks(engine, dict(reported.why))
+    n, k = len(seen.y), len(order)
+    asked = _asked_df(design, n - k)
+    table = dict(reported.table)
+    if reported.df != asked:
+        had = "the normal distribution" if reported.df == math.inf else f"{reported.df} degrees of freedom"
+        for name in ("p_value", "conf_low", "conf_high"):
+            if table.pop(name, None) is not None:
+                lacks.reasons.setdefault(_TABLE[name], f"{engine} takes {had} here")
+    rows = {
+        name: lacks.value(key, table.get(name), (k,))[order] for name, key in _TABLE.items()
+    }
+    vcov = asked_vcov(design.spec)
+    inapplicable = diagnostics.inapplicable(seen, design.spec.method, vcov)
+    return Estimate(
+        spec=design.spec,
+        engine=engine,
+        coefs=Coefficients(seen.x_names, **rows),
+        cov=lacks.value("cov", reported.cov, (k, k))[np.ix_(order, order)],
+        residuals=lacks.value("resid", reported.residuals, (n,)),
+        fitted=lacks.value("fitted", reported.fitted, (n,)),
+        n=n,
+        df_resid=n - k,
+        sigma=float(lacks.value("sigma", reported.sigma, ())),
+        r2=float(lacks.value("r.squared", reported.r2, ())),
+        r2_adj=float(lacks.value("adj.r.squared", reported.r2_adj, ())),
+        tests=lacks.tests(seen, reported.tests, inapplicable),
+        first_stages=(),
+        seen=seen,
+        data_sha256=design.sha256,
+        provenance=Provenance(
+            engine=engine, versions=versions, platform=platform.platform(), threads="1",
+            recorded_on=datetime.now(UTC).isoformat(timespec="seconds"), calls=reported.calls,
+        ),
+        notes=design.notes,
+        warnings=tuple(warned),
+        kappa=reported.kappa,
+        lacks=lacks.reasons,
+    )  # fmt: skip
