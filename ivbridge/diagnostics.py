@@ -210,7 +210,7 @@ def _first_stage(seen: Seen, model: Linear, name: str, names: tuple[str, ...]) -
     assert model.instruments is not None
     x = seen.x[:, seen.x_names.index(name)]
     if model.stages is None:
-        return least_squares(x, model.instruments, names)
+        return model.on_instruments(x, names)
     at = seen.x_names.index(name)
     left = model.stages.residuals[:, model.stages.endog.index(at)]
     coef = model.stages.coef[:, at].astype(float)

@@ -308,6 +308,11 @@ class Linear:
         inverse = linalg.solve_triangular(root, np.eye(self.k))
         return np.asarray(np.sum((self.x @ inverse) * (plain.q @ (plain.q.T @ self.x) @ inverse), axis=1))
 
+    def on_instruments(self, y: FloatArray, names: tuple[str, ...]) -> Linear:
+        """Least squares of another column (n,) on the instruments."""
+        assert self.instruments is not None
+        return least_squares(y, self.instruments, names)
+
     def r2(self, *, intercept: bool) -> tuple[float, float]:
         """R² and adjusted R² as ``summary.ivreg`` and ``summary.lm`` give them; centred only with an intercept."""
         w = np.ones(self.n) if self.weights is None else self.weights

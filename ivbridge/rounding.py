@@ -23,7 +23,7 @@ from scipy import stats
 
 from ivbridge.diagnostics import numbers
 from ivbridge.errors import DataError, DesignError
-from ivbridge.gaps import SMALLEST, Key, cov_keys, flatten, scales, spread
+from ivbridge.gaps import Key, cov_keys, flatten, scales, spread
 from ivbridge.kclass import correction, estimated
 from ivbridge.linear import UNIT, Basis, KClass, Linear, noisy_sums, scaled, summed
 from ivbridge.method import Method, TwoStage
@@ -46,6 +46,8 @@ REPETITIONS = 8
 SAFETY = 10.0
 #: A last-bits allowance for every number: the handful of operations after the linear algebra, and library functions.
 LAST_BITS = 16 * UNIT
+#: A two-sided p-value below this is zero in R, whose pnorm() has no tail beyond 37.5193 standard deviations.
+LOST_TAIL = 4.47e-308
 #: What a perturbed question may end in where the question itself does not.
 UNDEFINED = (DataError, DesignError, np.linalg.LinAlgError)
 
@@ -196,10 +198,10 @@ def _floor(key: Key, value: float | FloatArray) -> float:
     if key[0] in ("df.residual", "test df1", "test df2", "first stage df.residual"):
         return 0.0
     if key[0].endswith("p.value") and size == 0:
-        return SMALLEST
+        return LOST_TAIL
     if key[0].endswith("p.value") and size < 1:
         # p = exp(log p): a last-bit error of log p is a relative error |log p| times as large
-        return LAST_BITS * size * (1 - math.log(size)) + SMALLEST
+        return LAST_BITS * size * (1 - math.log(size)) + LOST_TAIL
     return LAST_BITS * size
 
 
@@ -268,6 +270,15 @@ class _NormalEquations(Linear):
     def bread(self) -> FloatArray:
         """Inverse of the cross-product matrix, (k, k)."""
         return np.asarray(np.linalg.inv(self.gram))
+
+    def on_instruments(self, y: FloatArray, names: tuple[str, ...]) -> Linear:
+        """A first stage by normal equations, too."""
+        assert self.instruments is not None
+        z, weights = self.instruments.matrix, self.weights
+        cross = scaled(z, weights).T
+        gram = summed(cross @ scaled(z, weights), z)
+        coef = np.linalg.solve(gram, summed(cross @ scaled(y, weights), y))
+        return _NormalEquations(names, y, z, np.asarray(coef), self.instruments, gram=gram)
 
 
 def _normal_equations(seen: Seen, method: Method) -> _NormalEquations:

@@ -123,3 +123,12 @@ def test_large_weak_designs_agree_to_seven_digits(name: str, formula: str, endog
     bounds = [gap.bound for gap in agreement.gaps if (gap.quantity, gap.term) == ("estimate", endog)]
     assert bounds
     assert max(bounds) < 1e-6
+
+
+def test_a_tail_that_r_does_not_have_is_no_difference() -> None:
+    """Here the intercept of the first stage has z = 37.54, and pnorm() is zero from 37.5193 on."""
+    formula = "log(packs) ~ log(rprice) + log(rincome) | log(rincome) + tdiff + rtax"
+    agreement = ivbridge.crosscheck(formula, ivbridge.load("cigarettes_sw"), ["HC0"], inference="z")
+    (tail,) = [gap for gap in agreement.gaps if gap.label == "first stage p.value of log(rprice) ~ (Intercept)"]
+    assert tail.reference == 0 < tail.candidate < 1e-307
+    assert agreement.verdict == "rounding"
