@@ -12,6 +12,9 @@
     │   ├── RTimeoutError     R took longer than its limit and was stopped
     │   └── RDiedError        the R process ended: a crash, quit(), or killed by the system
     ├── RNotAvailableError    R, an R package or rpy2 is missing or incompatible
+    ├── ReferenceNotFoundError no recorded answer of R to this question about these data
+    ├── StaleReferenceError   the question, the data or an R script changed since it was recorded
+    ├── EditedReferenceError  a recorded reference was changed by hand
     └── DisagreementError     `Agreement.assert_ok()`: two engines do not agree (also an AssertionError)
 
 Each message says what was asked, what was found, what is available and what to do, as far as each applies.
@@ -23,6 +26,7 @@ __all__ = [
     "DataError",
     "DesignError",
     "DisagreementError",
+    "EditedReferenceError",
     "EngineError",
     "FormulaError",
     "IvbridgeError",
@@ -32,6 +36,8 @@ __all__ = [
     "RMemoryError",
     "RNotAvailableError",
     "RTimeoutError",
+    "ReferenceNotFoundError",
+    "StaleReferenceError",
     "UnsupportedError",
 ]
 
@@ -132,6 +138,18 @@ class RDiedError(EngineError):
 
 class RNotAvailableError(IvbridgeError):
     """R, an R package or rpy2 is missing or incompatible."""
+
+
+class ReferenceNotFoundError(IvbridgeError):
+    """No recorded answer of R to this question about these data was found."""
+
+
+class StaleReferenceError(IvbridgeError):
+    """The question, the data or an R script is not the one that a reference was recorded with."""
+
+
+class EditedReferenceError(IvbridgeError):
+    """A recorded reference is not as it was written, or its numbers contradict each other."""
 
 
 class DisagreementError(IvbridgeError, AssertionError):

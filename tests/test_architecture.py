@@ -40,7 +40,12 @@ LAYERS = " ".join(
         # the comparison
         "gaps conventions handshake verdicts agreement digits rounding",
         "explainer explainer.records",
+        "explainer.matrices explainer.rebuild explainer.worlds_rows explainer.worlds_storage explainer.worlds_coding",
+        "explainer.worlds_columns explainer.worlds_weights explainer.worlds_roles explainer.worlds_estimators",
+        "explainer.worlds",
         "compare",
+        # recorded answers
+        "references_data references_checks references_file references engines.recorded",
         # LASSO selection
         "selection selection.rules selection.spec selection.design selection.records selection.engines",
         "selection.losses selection.cv selection.compressed selection.mirror selection.native selection.scikit",

@@ -70,13 +70,20 @@ class IVEngine(Protocol):
 
 ENGINES: dict[str, str] = {
     "native": "ivbridge.engines.native:NativeEngine",
+    "recorded": "ivbridge.engines.recorded:RecordedEngine",
     "r": "ivbridge.engines.r:REngine",
 }
 
 #: Engines that answer part of the questions with part of the numbers: ``supports`` says which questions, and
 #: :attr:`ivbridge.results.Estimate.lacks` which numbers are missing.
 PEERS: dict[str, str] = {
+    "estimatr": "ivbridge.engines.peers.estimatr:EstimatrEngine",
+    "gmm": "ivbridge.engines.peers.gmm:GmmEngine",
+    "ivmodels": "ivbridge.engines.peers.ivmodels:IvmodelsEngine",
     "linearmodels": "ivbridge.engines.peers.linearmodels_plain:LinearmodelsEngine",
+    "pyfixest": "ivbridge.engines.peers.pyfixest:PyfixestEngine",
+    "statsmodels": "ivbridge.engines.peers.statsmodels:StatsmodelsEngine",
+    "systemfit": "ivbridge.engines.peers.systemfit:SystemfitEngine",
 }
 
 

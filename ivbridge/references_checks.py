@@ -1,0 +1,142 @@
+"""Do the numbers of one answer contradict each other? What an edited reference gives itself away by."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+from scipy import stats
+
+from ivbridge.records import Coefficients, FloatArray, Test
+from ivbridge.results import Estimate
+from ivbridge.vcov import T
+
+__all__ = ["contradictions"]
+
+#: Numbers that follow from others by a few operations agree to about 1e-15; library functions for tails to 1e-12 of
+#: the logarithm. An edit of one part per million is far outside.
+CLOSE = 1e-9
+
+
+def contradictions(answer: Estimate, sums: Mapping[str, Mapping[str, list[float]]]) -> list[str]:
+    """Numbers that do not follow from the others as they must; empty where all is well.
+
+    Parameters
+    ----------
+    answer : Estimate
+    sums : mapping
+        Of :func:`ivbridge.references_data.column_sums`: they tie the coefficients to the fitted values.
+    """
+    found = list(_table("", answer.coefs, answer.cov, answer.df))
+    for stage in answer.first_stages:
+        inference = answer.spec.inference
+        df = math.inf if not isinstance(inference, T) else stage.df_resid if inference.df is None else inference.df
+        found += _table(f"first stage of {stage.endog}: ", stage.coefs, stage.cov, df)
+        if answer.tests.get(f"weak_instruments:{stage.endog}") != stage.weak:
+            found.append(f"the first stage of {stage.endog} has another test of weak instruments than the table")
+        found += _adjusted(f"first stage of {stage.endog}: ", stage, len(answer.seen.z_names), answer)
+    for test in answer.tests.values():
+        if isinstance(test, Test) and not _same_p(_tail(test), test.p_value):
+            found.append(f"the p-value of {test.name} does not follow from its statistic")
+    found += _adjusted("", answer, len(answer.terms), answer)
+    return [*found, *_sizes(answer), *_residuals(answer, sums)]
+
+
+def _table(where: str, coefs: Coefficients, cov: FloatArray, df: float) -> Iterator[str]:
+    k = len(coefs.terms)
+    columns = (coefs.estimate, coefs.std_error, coefs.statistic, coefs.p_value, coefs.conf_low, coefs.conf_high)
+    if any(column.shape != (k,) for column in columns) or cov.shape != (k, k):
+        yield f"{where}the table or the covariance has not {k} rows"
+        return
+    with np.errstate(all="ignore"):
+        error = np.sqrt(np.diag(cov))
+        half = stats.t.isf(0.025, df) * coefs.std_error
+        expected = {
+            "standard errors do not follow from the covariance": (coefs.std_error, error),
+            "statistics are not estimate over standard error": (coefs.statistic, coefs.estimate / coefs.std_error),
+            "lower limits do not follow from the standard errors": (coefs.conf_low, coefs.estimate - half),
+            "upper limits do not follow from the standard errors": (coefs.conf_high, coefs.estimate + half),
+        }
+        scale = {"lower": np.abs(coefs.estimate) + half, "upper": np.abs(coefs.estimate) + half}
+        for text, (given, follows) in expected.items():
+            size = scale.get(text.split()[0], np.abs(follows))
+            if not _close(given, follows, size):
+                yield f"{where}the {text}"
+        products = np.sqrt(np.outer(np.abs(np.diag(cov)), np.abs(np.diag(cov))))
+        if not _close(cov, cov.T, products):
+            yield f"{where}the covariance is not symmetric"
+    tails = 2 * stats.t.sf(np.abs(coefs.statistic), df)
+    if not all(_same_p(tail, p) for tail, p in zip(tails.tolist(), coefs.p_value.tolist(), strict=True)):
+        yield f"{where}the p-values do not follow from the statistics"
+
+
+def _close(given: FloatArray, follows: FloatArray, size: FloatArray) -> bool:
+    both_missing = np.isnan(given) & np.isnan(follows)
+    same = (given == follows) | (np.abs(given - follows) <= CLOSE * size)
+    return bool((same | both_missing).all())
+
+
+def _same_p(expected: float, given: float) -> bool:
+    if math.isnan(expected) or math.isnan(given):
+        return math.isnan(expected) and math.isnan(given)
+    if min(expected, given) <= 0:
+        return max(expected, given) < 1e-290  # too small for one of the two libraries
+    return abs(math.log(given) - math.log(expected)) <= CLOSE * max(1.0, -math.log(expected))
+
+
+def _tail(test: Test) -> float:
+    if test.distribution == "chi2":
+        return float(stats.chi2.sf(test.statistic, test.df1))
+    return float(stats.f.sf(test.statistic, test.df1, test.df2))
+
+
+def _adjusted(where: str, fit: object, k: int, answer: Estimate) -> list[str]:
+    """Adjusted R² and the degrees of freedom that stand in it."""
+    n, df = fit.n, fit.df_resid  # type: ignore[attr-defined]
+    if df != n - k or n != answer.n or n != len(answer.seen.rows):
+        return [f"{where}{df} degrees of freedom, {n} rows and {k} columns do not go together"]
+    if k == int(answer.spec.intercept):
+        return []
+    r2, given = fit.r2, fit.r2_adj  # type: ignore[attr-defined]
+    follows = 1 - (1 - r2) * (n - answer.spec.intercept) / df
+    apart = abs(given - follows) > CLOSE * max(abs(follows), 1.0)
+    return [f"{where}the adjusted R² does not follow from R²"] * apart
+
+
+def _sizes(answer: Estimate) -> list[str]:
+    names = answer.seen.x_names
+    if answer.terms != names:
+        return ["the terms of the table are not the columns of X"]
+    unknown = {stage.endog for stage in answer.first_stages} ^ set(answer.seen.endog_names)
+    return ["the first stages are not those of the endogenous regressors"] * (
+        bool(unknown) and bool(answer.first_stages)
+    )
+
+
+def _residuals(answer: Estimate, sums: Mapping[str, Mapping[str, list[float]]]) -> list[str]:
+    """σ from the residuals; y and Xβ from sums of their columns."""
+    if answer.lacks:
+        return []
+    if len(answer.residuals) != answer.n or len(answer.fitted) != answer.n:
+        return ["there is not one residual and one fitted value for each row"]
+    found = []
+    rss = float(answer.residuals @ answer.residuals)
+    if not (answer.spec.weights or answer.seen.exact):
+        if abs(answer.sigma**2 * answer.df_resid - rss) > CLOSE * rss:
+            found.append("σ does not follow from the residuals")
+        y = answer.residuals + answer.fitted
+        tss = float(((y - y.mean() * answer.spec.intercept) ** 2).sum())
+        if abs(answer.r2 - (1 - rss / tss)) > CLOSE * max(abs(answer.r2), 1.0):
+            found.append("R² does not follow from residuals and fitted values")
+    weights = (np.arange(1, answer.n + 1) * ((5**0.5 - 1) / 2)) % 1.0
+    columns = sums["x"]
+    for place, weighted in enumerate((np.ones(answer.n), weights)):
+        parts = [beta * columns[term][place] for term, beta in zip(answer.terms, answer.coefs.estimate, strict=True)]
+        size = sum(map(abs, parts)) + float(np.abs(answer.fitted).sum())
+        if abs(sum(parts) - float(weighted @ answer.fitted)) > CLOSE * size:
+            found.append("the coefficients do not give the fitted values")
+        both = float(weighted @ (answer.fitted + answer.residuals))
+        if abs(sums["y"]["y"][place] - both) > CLOSE * (size + float(np.abs(answer.residuals).sum())):
+            found.append("fitted values and residuals do not add up to the dependent variable")
+    return list(dict.fromkeys(found))
