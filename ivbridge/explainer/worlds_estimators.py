@@ -1,0 +1,90 @@
+"""Other estimators of the same equation: LIML, Fuller, one- and two-step GMM, jackknife instruments."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+from scipy import linalg
+
+from ivbridge.explainer.matrices import added, chosen
+from ivbridge.explainer.records import Step, World
+from ivbridge.kclass import decomposed
+from ivbridge.method import LIML, Fuller, TwoStage
+from ivbridge.records import FloatArray, Seen
+
+__all__ = ["estimators"]
+
+
+def estimators(world: World) -> Iterator[World]:
+    """Every known estimator but the question's."""
+    seen = world.seen
+    if not seen.endog_names or not isinstance(world.method, TwoStage | LIML | Fuller):
+        return
+    overidentified = len(seen.z_names) > len(seen.x_names)
+    methods = [("estimator.2sls", TwoStage()), ("estimator.liml", LIML())] if overidentified else []
+    for key, method in [*methods, ("estimator.fuller", Fuller(1.0)), ("estimator.fuller", Fuller(4.0))]:
+        if method != world.method:
+            yield world.after(Step(key, f"the estimator is {method.heading}"), seen, method=method)
+    if world.method != TwoStage():
+        if not overidentified:
+            yield world.after(Step("estimator.2sls", f"the estimator is {TwoStage().heading}"), seen, method=TwoStage())
+        return
+    yield from _jackknife(world)
+    if overidentified:
+        yield from _moments(world)
+
+
+def _instrumented(world: World, step: Step, values: FloatArray) -> World:
+    """Exactly identified by instruments (n, k); those of exogenous regressors carry names of their own, too."""
+    seen = world.seen
+    names = tuple(f"instrument for {name}" for name in seen.x_names)
+    return world.after(step, replace(seen, z=np.asfortranarray(values), z_names=names), method=TwoStage())
+
+
+def _moments(world: World) -> Iterator[World]:
+    """GMM with a weighting matrix W: instruments ZW·Z'X give its coefficients."""
+    seen = world.seen
+    w = np.ones(len(seen.y)) if seen.weights is None else seen.weights
+    zx = seen.z.T @ (seen.x * w[:, None])
+    yield _instrumented(
+        world, Step("estimator.gmm_identity", "the estimator is GMM with the identity as weighting matrix"), seen.z @ zx
+    )
+    first = decomposed(seen, TwoStage()).residuals * w
+    for key, text, meat in _meats(seen, first):
+        try:
+            values = seen.z @ linalg.solve(meat, zx, assume_a="pos")
+        except (linalg.LinAlgError, ValueError):
+            continue
+        yield _instrumented(world, Step(key, text), values)
+
+
+def _meats(seen: Seen, residuals: FloatArray) -> Iterator[tuple[str, str, FloatArray]]:
+    scores = seen.z * residuals[:, None]
+    yield "estimator.gmm", "the estimator is two-step GMM with a robust weighting matrix", scores.T @ scores
+    centred = scores - scores.mean(axis=0)
+    yield "estimator.gmm_centred", "the estimator is two-step GMM with centred moments", centred.T @ centred
+    for name, codes in seen.groups.items():
+        sums = np.zeros((int(codes.max()) + 1, scores.shape[1]))
+        np.add.at(sums, codes, scores)
+        if len(sums) > scores.shape[1]:
+            text = f"the estimator is two-step GMM with a weighting matrix clustered by {name}"
+            yield "estimator.gmm_clustered", text, sums.T @ sums
+
+
+def _jackknife(world: World) -> Iterator[World]:
+    """JIVE1 of Angrist, Imbens & Krueger (1999): fitted values that leave the own row out."""
+    seen = world.seen
+    if seen.weights is not None:
+        return
+    q = np.linalg.qr(seen.z).Q
+    own = np.sum(q**2, axis=1)
+    if own.max() < 1 - 1e-8:
+        endog = [name for name in seen.x_names if name not in seen.z_names]
+        x = seen.x[:, [seen.x_names.index(name) for name in endog]]
+        fitted = (q @ (q.T @ x) - own[:, None] * x) / (1 - own)[:, None]
+        named = {f"jackknifed {name}": fitted[:, j] for j, name in enumerate(endog)}
+        exog = chosen(seen, z=[name for name in seen.z_names if name in seen.x_names])
+        step = Step("estimator.jive", "the estimator is the jackknife instrumental-variable estimator JIVE1")
+        yield world.after(step, added(exog, named, x=False, z=True), method=TwoStage())
