@@ -23,9 +23,9 @@ def complete_vcov(incomplete: str) -> list[str]:
 
 def complete_engine(incomplete: str) -> list[str]:
     """Names of engines."""
-    from ivbridge.engines import ENGINES, PEERS
+    from ivbridge.engines import ENGINES, PEERS, REPLAYED
 
-    return _starting_with((*ENGINES, *PEERS), incomplete)
+    return _starting_with((*ENGINES, *REPLAYED, *PEERS), incomplete)
 
 
 def complete_rule(incomplete: str) -> list[str]:

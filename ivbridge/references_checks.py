@@ -108,9 +108,9 @@ def _sizes(answer: Estimate) -> list[str]:
     names = answer.seen.x_names
     if answer.terms != names:
         return ["the terms of the table are not the columns of X"]
-    unknown = {stage.endog for stage in answer.first_stages} ^ set(answer.seen.endog_names)
+    stages = tuple(stage.endog for stage in answer.first_stages)
     return ["the first stages are not those of the endogenous regressors"] * (
-        bool(unknown) and bool(answer.first_stages)
+        stages not in ((), answer.seen.endog_names)
     )
 
 

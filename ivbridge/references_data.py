@@ -137,7 +137,7 @@ def column_sums(seen: Seen) -> dict[str, dict[str, list[float]]]:
     }
 
 
-def _sums(values: FloatArray, weights: FloatArray) -> list[float]:
+def _sums(values: FloatArray, weights: Any) -> list[float]:
     return [float(values.sum()), float((values * weights).sum()), float(np.abs(values).max(initial=0.0))]
 
 

@@ -234,7 +234,7 @@ def _tree(reference: Reference) -> dict[str, Any]:
         "recorded": {
             "on": provenance.recorded_on, "command": reference.command, "versions": dict(provenance.versions),
             "platform": provenance.platform, "blas": provenance.blas, "threads": provenance.threads,
-            **reference.environment, "scripts": dict(reference.scripts),
+            **reference.environment, "scripts": dict(reference.scripts), "sha256": provenance.script_sha256,
         },
         "model": {
             **{name: serial.encode(getattr(one.seen, name)) for name in _SEEN},
@@ -279,7 +279,7 @@ def _reference(tree: Mapping[str, Any], path: Path) -> Reference:
         {name: ColumnFacts(c["kind"], c["sha256"], tuple(c.get("levels", ())), bool(c.get("ordered", False)))
          for name, c in data["columns"].items()},
     )  # fmt: skip
-    known = ("on", "command", "versions", "platform", "blas", "threads", "scripts")
+    known = ("on", "command", "versions", "platform", "blas", "threads", "scripts", "sha256")
     answers = [_answer(spec, item, model, recorded, facts) for item in tree["answers"]]
     if not answers or [answer["vcov"] for answer in tree["answers"]] != tree["question"]["vcovs"]:
         raise ValueError("the answers are not those of the question's vcovs")
@@ -304,7 +304,7 @@ def _answer(
     )
     provenance = Provenance(
         engine="r", versions=dict(recorded["versions"]), platform=recorded["platform"], blas=recorded["blas"],
-        threads=recorded["threads"], script_sha256=hashlib.sha256(repr(sorted(recorded["scripts"].items())).encode()).hexdigest(),
+        threads=recorded["threads"], script_sha256=recorded["sha256"],
         recorded_on=recorded["on"], calls=tuple(item["calls"]),
     )  # fmt: skip
     return Estimate(

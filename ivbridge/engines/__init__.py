@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # the R process imports this package and must not load pandas
     from ivbridge.results import Estimate
     from ivbridge.spec import IVSpec
 
-__all__ = ["ENGINES", "PEERS", "Available", "IVEngine", "Supported", "Unavailable", "Unsupported", "engine"]
+__all__ = ["ENGINES", "PEERS", "REPLAYED", "Available", "IVEngine", "Supported", "Unavailable", "Unsupported", "engine"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +70,11 @@ class IVEngine(Protocol):
 
 ENGINES: dict[str, str] = {
     "native": "ivbridge.engines.native:NativeEngine",
-    "recorded": "ivbridge.engines.recorded:RecordedEngine",
     "r": "ivbridge.engines.r:REngine",
 }
+
+#: R's answers from files: whatever was recorded before (:mod:`ivbridge.references`).
+REPLAYED: dict[str, str] = {"recorded": "ivbridge.engines.recorded:RecordedEngine"}
 
 #: Engines that answer part of the questions with part of the numbers: ``supports`` says which questions, and
 #: :attr:`ivbridge.results.Estimate.lacks` which numbers are missing.
@@ -95,9 +97,9 @@ def engine(name: str) -> IVEngine:
     UnsupportedError
         If no engine has that name.
     """
-    known = {**ENGINES, **PEERS}
+    known = {**ENGINES, **REPLAYED, **PEERS}
     if name not in known:
-        available = f"{', '.join(sorted(ENGINES))}; for part of the questions {', '.join(sorted(PEERS))}"
+        available = f"{', '.join(sorted(ENGINES))}; recorded; for part of the questions {', '.join(sorted(PEERS))}"
         raise UnsupportedError(f"There is no engine {name!r}.", available=available)
     module, _, attribute = known[name].partition(":")
     found: IVEngine = getattr(importlib.import_module(module), attribute)()
