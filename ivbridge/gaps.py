@@ -143,6 +143,19 @@ def flatten(answer: Answer) -> dict[Key, float | FloatArray]:
     return found
 
 
+def _again(answer: Answer, lacks: Mapping[str, str]) -> dict[Key, float]:
+    """Numbers that an answer holds a second time: above the diagonal, and the tests of its first stages."""
+    tables = [("", answer.coefs, answer.cov)]
+    tables += [(f"{stage.endog} ~ ", stage.coefs, stage.cov) for stage in answer.first_stages]
+    found: dict[Key, float] = {}
+    for prefix, coefs, cov in tables:
+        found |= zip(cov_keys(prefix, coefs.terms), cov.T[np.tril_indices(len(coefs.terms))].tolist(), strict=True)
+    if "first stage" not in lacks:
+        for stage in answer.first_stages:
+            found |= {(part, f"weak_instruments:{stage.endog}"): value for part, value in _test(stage.weak).items()}
+    return found
+
+
 def _test(test: Test | NotApplicable) -> dict[str, float]:
     if isinstance(test, NotApplicable):
         return {}
@@ -232,6 +245,7 @@ def compare_numbers(
         residuals and fitted values of another length or with a NaN. A number that is NaN on both sides is left out.
     """
     a, b, sizes = flatten(reference), flatten(candidate), scales(reference)
+    again = _again(reference, lacks), _again(candidate, lacks)
     errors = {term: float(error) for (quantity, term), error in a.items() if quantity.endswith("std.error")}
     gaps = []
     for key in dict.fromkeys([*a, *b]):
@@ -240,6 +254,9 @@ def compare_numbers(
         if _both_nan(a.get(key), b.get(key)):
             continue  # :func:`undefined` lists it
         first, second = _pair(a.get(key, math.nan), b.get(key, math.nan))
+        if any(key in copies for copies in again):
+            pairs = zip((first, second), (copies.get(key, math.nan) for copies in again), strict=True)
+            first, second = _pair(*map(np.array, pairs))
         scale = sizes.get(key, abs(first)) or 1.0
         error = errors.get(key[1], math.nan) if key[0].endswith("estimate") else math.nan
         gaps.append(gap_of(key, (first, second), scale, allowed.get(key, 0.0) / scale, error))

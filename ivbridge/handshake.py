@@ -33,7 +33,7 @@ def handshake(reference: Estimate, candidate: Estimate) -> tuple[Check, ...]:
     same_data = reference.data_sha256 == candidate.data_sha256
     checks = [
         Check("data", reference.data_sha256[:12], candidate.data_sha256[:12], same_data),
-        _rows(a, b),
+        _rows(reference, candidate),
         _names("regressors", a.x_names, b.x_names),
         _names("instruments", a.z_names, b.z_names),
         _levels(a, b),
@@ -49,12 +49,21 @@ def _ranks(seen: Seen) -> str:
     return f"X {len(seen.x_names)}, Z {len(seen.z_names)}"
 
 
-def _rows(a: Seen, b: Seen) -> Check:
-    same = np.array_equal(a.rows, b.rows)
-    if same or len(a.rows) != len(b.rows):
-        return Check("rows", str(len(a.rows)), str(len(b.rows)), same)
-    first = int(np.flatnonzero(a.rows != b.rows)[0])
-    return Check("rows", f"{len(a.rows)}, row {a.rows[first]} among them", f"{len(b.rows)}, row {b.rows[first]}", False)
+def _rows(reference: Estimate, candidate: Estimate) -> Check:
+    a, b = reference.seen.rows, candidate.seen.rows
+    counts = [(a, _counts(reference)), (b, _counts(candidate))]
+    if counts[0][1] != counts[1][1] or len(counts[0][1]) > 1:
+        texts = ["; elsewhere ".join(map(str, dict.fromkeys([len(rows), *found]))) for rows, found in counts]
+        return Check("rows", texts[0], texts[1], False)
+    if np.array_equal(a, b):
+        return Check("rows", str(len(a)), str(len(b)), True)
+    first = int(np.flatnonzero(a != b)[0])
+    return Check("rows", f"{len(a)}, row {a[first]} among them", f"{len(b)}, row {b[first]}", False)
+
+
+def _counts(answer: Estimate) -> set[int]:
+    """Every number of rows that an answer gives; one, where it is consistent."""
+    return {len(answer.seen.rows), answer.n, *(stage.n for stage in answer.first_stages)}
 
 
 def _names(name: str, a: tuple[str, ...], b: tuple[str, ...]) -> Check:
