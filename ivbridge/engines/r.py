@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, ClassVar
@@ -28,7 +28,7 @@ from ivbridge.results import Estimate
 from ivbridge.spec import IVSpec
 from ivbridge.vcov import Z
 
-__all__ = ["REngine", "ask"]
+__all__ = ["REngine", "ask", "inference_call"]
 
 PACKAGES = ("AER", "sandwich", "lmtest", "car", "Formula")
 
@@ -88,16 +88,8 @@ class REngine:
         native = seen_of(design)
         inapplicable = diagnostics.inapplicable(native, design.spec.method, vcov)
         spec = design.spec
-        arguments = {
-            "vcov": r_vcov(vcov),
-            "df": math.inf if isinstance(spec.inference, Z) else spec.inference.df,
-            "skip": [key for key in inapplicable if key not in ("sargan", "anderson_rubin")],
-        }
-        if isinstance(spec.method, TwoStage):
-            inferred = ask(design, "ivb_infer", **arguments)
-        else:
-            fuller = spec.method.a if isinstance(spec.method, Fuller) else 0.0
-            inferred = ask(design, "ivb_kclass", fuller=fuller, **arguments)
+        function, arguments = inference_call(spec, inapplicable)
+        inferred = ask(design, function, **arguments)
         worker = default_worker()
         loaded, facts = _loaded[worker], self._facts(worker)
         provenance = Provenance(
@@ -164,6 +156,26 @@ def _same_bits(mine: FloatArray | None, found: FloatArray | None) -> bool:
 
 def _bits(column: FloatArray) -> IntArray:
     return np.ascontiguousarray(column).view(np.int64)
+
+
+def inference_call(spec: IVSpec, inapplicable: Collection[str]) -> tuple[str, dict[str, Any]]:
+    """The function of the R scripts that answers a question about loaded data, and its arguments but ``key``.
+
+    Parameters
+    ----------
+    spec : IVSpec
+        Names a vcov.
+    inapplicable : collection of str
+        Keys of the tests that have no value.
+    """
+    arguments: dict[str, Any] = {
+        "vcov": r_vcov(asked_vcov(spec)),
+        "df": math.inf if isinstance(spec.inference, Z) else spec.inference.df,
+        "skip": [key for key in inapplicable if key not in ("sargan", "anderson_rubin")],
+    }
+    if isinstance(spec.method, TwoStage):
+        return "ivb_infer", arguments
+    return "ivb_kclass", {"fuller": spec.method.a if isinstance(spec.method, Fuller) else 0.0, **arguments}
 
 
 def ask(design: Design, function: str, **arguments: Any) -> RReply:
