@@ -29,16 +29,19 @@ import numpy as np
 import pandas as pd
 
 import ivbridge
+from ivbridge import diagnostics
 from ivbridge.api import design_for
 from ivbridge.compare import Changes, default_vcovs
 from ivbridge.data import Dataset
 from ivbridge.design import Design
 from ivbridge.engines import engine
-from ivbridge.engines.native import seen_of
+from ivbridge.engines.native import asked_vcov, seen_of
 from ivbridge.engines.process import default_worker
-from ivbridge.errors import IvbridgeError, ReferenceNotFoundError, StaleReferenceError
+from ivbridge.engines.r import inference_call
+from ivbridge.errors import IvbridgeError, ReferenceNotFoundError, StaleReferenceError, UnsupportedError
 from ivbridge.method import TwoStage
 from ivbridge.references_data import changed_columns, column_sums, data_facts, other_columns
+from ivbridge.references_digits import digits_left
 from ivbridge.references_file import Reference, question_of, read_tree, record_command
 from ivbridge.resources import scripts_dir
 from ivbridge.results import Estimate
@@ -104,28 +107,35 @@ def record(
     RNotAvailableError
         If R cannot be used here.
     """
-    asked: Any = vcovs
+    chosen: Any = vcovs
     if vcovs is None:
-        asked = default_vcovs(design_for(spec_or_formula, data, **changed).spec.method)
-    parsed = [parse_vcov(vcov) for vcov in asked]
+        chosen = default_vcovs(design_for(spec_or_formula, data, **changed).spec.method)
+    parsed = [parse_vcov(vcov) for vcov in chosen]
+    if not parsed:
+        raise UnsupportedError("record() got no vcov.", do="name one at least, or leave them out.")
     design = design_for(spec_or_formula, data, parsed, **changed)
-    answers = {}
-    for vcov in parsed:
-        question = dataclasses.replace(design, spec=dataclasses.replace(design.spec, vcov=vcov))
-        answers[str(vcov)] = engine("r").fit(question)
     spec = dataclasses.replace(design.spec, vcov=None)
-    columns = [name for vcov in parsed for name in dataclasses.replace(spec, vcov=vcov).columns]
-    one = next(iter(answers.values()))
+    questions = [dataclasses.replace(design, spec=dataclasses.replace(spec, vcov=vcov)) for vcov in parsed]
+    answers = {str(question.spec.vcov): engine("r").fit(question) for question in questions}
+    columns = [name for question in questions for name in question.spec.columns]
     found = Reference(
         spec=spec,
         data=data_facts(data, design, dict.fromkeys(columns)),
         answers={vcov: _kept(answer) for vcov, answer in answers.items()},
-        sums=column_sums(one.seen),
-        digits={},
+        sums=column_sums(next(iter(answers.values())).seen),
+        digits=digits_left(questions, answers),
+        asked={str(question.spec.vcov): _arguments(question) for question in questions},
         environment=_environment(),
         scripts=script_hashes(spec),
     )
     return found if path is None else found.write(path)
+
+
+def _arguments(question: Design) -> dict[str, Any]:
+    vcov = asked_vcov(question.spec)
+    inapplicable = diagnostics.inapplicable(seen_of(question), question.spec.method, vcov)
+    function, arguments = inference_call(question.spec, inapplicable)
+    return {"function": function, **arguments}
 
 
 def _kept(answer: Estimate) -> Estimate:

@@ -18,6 +18,9 @@ from ivbridge.records import FloatArray, Seen
 
 __all__ = ["ColumnFacts", "DataFacts", "changed_columns", "column_facts", "column_sums", "data_facts", "other_columns"]
 
+MOST_KNOWN = 4096
+_known: dict[tuple[str, str], ColumnFacts] = {}
+_BASE = {"number": "number", "integer": "number", "boolean": "boolean", "category": "category"}
 #: Golden section: its multiples modulo 1 are spread evenly and never repeat.
 _GOLDEN = (5**0.5 - 1) / 2
 
@@ -28,9 +31,11 @@ class ColumnFacts:
 
     Attributes
     ----------
-    kind : {"number", "boolean", "category"}
+    kind : {"number", "integer", "boolean", "category"}
+        R's type: double, integer, logical or factor.
     sha256 : str
-        Of its values, missing ones included, on all rows; of a category also of its levels.
+        Of its values, missing ones included, on all rows; of a category also of its levels. Whole numbers have the
+        same hash whether they are stored as integers or not.
     levels : tuple of str
         Of a category, in order; the first is the baseline.
     ordered : bool
@@ -67,10 +72,7 @@ class DataFacts:
 
 
 def column_facts(column: Any) -> ColumnFacts:
-    """Kind, levels and hash of a column of a normalised frame (:mod:`ivbridge.frame`).
-
-    Whole numbers hash as the same numbers in floating point.
-    """
+    """Kind, levels and hash of a column of a normalised frame (:mod:`ivbridge.frame`)."""
     digest = hashlib.sha256()
     if isinstance(column.dtype, pd.CategoricalDtype):
         levels = tuple(map(str, column.cat.categories))
@@ -78,10 +80,11 @@ def column_facts(column: Any) -> ColumnFacts:
         digest.update("\0".join(levels).encode())
         digest.update(column.cat.codes.to_numpy(dtype="<i8").tobytes())
         return ColumnFacts("category", digest.hexdigest(), levels, bool(column.cat.ordered))
-    kind = "boolean" if pd.api.types.is_bool_dtype(column.dtype) else "number"
+    boolean = pd.api.types.is_bool_dtype(column.dtype)
+    kind = "boolean" if boolean else "integer" if pd.api.types.is_integer_dtype(column.dtype) else "number"
     values = column.to_numpy(dtype="<f8", na_value=np.nan)
     missing = np.isnan(values)
-    digest.update(f"{kind}\0".encode())
+    digest.update(b"boolean\0" if boolean else b"number\0")
     digest.update(missing.tobytes())
     digest.update(np.where(missing, 0.0, values + 0.0).astype("<f8").tobytes())
     return ColumnFacts(kind, digest.hexdigest())
@@ -115,10 +118,20 @@ def changed_columns(facts: DataFacts, design: Design) -> list[str]:
         known = facts.columns.get(name)
         if known is None:
             changes.append(f"the column {name!r} was not recorded")
-        elif (found := column_facts(design.frame[name])) != known:
-            what = "values" if (found.kind, found.levels) == (known.kind, known.levels) else "type or levels"
-            changes.append(f"the {what} of the column {name!r} changed")
+        elif (found := _facts_of(design, name)).sha256 != known.sha256:
+            same = (found.levels, found.ordered, _BASE[found.kind]) == (known.levels, known.ordered, _BASE[known.kind])
+            changes.append(f"the {'values' if same else 'type or levels'} of the column {name!r} changed")
     return changes
+
+
+def _facts_of(design: Design, name: str) -> ColumnFacts:
+    """Facts of a column; hashing a large one takes a moment, and every vcov asks again."""
+    key = (design.sha256, name)
+    if key not in _known:
+        if len(_known) >= MOST_KNOWN:
+            _known.clear()
+        _known[key] = column_facts(design.frame[name])
+    return _known[key]
 
 
 def column_sums(seen: Seen) -> dict[str, dict[str, list[float]]]:

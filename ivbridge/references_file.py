@@ -57,8 +57,10 @@ class Reference:
         By vcov; without model matrices.
     sums : mapping
         Of R's matrices, column by column (:func:`ivbridge.references_data.column_sums`).
-    digits : mapping of str to mapping of str to float
-        By vcov and quantity: digits that rounding left when it was recorded; what ``replay.R`` asks for.
+    digits : mapping of str to mapping of str to list of float
+        By vcov and quantity, for every number: digits that rounding leaves; what ``replay.R`` asks of a new answer.
+    asked : mapping of str to mapping
+        By vcov the arguments of the function of the R scripts that answers.
     environment : mapping of str to str
         ``rng``, ``locale``, ``lapack`` and ``ivbridge``, beside what each answer's provenance says.
     scripts : mapping of str to str
@@ -71,7 +73,8 @@ class Reference:
     data: DataFacts
     answers: Mapping[str, Estimate]
     sums: Mapping[str, Mapping[str, list[float]]]
-    digits: Mapping[str, Mapping[str, float]]
+    digits: Mapping[str, Mapping[str, list[float]]]
+    asked: Mapping[str, Mapping[str, Any]]
     environment: Mapping[str, str]
     scripts: Mapping[str, str]
     path: Path | None = None
@@ -244,7 +247,7 @@ def _tree(reference: Reference) -> dict[str, Any]:
         },
         "answers": [
             {"vcov": vcov, **{name: answer[name] for name in _OWN}, "calls": list(answers[vcov].provenance.calls),
-             "digits": serial.encode(reference.digits.get(vcov, {}))}
+             "asked": serial.encode(reference.asked[vcov]), "digits": serial.encode(reference.digits[vcov])}
             for vcov, answer in plain.items()
         ],
     }  # fmt: skip
@@ -284,10 +287,11 @@ def _reference(tree: Mapping[str, Any], path: Path) -> Reference:
     if not answers or [answer["vcov"] for answer in tree["answers"]] != tree["question"]["vcovs"]:
         raise ValueError("the answers are not those of the question's vcovs")
     sums: Any = serial.decode(Mapping[str, Mapping[str, list[float]]], model["sums"])
-    digits = {a["vcov"]: serial.decode(Mapping[str, float], a["digits"]) for a in tree["answers"]}
+    digits = {a["vcov"]: serial.decode(Mapping[str, list[float]], a["digits"]) for a in tree["answers"]}
+    asked = {a["vcov"]: dict(a["asked"]) for a in tree["answers"]}
     environment = {key: str(value) for key, value in recorded.items() if key not in known}
     return Reference(
-        spec, facts, {str(answer.spec.vcov): answer for answer in answers}, sums, digits, environment,
+        spec, facts, {str(answer.spec.vcov): answer for answer in answers}, sums, digits, asked, environment,
         dict(recorded["scripts"]), path,
     )  # fmt: skip
 

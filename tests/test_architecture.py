@@ -45,7 +45,7 @@ LAYERS = " ".join(
         "explainer.worlds",
         "compare",
         # recorded answers
-        "references_data references_checks references_file references engines.recorded",
+        "references_data references_checks references_digits references_file references engines.recorded",
         # LASSO selection
         "selection selection.rules selection.spec selection.design selection.records selection.engines",
         "selection.losses selection.cv selection.compressed selection.mirror selection.native selection.scikit",
