@@ -17,7 +17,7 @@ import typer
 from typer.core import TyperGroup
 
 import ivbridge
-from ivbridge import cli_experiments
+from ivbridge import cli_drift, cli_experiments
 from ivbridge.cli_options import (
     DATA,
     INFERENCE,
@@ -248,6 +248,7 @@ def _demo(
 
 
 app.add_typer(cli_experiments.app)
+app.add_typer(cli_drift.app)
 
 
 def main() -> None:

@@ -46,6 +46,9 @@ LAYERS = " ".join(
         "compare",
         # recorded answers
         "references_data references_checks references_digits references_file references engines.recorded",
+        # versions of a package
+        "sentinel sentinel.places sentinel.sources sentinel.drifted sentinel.asked sentinel.reasons sentinel.watch",
+        "sentinel.worker",
         # LASSO selection
         "selection selection.rules selection.spec selection.design selection.records selection.engines",
         "selection.losses selection.cv selection.compressed selection.mirror selection.native selection.scikit",
@@ -64,7 +67,7 @@ LAYERS = " ".join(
         # what people see
         "report.entry many report.cells report.code report.plot report.view report.render report",
         "encouragement.chart encouragement.page",
-        "setup_r doctor cli_text cli_check cli_select cli_encourage cli_post cli_options cli_experiments cli",
+        "setup_r doctor cli_text cli_check cli_select cli_encourage cli_post cli_options cli_experiments cli_drift cli",
         "pytest_plugin",
     ]
 ).split()

@@ -1,0 +1,119 @@
+"""Likely reasons of what moved: by experiment with the package's source, and by the explainer's conventions."""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from ivbridge.errors import IvbridgeError
+from ivbridge.gaps import Key, flatten
+from ivbridge.results import Estimate
+from ivbridge.sentinel.asked import Answers, Asked, ask
+from ivbridge.sentinel.drifted import Moved, Reason
+from ivbridge.sentinel.places import Place
+from ivbridge.sentinel.sources import Function, changed, put_back
+
+__all__ = ["reasons_for"]
+
+#: Kinds of questions that are tried, and functions that are put back, at most.
+MOST_QUESTIONS, MOST_FUNCTIONS = 8, 60
+#: A number has returned when it lies this much nearer to the old one than to the new one; rounding is far below it.
+RETURNED = 1e-6
+
+Pairs = Mapping[Asked, tuple[Estimate, Estimate]]
+
+
+def reasons_for(
+    moved: Sequence[tuple[Asked, Moved]], pairs: Pairs, before: Place, after: Place, engine: str
+) -> tuple[Reason, ...]:
+    """Why numbers moved.
+
+    Parameters
+    ----------
+    moved : sequence of ((path, vcov), Moved)
+    pairs : mapping of (path, vcov) to (Estimate, Estimate)
+        The answers of both versions.
+    before, after : Place
+    engine : str
+    """
+    keys: dict[Asked, dict[Key, str]] = defaultdict(dict)
+    for asked, one in moved:
+        keys[asked][one.quantity, one.term] = one.label
+    chosen = _one_of_each_kind(keys, pairs)
+    tried = _experiments(chosen, keys, pairs, before, after, engine) if before.folder and after.folder else None
+    found: dict[tuple[tuple[str, ...], bool, str], dict[str, None]] = {}
+    for asked in chosen:
+        sentence = _convention(*pairs[asked], before, after)
+        for key, label in keys[asked].items():
+            functions, proved = tried.get((asked, key), ((), False)) if tried else ((), False)
+            found.setdefault((functions, proved, sentence), {})[label] = None
+    return tuple(Reason(tuple(labels), *what) for what, labels in found.items())
+
+
+def _one_of_each_kind(keys: Mapping[Asked, Mapping[Key, str]], pairs: Pairs) -> list[Asked]:
+    """The smallest question of every set of quantities that moved together."""
+    kinds: dict[tuple[bool, frozenset[Key]], Asked] = {}
+    for asked in sorted(keys, key=lambda one: pairs[one][0].n):
+        tests = frozenset((quantity, term.partition(":")[0]) for quantity, term in keys[asked])
+        kinds.setdefault((pairs[asked][0].spec.weights is None, tests), asked)
+    return list(kinds.values())[:MOST_QUESTIONS]
+
+
+def _experiments(
+    chosen: Sequence[Asked], keys: Mapping[Asked, Mapping[Key, str]], pairs: Pairs, before: Place, after: Place,
+    engine: str,
+) -> dict[tuple[Asked, Key], tuple[tuple[str, ...], bool]]:  # fmt: skip
+    """For every number the function that, put back, gives its old value; else all that ran and changed."""
+    assert before.folder is not None
+    assert after.folder is not None
+    old, new, paths = before.folder, after.folder, list(dict.fromkeys(path for path, _ in chosen))
+    called = set.union(*(ask(place, engine, paths, trace=True).called for place in (before, after))) if paths else set()
+    candidates = changed(old, new, called)[:MOST_FUNCTIONS]
+
+    def tried(number: int, function: Function) -> Answers:
+        with tempfile.TemporaryDirectory(prefix="ivbridge-drift-") as folder:
+            try:
+                return ask(put_back(function, old, new, Path(folder) / str(number)), engine, paths)
+            except IvbridgeError:  # the old text does not fit into the new version
+                return Answers()
+
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        outcomes = list(pool.map(tried, range(len(candidates)), candidates))
+    every = tuple(map(str, candidates))
+    found: dict[tuple[Asked, Key], tuple[tuple[str, ...], bool]] = {}
+    for asked in chosen:
+        for key in keys[asked]:
+            proving = [
+                str(function)
+                for function, outcome in zip(candidates, outcomes, strict=True)
+                if asked in outcome.estimates and _returned(key, outcome.estimates[asked], *pairs[asked])
+            ]
+            found[asked, key] = (tuple(proving), True) if proving else (every, False)
+    return found
+
+
+def _returned(key: Key, tried: Estimate, before: Estimate, after: Estimate) -> bool:
+    """Whether a number is the old one again."""
+    value, old, new = (flatten(one).get(key) for one in (tried, before, after))
+    if value is None or old is None:
+        return value is old
+    if np.shape(value) != np.shape(old):
+        return False
+    distance = np.inf if new is None or np.shape(new) != np.shape(old) else np.max(np.abs(np.subtract(new, old)))
+    return bool(np.max(np.abs(np.subtract(value, old))) <= RETURNED * distance)
+
+
+def _convention(before: Estimate, after: Estimate, old: Place, new: Place) -> str:
+    """What the explainer says of the two versions' answers; empty where it knows no convention."""
+    try:
+        from ivbridge.explainer import explain
+    except ImportError:
+        return ""
+    found = explain(dataclasses.replace(after, engine=new.label), dataclasses.replace(before, engine=old.label))
+    return found.reason if found.verdict == "convention" else ""

@@ -1,0 +1,191 @@
+"""``ivbridge.drift``: ask two versions of a package the same recorded questions and compare their answers."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from ivbridge.api import design_for
+from ivbridge.data import read
+from ivbridge.design import Design
+from ivbridge.engines import ENGINES, PEERS
+from ivbridge.engines.native import seen_of
+from ivbridge.errors import DataError, IvbridgeError, UnsupportedError
+from ivbridge.gaps import Gap, compare_numbers, flatten, is_lacking
+from ivbridge.records import FloatArray
+from ivbridge.references import Reference, folders, load_reference, replay
+from ivbridge.results import Estimate
+from ivbridge.rounding import allowed_gaps
+from ivbridge.sentinel.asked import Answers, Asked, ask
+from ivbridge.sentinel.drifted import Drift, Moved
+from ivbridge.sentinel.places import Place, python_version, r_library, r_program
+from ivbridge.sentinel.reasons import reasons_for
+from ivbridge.threads import one_thread
+from ivbridge.vcov_text import parse_vcov
+
+__all__ = ["KINDS", "drift"]
+
+Kind = Literal["pip", "r-library", "rscript"]
+KINDS: tuple[Kind, ...] = ("pip", "r-library", "rscript")
+Progress = Callable[[int, int, str], None]
+
+
+@one_thread()
+def drift(
+    package: str,
+    before: str | Path,
+    after: str | Path,
+    *,
+    kind: Kind = "pip",
+    references: Sequence[str | Path] | None = None,
+    engine: str | None = None,
+    progress: Progress | None = None,
+) -> Drift:
+    """Ask two versions of a package the same recorded questions.
+
+    Parameters
+    ----------
+    package : str
+        The Python or R package whose versions differ.
+    before, after : str or path
+        With ``kind="pip"`` versions, or folders that hold the package; with ``"r-library"`` two folders of R packages;
+        with ``"rscript"`` two programs ``Rscript``.
+    references : sequence of path, optional
+        Recorded references, or folders of them. Default: where the engine ``recorded`` looks, the gallery included.
+    engine : str, optional
+        Who is asked. Default: the engine of the package's name; ``"r"`` for the two kinds of R.
+    progress : callable (done, total, what), optional
+
+    Returns
+    -------
+    Drift
+        Every number that moved by more than rounding explains, beside R's recorded answer, with the likely reasons.
+
+    Raises
+    ------
+    UnsupportedError
+        If no engine calls the package, or a version cannot be had.
+    DataError
+        If there is no recorded reference, or a folder does not hold the package.
+    EngineError
+        If a version cannot be run.
+    """
+    asked = engine or ("r" if kind != "pip" else package)
+    if asked not in {**ENGINES, **PEERS}:
+        raise UnsupportedError(f"No engine is called {asked!r}.", available=", ".join(sorted({**ENGINES, **PEERS})),
+                               do='name the one that calls the package: engine="native".')  # fmt: skip
+    tell = progress or (lambda done, total, what: None)
+    tell(0, 4, f"{package} {before} and {after}")
+    places = [_place(package, version, kind) for version in (before, after)]
+    known, skipped = _recorded(references)
+    paths = [str(path) for path in known]
+    answers = []
+    for i, place in enumerate(places):
+        tell(1 + i, 4, f"{package} {place.label}")
+        answers.append(ask(place, asked, paths))
+    tell(3, 4, "comparing")
+    found = _Compared(known, answers[0], answers[1])
+    moved = found.moved
+    tell(3, 4, "looking for reasons")
+    return Drift(
+        package=package, engine=asked, before=places[0].label, after=places[1].label,
+        reference=", ".join(dict.fromkeys(reference.label for reference in known.values())),
+        compared=found.compared, questions=len(found.pairs), moved=tuple(one for _, one in moved),
+        reasons=reasons_for(moved, found.pairs, places[0], places[1], asked),
+        skipped={**skipped, **found.skipped},
+    )  # fmt: skip
+
+
+def _place(package: str, version: str | Path, kind: Kind) -> Place:
+    if kind == "pip":
+        return python_version(package, str(version))
+    return r_library(package, version) if kind == "r-library" else r_program(version)
+
+
+def _recorded(places: Sequence[str | Path] | None) -> tuple[dict[Path, Reference], dict[str, str]]:
+    """The references by path, and those that cannot be used, with the reason."""
+    known: dict[Path, Reference] = {}
+    skipped: dict[str, str] = {}
+    for place in map(Path, folders() if places is None else places):
+        for path in sorted(place.glob("*.json")) if place.is_dir() else [place]:
+            try:
+                found = load_reference(path)
+                if not found.data.source:
+                    raise DataError("it is about a data frame, which the file does not hold")
+                known[path.resolve()] = found
+            except IvbridgeError as error:
+                skipped[str(path)] = str(error)
+    if not known:
+        raise DataError("There is no recorded reference to ask again.", do="record one: ivbridge record --help")
+    return known, skipped
+
+
+class _Compared:
+    """The answers of two versions, side by side."""
+
+    def __init__(self, known: dict[Path, Reference], before: Answers, after: Answers) -> None:
+        self.known = known
+        self.pairs = {
+            key: (before.estimates[key], after.estimates[key]) for key in before.estimates if key in after.estimates
+        }
+        refused = {**before.refused, **after.refused}
+        self.skipped = {f"{known[Path(path)].spec}, {vcov}": why for (path, vcov), why in refused.items()}
+
+    @cached_property
+    def compared(self) -> int:
+        """How many numbers both versions were asked for."""
+        return sum(len(flatten(one).keys() | flatten(two).keys()) for one, two in self.pairs.values())
+
+    @cached_property
+    def moved(self) -> list[tuple[Asked, Moved]]:
+        """What moved by more than rounding explains."""
+        found = []
+        for (path, vcov), pair in self.pairs.items():
+            if _same_bits(*pair):
+                continue
+            reference = self.known[Path(path)]
+            design = design_for(reference.spec, read(reference.data.source), (vcov,))
+            found += [((path, vcov), one) for one in _moved(reference, design, *pair)]
+        return found
+
+
+def _same_bits(before: Estimate, after: Estimate) -> bool:
+    one, two = flatten(before), flatten(after)
+    return one.keys() == two.keys() and all(np.array_equal(one[key], two[key], equal_nan=True) for key in one)
+
+
+def _moved(reference: Reference, design: Design, before: Estimate, after: Estimate) -> Iterator[Moved]:
+    spec, seen = design.spec, seen_of(design)
+    vcov = parse_vcov(str(spec.vcov))
+    (allowed,) = allowed_gaps(seen, seen, [vcov], spec.inference, spec.method)
+    try:
+        answer = replay(reference, design)
+        known = {key: value for key, value in flatten(answer).items() if not is_lacking(key, answer.lacks)}
+    except IvbridgeError:  # stale: its numbers are not about these data
+        known = {}
+    for gap in compare_numbers(before, after, allowed):
+        if gap.ok:
+            continue
+        key = (gap.quantity, gap.term)
+        comparable = key in known and not is_lacking(key, {**before.lacks, **after.lacks})
+        r = known[key] if comparable else math.nan
+        stands = [_equal(flatten(one).get(key), r, allowed.get(key, 0.0)) for one in (before, after)]
+        shown = math.nan if isinstance(r, np.ndarray) else float(r)
+        yield Moved(str(dataclasses.replace(spec, vcov=None)), reference.data.source, str(vcov), *key,
+                    *_values(gap), gap.digits, shown, stands[0], stands[1])  # fmt: skip
+
+
+def _values(gap: Gap) -> tuple[float, float]:
+    return gap.reference, gap.candidate
+
+
+def _equal(value: float | FloatArray | None, r: float | FloatArray, allowed: float) -> bool | None:
+    if value is None or np.shape(value) != np.shape(r) or bool(np.isnan(np.sum(r))):
+        return None
+    return bool(np.max(np.abs(np.subtract(value, r))) <= allowed)
