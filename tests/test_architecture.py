@@ -36,7 +36,9 @@ LAYERS = " ".join(
         "engines.console engines.child engines.process",
         "processes engines.pool",
         "engines.memory engines.native engines.r_calls engines.r api weak_r weakiv",
-        "engines.peers engines.peers.linearmodels_plain",
+        "engines.peers engines.peers.reported engines.peers.base engines.peers.linearmodels_plain",
+        "engines.peers.estimatr engines.peers.gmm engines.peers.ivmodels engines.peers.pyfixest",
+        "engines.peers.statsmodels engines.peers.systemfit",
         # the comparison
         "gaps conventions handshake verdicts agreement digits rounding",
         "explainer explainer.records",

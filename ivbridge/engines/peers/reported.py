@@ -6,7 +6,9 @@ import keyword
 import math
 import platform
 import re
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -17,9 +19,11 @@ import pandas as pd
 from ivbridge import diagnostics
 from ivbridge.design import Design
 from ivbridge.engines.native import asked_vcov
-from ivbridge.errors import EngineError
-from ivbridge.records import Coefficients, Provenance, Seen, Test
+from ivbridge.errors import EngineError, IvbridgeError
+from ivbridge.method import TwoStage
+from ivbridge.records import Coefficients, FloatArray, NotApplicable, Provenance, Seen, Test
 from ivbridge.results import Estimate
+from ivbridge.vcov import T
 
 __all__ = ["INTERCEPT", "Plain", "Reported", "estimate", "heard", "plain_columns"]
 
@@ -102,6 +106,7 @@ class Reported:
         Of ``estimate std_error statistic p_value conf_low conf_high`` those that the package has.
     df : float, optional
         Degrees of freedom of its p-values and limits, infinite for the normal distribution.
+    df_resid : int, optional
     cov : (k, k) array, optional
     residuals, fitted : (n,) arrays, optional
     sigma, r2, r2_adj, kappa : float, optional
@@ -114,6 +119,7 @@ class Reported:
     terms: Sequence[str]
     table: Mapping[str, Any]
     df: float | None = None
+    df_resid: int | None = None
     cov: Any = None
     residuals: Any = None
     fitted: Any = None
@@ -141,33 +147,36 @@ def estimate(
         If the package's terms are not those of the design.
     """
     order = _order(engine, seen.x_names, reported.terms)
-    lacks = _Lacks(engine, dict(reported.why))
     n, k = len(seen.y), len(order)
-    asked = _asked_df(design, n - k)
-    table = dict(reported.table)
-    if reported.df != asked:
-        had = "the normal distribution" if reported.df == math.inf else f"{reported.df} degrees of freedom"
-        for name in ("p_value", "conf_low", "conf_high"):
-            if table.pop(name, None) is not None:
-                lacks.reasons.setdefault(_TABLE[name], f"{engine} takes {had} here")
-    rows = {
-        name: lacks.value(key, table.get(name), (k,))[order] for name, key in _TABLE.items()
-    }
-    vcov = asked_vcov(design.spec)
-    inapplicable = diagnostics.inapplicable(seen, design.spec.method, vcov)
+    lacks = {"columns": COLUMNS, **reported.why}
+
+    def filled(key: str, value: Any, *shape: int) -> FloatArray:
+        if value is None:
+            lacks.setdefault(key, f"{engine} does not report it")
+            return np.full(shape, np.nan)
+        return np.asarray(value, dtype=float).reshape(shape)
+
+    table = _of_asked_df(engine, design, reported, n - k, lacks)
+    found = {name: filled(key, table.get(name), k)[order] for name, key in _TABLE.items()}
+    tests = _tests(engine, design, seen, reported, lacks)
+    filled("df.residual", reported.df_resid)
+    if seen.endog_names:
+        filled("first stage", None)
+    if not isinstance(design.spec.method, TwoStage):
+        filled("kappa", reported.kappa)
     return Estimate(
         spec=design.spec,
         engine=engine,
-        coefs=Coefficients(seen.x_names, **rows),
-        cov=lacks.value("cov", reported.cov, (k, k))[np.ix_(order, order)],
-        residuals=lacks.value("resid", reported.residuals, (n,)),
-        fitted=lacks.value("fitted", reported.fitted, (n,)),
+        coefs=Coefficients(seen.x_names, **found),
+        cov=filled("cov", reported.cov, k, k)[np.ix_(order, order)],
+        residuals=filled("resid", reported.residuals, n),
+        fitted=filled("fitted", reported.fitted, n),
         n=n,
-        df_resid=n - k,
-        sigma=float(lacks.value("sigma", reported.sigma, ())),
-        r2=float(lacks.value("r.squared", reported.r2, ())),
-        r2_adj=float(lacks.value("adj.r.squared", reported.r2_adj, ())),
-        tests=lacks.tests(seen, reported.tests, inapplicable),
+        df_resid=n - k if reported.df_resid is None else int(reported.df_resid),
+        sigma=float(filled("sigma", reported.sigma)),
+        r2=float(filled("r.squared", reported.r2)),
+        r2_adj=float(filled("adj.r.squared", reported.r2_adj)),
+        tests=tests,
         first_stages=(),
         seen=seen,
         data_sha256=design.sha256,
@@ -178,5 +187,73 @@ def estimate(
         notes=design.notes,
         warnings=tuple(warned),
         kappa=reported.kappa,
-        lacks=lacks.reasons,
+        lacks=lacks,
     )  # fmt: skip
+
+
+def _order(engine: str, names: Sequence[str], terms: Sequence[str]) -> list[int]:
+    """Where each term of the design stands in the package's table."""
+    if sorted(names) != sorted(terms):
+        only = sorted(set(names) ^ set(terms))
+        raise EngineError(f"{engine} answered for {len(terms)} of the {len(names)} terms; not on both sides: {only}.")
+    return [list(terms).index(name) for name in names]
+
+
+def _of_asked_df(
+    engine: str, design: Design, reported: Reported, df_resid: int, lacks: dict[str, str]
+) -> dict[str, Any]:
+    """The table, without p-values and limits of another reference distribution than the one that was asked for."""
+    inference = design.spec.inference
+    asked = (inference.df or df_resid) if isinstance(inference, T) else math.inf
+    table = dict(reported.table)
+    if reported.df != asked:
+        had = "the normal distribution" if reported.df == math.inf else f"{reported.df:g} degrees of freedom"
+        for name in ("p_value", "conf_low", "conf_high"):
+            if table.pop(name, None) is not None:
+                lacks.setdefault(_TABLE[name], f"{engine} takes {had} here")
+    return table
+
+
+def _tests(
+    engine: str, design: Design, seen: Seen, reported: Reported, lacks: dict[str, str]
+) -> dict[str, Test | NotApplicable]:
+    """The package's tests; those that it does not report are declared, and those that do not apply say why."""
+    method, n_k = design.spec.method, len(seen.y) - len(seen.x_names)
+    joint_df = n_k if isinstance(design.spec.inference, T) else math.inf
+    inapplicable = diagnostics.inapplicable(seen, method, asked_vcov(design.spec))
+    titles = {f"weak_instruments:{name}": "Weak instruments" for name in seen.endog_names}
+    titles |= {"wu_hausman": "Wu-Hausman", "sargan": "Sargan"} if seen.endog_names else {}
+    titles |= {} if isinstance(method, TwoStage) else {"anderson_rubin": diagnostics.OVERID}
+    found: dict[str, Test | NotApplicable] = {}
+    for key, title in {**titles, "wald": "Wald test"}.items():
+        test = inapplicable.get(key) or reported.tests.get(key)
+        if key == "wald" and isinstance(test, Test) and test.df2 != joint_df:
+            lacks.setdefault("test wald", f"{engine} takes {test.df2:g} denominator degrees of freedom here")
+            test = None
+        if test is None:
+            lacks.setdefault(f"test {key}", f"{engine} does not report it")
+            test = NotApplicable(title, lacks[f"test {key}"])
+        found[key] = test
+    return {**found, **inapplicable}
+
+
+@contextmanager
+def heard(package: str) -> Iterator[list[str]]:
+    """What a Python package warns of while it works, as texts; its own errors become an EngineError.
+
+    Raises
+    ------
+    EngineError
+        If the package raises; its message is quoted.
+    """
+    texts: list[str] = []
+    with warnings.catch_warnings(record=True) as said, np.errstate(all="ignore"):
+        warnings.simplefilter("always")
+        try:
+            yield texts
+        except IvbridgeError:
+            raise
+        except Exception as error:
+            raise EngineError(f"{package} raised {type(error).__name__}: {str(error)[:300]}") from error
+        finally:
+            texts += dict.fromkeys(str(warning.message) for warning in said)
