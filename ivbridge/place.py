@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+import tempfile
 from pathlib import Path
 
 from ivbridge.errors import DataError
 
-__all__ = ["check_folder", "write_text"]
+__all__ = ["check_folder", "replace_file", "write_text"]
 
 
 def check_folder(path: str | Path) -> None:
@@ -46,6 +48,30 @@ def write_text(path: str | Path, text: str) -> None:
         raise _unwritable(Path(path), error) from error
 
 
-def _unwritable(path: Path, error: OSError) -> DataError:
+def replace_file(path: str | Path, content: bytes) -> None:
+    """Put the content at the path in one step, so that a reader sees the old file or the new one; makes the folder.
+
+    Raises
+    ------
+    DataError
+        The file cannot be written.
+    """
+    path, temporary = Path(path), ""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name[:100]}.", delete=False) as file:
+            temporary = file.name
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        if temporary:
+            Path(temporary).unlink(missing_ok=True)
+        raise _unwritable(path, error) from error
+
+
+def _unwritable(path: Path, error: OSError | ValueError) -> DataError:
     shown = str(path) if len(str(path)) <= 200 else str(path)[:197] + "…"
-    return DataError(f"{shown} cannot be written: {error.strerror}.")
+    return DataError(f"{shown} cannot be written: {error.strerror if isinstance(error, OSError) else error}.")

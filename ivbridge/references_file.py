@@ -9,9 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
 import shlex
-import tempfile
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,6 +21,7 @@ import numpy as np
 from ivbridge import serial
 from ivbridge.errors import DataError, EditedReferenceError, IvbridgeError
 from ivbridge.method import TwoStage
+from ivbridge.place import replace_file
 from ivbridge.records import Provenance, Seen
 from ivbridge.references_checks import contradictions
 from ivbridge.references_data import ColumnFacts, DataFacts
@@ -117,7 +116,7 @@ class Reference:
             If it cannot be written.
         """
         placed = dataclasses.replace(self, path=Path(path))
-        _replace(Path(path), placed.to_json().encode())
+        replace_file(path, placed.to_json().encode())
         return placed
 
     @classmethod
@@ -339,21 +338,3 @@ def _lines(value: Any, indent: int = 0) -> str:
     if isinstance(value, list) and any(isinstance(item, list | dict) for item in value):
         return "[\n" + ",\n".join(pad + _lines(item, indent + 1) for item in value) + "\n" + " " * indent + "]"
     return json.dumps(value, ensure_ascii=False, allow_nan=False)
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Put the content at the path in one step: whoever reads sees the old file or the new one."""
-    temporary = ""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-            temporary = file.name
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except OSError as error:
-        if temporary:
-            Path(temporary).unlink(missing_ok=True)
-        raise DataError(f"{str(path)[:200]} cannot be written: {error.strerror}.") from error

@@ -47,7 +47,7 @@ LAYERS = " ".join(
         "explainer.worlds",
         "compare",
         # recorded answers
-        "references_data references_checks references_digits references_file references engines.recorded",
+        "references_data references_export references_checks references_digits references_file references engines.recorded",
         # versions of a package
         "sentinel sentinel.places sentinel.sources sentinel.drifted sentinel.asked sentinel.reasons sentinel.watch",
         "sentinel.worker",
