@@ -19,7 +19,7 @@ app = typer.Typer()
 def _drift(
     package: Annotated[str, typer.Option("--package", "-p", help="The package whose versions differ.")],
     versions: Annotated[
-        str | None, typer.Option("--versions", metavar="OLD,NEW", help="Of a Python package: versions, or folders of it.")
+        str | None, typer.Option("--versions", metavar="OLD,NEW", help="Versions of a Python package, or its folders.")
     ] = None,
     r_lib: Annotated[
         str | None, typer.Option("--r-lib", metavar="OLD,NEW", help="Folders of installed R packages.")

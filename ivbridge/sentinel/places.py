@@ -45,7 +45,7 @@ class Place:
 
 
 def cache_folder() -> Path:
-    """Where versions are kept: ``IVBRIDGE_CACHE``, else ``ivbridge`` in ``XDG_CACHE_HOME``, else ``~/.cache/ivbridge``."""
+    """Where versions are kept: ``IVBRIDGE_CACHE``, else ``XDG_CACHE_HOME/ivbridge`` or ``~/.cache/ivbridge``."""
     named = os.environ.get("IVBRIDGE_CACHE")
     return Path(named) if named else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ivbridge"
 
