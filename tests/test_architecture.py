@@ -44,13 +44,16 @@ LAYERS = " ".join(
         "explainer explainer.records",
         "explainer.matrices explainer.rebuild explainer.worlds_rows explainer.worlds_storage explainer.worlds_coding",
         "explainer.worlds_columns explainer.worlds_weights explainer.worlds_roles explainer.worlds_estimators",
-        "explainer.worlds",
+        "explainer.worlds explainer.reach",
         "compare",
         # recorded answers
-        "references_data references_export references_checks references_digits references_file references engines.recorded",
+        "references_data references_export references_checks references_digits references_file references engines.recorded references_verify",
         # versions of a package
         "sentinel sentinel.places sentinel.sources sentinel.drifted sentinel.asked sentinel.reasons sentinel.watch",
         "sentinel.worker",
+        # any port
+        "ports.records ports.values ports.calls ports.r_side ports.differ ports.kinds ports.generators ports.rounding",
+        "ports.judge ports.search ports.relations ports.code ports.store ports.report ports.checking ports",
         # LASSO selection
         "selection selection.rules selection.spec selection.design selection.records selection.engines",
         "selection.losses selection.cv selection.compressed selection.mirror selection.native selection.scikit",
@@ -69,7 +72,8 @@ LAYERS = " ".join(
         # what people see
         "report.entry many report.cells report.code report.plot report.view report.render report",
         "encouragement.chart encouragement.page",
-        "setup_r doctor cli_text cli_check cli_select cli_encourage cli_post cli_options cli_experiments cli_drift cli",
+        "setup_r doctor cli_text cli_check cli_select cli_encourage cli_post cli_options cli_experiments cli_drift",
+        "cli_ports cli",
         "pytest_plugin",
     ]
 ).split()

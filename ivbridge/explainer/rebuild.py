@@ -17,21 +17,21 @@ from numpy.typing import NDArray
 from ivbridge.canonical import columns_of
 from ivbridge.coding import codings
 from ivbridge.errors import DataError, IvbridgeError
-from ivbridge.explainer.matrices import chosen, independent
+from ivbridge.explainer.matrices import DEPENDENT, replaced
 from ivbridge.explainer.records import World
-from ivbridge.expr import Name, parse, quote_name
+from ivbridge.expr import Name, parse, quote_name, r_label
 from ivbridge.formula import Term, parse_term
 from ivbridge.frame import normalise
 from ivbridge.modelmatrix import drop_unused, model_matrix
 from ivbridge.records import FloatArray, Seen
 from ivbridge.rows import choose_rows
 from ivbridge.spec import IVSpec
-from ivbridge.variables import Factor, Variable, evaluate, evaluate_numeric
+from ivbridge.variables import Factor, Numeric, Variable, evaluate, evaluate_numeric
 
 __all__ = ["Parts", "parts_of"]
 
-#: Conventions that leave a world with data that its matrices follow from; after any other one they no longer do.
-OF_THE_DATA = ("storage.", "rows.missing_as_")
+#: Conventions that change the data themselves: the matrices follow from them as before.
+OF_THE_DATA = ("rows.missing_as_",)
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,28 +70,71 @@ class Parts:
 
     def changed(self, columns: Mapping[str, FloatArray]) -> Parts:
         """The same question about data in which some numeric columns (N,) hold other numbers."""
+        fresh, y, weights = self._moved(columns)
         frame = self.frame.assign(**columns)
-        fresh = {
-            name: evaluate(name, frame) if not columns.keys().isdisjoint(columns_of(name)) else variable
-            for name, variable in self.variables.items()
-        }
-        plain = {*columns_of(self.spec.dependent), *columns_of(self.spec.offset or "1")}
-        y = self.y if columns.keys().isdisjoint(plain) else _response(self.spec, frame)
-        weights = self.weights if self.spec.weights not in columns else np.asarray(columns[self.spec.weights or ""])
-        return replace(self, frame=frame, variables=fresh, y=y, weights=weights)
+        return replace(self, frame=frame, variables={**self.variables, **fresh}, y=y, weights=weights)
 
-    def seen(
-        self, rows: NDArray[np.int64] | None = None, *, intercept: bool | None = None, like: Seen | None = None
-    ) -> Seen:
-        """Build the matrices on some rows, by default on all that have no missing value.
+    def _moved(self, columns: Mapping[str, FloatArray]) -> tuple[dict[str, Variable], FloatArray, FloatArray | None]:
+        """The variables that these columns enter, the dependent variable and the weights, all rows."""
+        plain = {quote_name(name): values for name, values in columns.items()}
+        touched = [name for name in self.variables if not columns.keys().isdisjoint(columns_of(name))]
+        texts = [self.spec.dependent, self.spec.offset or "1"]
+        again = not columns.keys().isdisjoint(name for text in texts for name in columns_of(text))
+        texts = [*(name for name in touched if name not in plain), *(texts if again else ())]
+        used = dict.fromkeys(name for text in texts for name in columns_of(text))
+        frame = pd.DataFrame({name: columns.get(name, self.frame[name]) for name in used}) if used else self.frame
+        fresh = {name: Numeric(plain[name]) if name in plain else evaluate(name, frame) for name in touched}
+        return (
+            fresh,
+            _response(self.spec, frame) if again else self.y,
+            columns.get(self.spec.weights or "", self.weights),
+        )
+
+    def moved(self, columns: Mapping[str, FloatArray], seen: Seen) -> Seen:
+        """Put what follows from other numbers in some columns (N,) into matrices of the same question.
+
+        Raises
+        ------
+        DataError
+            If a changed column of the model is not finite.
+        """
+        fresh, y, weights = self._moved(columns)
+        rows = seen.rows
+        new = {
+            r_label(name): variable.values[rows]
+            for name, variable in fresh.items()
+            if isinstance(variable, Numeric) and variable.values.ndim == 1
+        }
+        for terms in self.terms:
+            touched = [j for j, term in enumerate(terms) if not fresh.keys().isdisjoint(term)]
+            rest = [j for j in touched if len(terms[j]) > 1 or r_label(terms[j][0]) not in new]
+            new |= self._columns(terms, rest, fresh, rows) if rest else {}
+        new = {name: values for name, values in new.items() if name in seen.x_names or name in seen.z_names}
+        if y is not self.y:
+            new[DEPENDENT] = np.array(y[rows])
+        if not all(np.isfinite(values).all() for values in new.values()):
+            raise DataError("A column of the model is not finite.")
+        return replace(replaced(seen, new), weights=None if weights is None else np.asarray(weights[rows]))
+
+    def _columns(
+        self, terms: list[Term], some: list[int], fresh: Mapping[str, Variable], rows: NDArray[np.int64]
+    ) -> dict[str, FloatArray]:
+        """The columns of some of the terms, on some rows."""
+        used = {name: _used(name, v.take(rows)) for name, v in {**self.variables, **fresh}.items()}
+        factors = {name for name, variable in used.items() if isinstance(variable, Factor)}
+        coding = codings(terms, factors, intercept=self.spec.intercept)
+        own, how = [terms[j] for j in some], tuple(coding[j] for j in some)
+        built = model_matrix(own, used, intercept=False, rows=len(rows), coding=how)
+        return {name: built.values[:, j] for j, name in enumerate(built.names)}
+
+    def seen(self, rows: NDArray[np.int64] | None = None, *, intercept: bool | None = None) -> Seen:
+        """Build the matrices, linearly dependent columns included, on some rows, by default on all without gaps.
 
         Parameters
         ----------
         rows : (n,) int array, optional
         intercept : bool, optional
             Default: as the question has it.
-        like : Seen, optional
-            Whose columns to keep; by default those that do not depend linearly on earlier ones.
 
         Raises
         ------
@@ -114,13 +157,24 @@ class Parts:
         levels = {_label(name): v.levels for name, v in used.items() if isinstance(v, Factor) and not v.logical}
         weights = None if self.weights is None else self.weights[use]
         groups = {name: _codes(self.frame[name].iloc[use]) for name in self.groups}
-        seen = Seen(use, x.names, z.names, levels=levels, y=y, x=x.values, z=z.values, weights=weights, groups=groups)
-        return independent(seen) if like is None else chosen(seen, x=like.x_names, z=like.z_names)
+        return Seen(use, x.names, z.names, levels=levels, y=y, x=x.values, z=z.values, weights=weights, groups=groups)
 
 
-def parts_of(world: World) -> Parts | None:
-    """The variables of a world's question; None where its data are not known, or no longer those of its matrices."""
-    if world.spec is None or world.frame is None or not all(step.key.startswith(OF_THE_DATA) for step in world.steps):
+def parts_of(world: World, after: tuple[str, ...] = OF_THE_DATA) -> Parts | None:
+    """The variables of a world's question on its data.
+
+    Parameters
+    ----------
+    world : World
+    after : tuple of str, optional
+        How the keys of earlier steps may begin; default: those after which the matrices follow from the data as before.
+
+    Returns
+    -------
+    Parts or None
+        None where the data are not known or cannot be used, or where another step was taken before.
+    """
+    if world.spec is None or world.frame is None or not all(step.key.startswith(after) for step in world.steps):
         return None
     spec, groups = world.spec, tuple(world.seen.groups)
     texts = dict.fromkeys(n for text in (*spec.regressors, *spec.instruments) for n in parse_term(text))

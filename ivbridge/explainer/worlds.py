@@ -11,17 +11,45 @@ from collections.abc import Callable, Iterator
 
 from ivbridge.explainer import worlds_coding as coding
 from ivbridge.explainer import worlds_columns as columns
-from ivbridge.explainer import worlds_estimators, worlds_roles, worlds_rows, worlds_storage, worlds_weights
-from ivbridge.explainer.records import World
+from ivbridge.explainer import worlds_estimators as estimators
+from ivbridge.explainer import worlds_roles as roles
+from ivbridge.explainer import worlds_rows as rows
+from ivbridge.explainer import worlds_storage as storage
+from ivbridge.explainer import worlds_weights as weights
+from ivbridge.explainer.records import Step, World
 
-__all__ = ["WORLDS", "Convention"]
+__all__ = ["WORLDS", "Convention", "may_follow"]
 
 Convention = Callable[[World], Iterator[World]]
 
+#: Conventions about the whole question; any two of different lines make a pair.
+_BROAD: tuple[tuple[Convention, ...], ...] = (
+    (rows.filled,),
+    (coding.baselines, coding.contrasts, coding.levels_as_numbers, coding.missing_level, coding.aliased),
+    (rows.complete_cases,),
+    (rows.duplicates, rows.edges),
+    (weights.weights,),
+    (storage.stored_together,),
+    (roles.intercept,),
+    (roles.least_squares, estimators.estimators),
+)
+#: Conventions about one column; each makes a pair with those about the whole question that many get wrong.
+_NARROW: tuple[Convention, ...] = (
+    columns.forms, columns.centred, columns.lagged, roles.instruments_left_out, roles.regressors_left_out,
+    roles.taken_as_exogenous, roles.reversed_regression, roles.manual_first_stage,
+)  # fmt: skip
+_WITH_NARROW = (
+    "weights.ignored",
+    "rows.complete_cases",
+    "rows.first",
+    "rows.last",
+    "intercept.missing",
+    "estimator.ols",
+)
+
 WORLDS: tuple[Convention, ...] = (
     # the data
-    worlds_rows.filled,
-    worlds_storage.stored,
+    rows.filled,
     # the coding of factors
     coding.baselines,
     coding.contrasts,
@@ -29,32 +57,45 @@ WORLDS: tuple[Convention, ...] = (
     coding.numbers_as_levels,
     coding.missing_level,
     coding.full_dummies,
+    coding.aliased,
     # rows
-    worlds_rows.complete_cases,
-    worlds_rows.duplicates,
-    worlds_rows.edges,
+    rows.complete_cases,
+    rows.duplicates,
+    rows.edges,
+    rows.longer_edges,
     # weights
-    worlds_weights.weights,
-    # columns
+    weights.weights,
+    # the numbers in columns
+    storage.stored_together,
+    storage.stored_apart,
     columns.units,
     columns.forms,
     columns.centred,
     columns.scale_divisor,
     columns.lagged,
-    worlds_storage.single_matrices,
+    storage.single_matrices,
     # roles
-    worlds_roles.intercept,
-    worlds_roles.taken_as_exogenous,
-    worlds_roles.instruments_left_out,
-    worlds_roles.regressors_left_out,
-    worlds_roles.instruments_as_regressors,
-    worlds_roles.reversed_regression,
+    roles.intercept,
+    roles.taken_as_exogenous,
+    roles.instruments_left_out,
+    roles.regressors_left_out,
+    roles.instruments_as_regressors,
+    roles.reversed_regression,
     # the estimator
-    worlds_roles.least_squares,
-    worlds_roles.manual_first_stage,
-    worlds_roles.reduced_form,
-    worlds_estimators.estimators,
+    roles.least_squares,
+    roles.manual_first_stage,
+    roles.reduced_form,
+    estimators.estimators,
     # what coefficients do not show
     columns.order,
     columns.units_of_instruments,
 )
+
+
+def may_follow(first: Convention, step: Step, second: Convention) -> bool:
+    """Whether a pair is worth a try: a first convention, the step that it led to, and one that stands after it."""
+    if second in _NARROW or first in _NARROW:
+        other = first in _NARROW and second in (roles.intercept, roles.least_squares)
+        return other or (second in _NARROW and step.key in _WITH_NARROW)
+    line = next((i for i, some in enumerate(_BROAD) if first in some), None)
+    return line is not None and any(second in some for some in _BROAD[line + 1 :])

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ivbridge.errors import IvbridgeError
-from ivbridge.explainer.matrices import INTERCEPT
+from ivbridge.explainer.matrices import INTERCEPT, chosen, column, independent
 from ivbridge.explainer.rebuild import Parts, parts_of
 from ivbridge.explainer.records import Step, World
 from ivbridge.explainer.worlds_rows import rows_text
@@ -18,7 +19,15 @@ from ivbridge.modelmatrix import drop_unused
 from ivbridge.records import FloatArray, Seen
 from ivbridge.variables import Factor, Numeric, Variable
 
-__all__ = ["baselines", "contrasts", "full_dummies", "levels_as_numbers", "missing_level", "numbers_as_levels"]
+__all__ = [
+    "aliased",
+    "baselines",
+    "contrasts",
+    "full_dummies",
+    "levels_as_numbers",
+    "missing_level",
+    "numbers_as_levels",
+]
 
 #: Factors with more levels get the first, the last and the most frequent as baseline only.
 EVERY_LEVEL = 12
@@ -96,7 +105,7 @@ def full_dummies(world: World) -> Iterator[World]:
     if parts is None or not parts.spec.intercept or not any(isinstance(v, Factor) for v in parts.variables.values()):
         return
     try:
-        seen = parts.seen(world.seen.rows, intercept=False)
+        seen = independent(parts.seen(world.seen.rows, intercept=False))
     except IvbridgeError:
         return
     step = Step("coding.full_dummies", "there is no intercept, but a dummy for every level of the first factor")
@@ -116,7 +125,7 @@ def missing_level(world: World) -> Iterator[World]:
         other = {**parts.variables, name: there}
         rest = _complete(parts, other, name)
         try:
-            seen = replace(parts, variables=other).seen(rest)
+            seen = independent(replace(parts, variables=other).seen(rest))
         except IvbridgeError:
             continue
         back = np.setdiff1d(rest, world.seen.rows)
@@ -135,20 +144,40 @@ def _complete(parts: Parts, variables: dict[str, Variable], name: str) -> NDArra
 
 
 def levels_as_numbers(world: World) -> Iterator[World]:
-    """A factor is taken as a number: its values where these are numbers, else the positions of its levels."""
+    """A factor is taken as a number: its values where these are numbers, or the positions of its levels."""
     parts = parts_of(world)
     for name, factor in _factors(parts, world):
-        if len(factor.levels) > 2:
-            positions = np.arange(1.0, len(factor.levels) + 1)
-            step = Step("coding.as_number", f"{r_label(name)} is a number: its levels count 1, 2, …")
-            try:
-                values = np.array([float(level) for level in factor.levels])
-            except ValueError:
-                values = positions
-            if not np.array_equal(values, positions):
-                yield from _recoded(world, parts, {name: Numeric(positions[factor.codes])}, step)
-                step = Step("coding.as_number", f"{r_label(name)} is a number, not a factor")
+        if len(factor.levels) < 3:
+            continue
+        positions = np.arange(1.0, len(factor.levels) + 1)
+        found = {"its levels count 1, 2, …": positions, "its levels count 0, 1, …": positions - 1}
+        with suppress(ValueError):
+            found["not a factor"] = np.array([float(level) for level in factor.levels])
+        for what, values in found.items():
+            step = Step("coding.as_number", f"{r_label(name)} is a number: {what}")
             yield from _recoded(world, parts, {name: Numeric(values[factor.codes])}, step)
+
+
+def aliased(world: World) -> Iterator[World]:
+    """Of columns that depend linearly on each other, another one is left out."""
+    parts = parts_of(world)
+    if parts is None or not world.seen.aliased:
+        return
+    try:
+        whole = parts.seen(world.seen.rows)
+    except IvbridgeError:
+        return
+    for left_out in world.seen.aliased:
+        coef = np.linalg.lstsq(world.seen.x, column(whole, left_out), rcond=None)[0]
+        size = np.abs(coef) * np.linalg.norm(world.seen.x, axis=0)
+        for j in np.flatnonzero(size > 1e-6 * size.max()):
+            other = world.seen.x_names[j]
+            names = {left_out, *world.seen.x_names} - {other}
+            x = [name for name in whole.x_names if name in names]
+            z = [n for n in whole.z_names if n in {left_out, *world.seen.z_names} - {other}]
+            seen = chosen(whole, x=x, z=z)
+            step = Step("coding.aliased", f"{other} is left out, not {left_out}, on which it depends linearly")
+            yield world.after(step, replace(seen, aliased=tuple(n for n in whole.x_names if n not in names)))
 
 
 def numbers_as_levels(world: World) -> Iterator[World]:
@@ -188,7 +217,7 @@ def _recoded(world: World, parts: Parts | None, changed: dict[str, Variable], st
         weights=None if parts.weights is None else parts.weights[rows],
     )  # fmt: skip
     try:
-        seen = here.seen(np.arange(len(rows)))
+        seen = independent(here.seen(np.arange(len(rows))))
     except IvbridgeError:
         return
     if INTERCEPT not in seen.x_names and INTERCEPT in world.seen.x_names:

@@ -9,55 +9,76 @@ from dataclasses import replace
 import numpy as np
 
 from ivbridge.canonical import columns_of
-from ivbridge.explainer.matrices import DEPENDENT, INTERCEPT, added, column, kept, replaced
+from ivbridge.explainer.matrices import DEPENDENT, INTERCEPT, added, column, independent, kept, replaced
+from ivbridge.explainer.rebuild import Parts, parts_of
 from ivbridge.explainer.records import Step, World
 from ivbridge.records import FloatArray, Seen
 
-__all__ = ["FACTORS", "centred", "forms", "lagged", "order", "scale_divisor", "units", "units_of_instruments"]
+__all__ = [
+    "FACTORS", "centred", "forms", "lagged", "may_scale", "order", "rescaled", "scale_divisor", "units",
+    "units_of_instruments",
+]  # fmt: skip
 
-#: Known factors between two units, and what a step calls them.
-FACTORS: Mapping[float, str] = {
-    -1.0: "sign", 100.0: "percent", 1000.0: "thousands", 1e6: "millions", 10.0: "tens", 12.0: "months", 4.0: "quarters",
-    400.0: "quarters", 52.0: "weeks", 60.0: "sixties", 3600.0: "sixties", 7.0: "weeks",
+_SIZES = {
+    "percent": (100.0,), "thousands": (1000.0,), "millions": (1e6,), "tens": (10.0,), "year": (4.0, 12.0, 52.0, 400.0),
+    "time": (7.0, 24.0, 60.0, 3600.0),
 }  # fmt: skip
 _BASES = {"log": 1.0, "log10": math.log(10), "log2": math.log(2)}
+_LOGS = {"log": "the natural one", "log10": "that to base 10", "log2": "that to base 2"}
+_RATIOS = {own / other for own in _BASES.values() for other in _BASES.values() if own != other}
+
+#: Known factors between two units, by what a column is multiplied with; the convention's name is the value.
+FACTORS: Mapping[float, str] = {
+    -1.0: "sign",
+    **{size**power: word for power in (1, -1) for word, sizes in _SIZES.items() for size in sizes},
+    **dict.fromkeys(sorted(_RATIOS), "log_base"),
+}
 
 
 def units(world: World) -> Iterator[World]:
     """The dependent variable or a regressor has another unit or sign, or is a logarithm to another base."""
     for name in (DEPENDENT, *world.seen.x_names):
         if name != INTERCEPT:
-            yield from _scaled(world, name)
+            yield from _all_units(world, name)
 
 
 def units_of_instruments(world: World) -> Iterator[World]:
     """An excluded instrument is in other units, which the first stage alone shows."""
     for name in world.seen.instrument_names:
-        yield from _scaled(world, name)
+        yield from _all_units(world, name)
 
 
-def _scaled(world: World, name: str) -> Iterator[World]:
-    text, values = _called(world, name), column(world.seen, name)
-    steps = [(-1.0, Step("unit.sign", f"{text} has the opposite sign"))]
-    for size, word in FACTORS.items():
-        if size > 0:
-            steps.append((size, Step(f"unit.{word}", f"{text} is multiplied by {size:g}")))
-            steps.append((1 / size, Step(f"unit.{word}", f"{text} is divided by {size:g}")))
-    own = next(
-        (base for word, base in _BASES.items() if text.startswith(f"{word}(")), 1.0 if _like_a_log(text) else 0.0
-    )
-    for word, base in _BASES.items() if own else ():
-        if base != own:
-            steps.append((own / base, Step("unit.log_base", f"the logarithm in {text} is {_LOGS[word]}")))
-    for factor, step in steps:
-        yield world.after(step, replaced(world.seen, {name: values * factor}))
+def _all_units(world: World, name: str) -> Iterator[World]:
+    for factor in FACTORS:
+        if may_scale(world, name, factor):
+            yield rescaled(world, name, factor)
 
 
-_LOGS = {"log": "the natural one", "log10": "that to base 10", "log2": "that to base 2"}
+def may_scale(world: World, name: str, factor: float) -> bool:
+    """Whether a column may be multiplied by a known factor: only logarithms have another base."""
+    if FACTORS[factor] != "log_base":
+        return True
+    own = _base(_called(world, name))
+    return own > 0 and any(abs(own / factor - base) < 1e-12 for base in _BASES.values())
 
 
-def _like_a_log(text: str) -> bool:
-    return text.lower().startswith(("l", "ln"))
+def rescaled(world: World, name: str, factor: float) -> World:
+    """The world in which a column, or the dependent variable, is multiplied by a known factor."""
+    text, word = _called(world, name), FACTORS[factor]
+    if word == "sign":
+        what = f"{text} has the opposite sign"
+    elif word == "log_base":
+        base = _base(text) / factor
+        what = f"the logarithm in {text} is {_LOGS[min(_BASES, key=lambda known: abs(_BASES[known] - base))]}"
+    else:
+        what = f"{text} is multiplied by {factor:g}" if factor > 1 else f"{text} is divided by {1 / factor:g}"
+    return world.after(Step(f"unit.{word}", what), replaced(world.seen, {name: column(world.seen, name) * factor}))
+
+
+def _base(text: str) -> float:
+    """The natural logarithm of a logarithm's base; 1 for a column that may be a logarithm, 0 for any other."""
+    named = next((base for word, base in _BASES.items() if text.startswith(f"{word}(")), 0.0)
+    return named or float(text.lower().startswith("l"))
 
 
 def _called(world: World, name: str) -> str:
@@ -76,8 +97,10 @@ def forms(world: World) -> Iterator[World]:
         with np.errstate(all="ignore"):
             for key, what, new, renamed in _formed(text, values):
                 if np.isfinite(new).all() and np.ptp(new) > 0:
-                    names = {} if name == DEPENDENT else {name: renamed}
-                    yield world.after(Step(key, what), replaced(seen, {name: new}, names))
+                    step, changed = Step(key, what), {name: new}
+                    yield world.after(step, replaced(seen, changed))
+                    if name != DEPENDENT:
+                        yield world.after(step, replaced(seen, changed, {name: renamed}))
         if name in seen.x_names:
             square, both = f"I({name}^2)", name in seen.z_names
             if square not in (*seen.x_names, *seen.z_names) and both:
@@ -151,8 +174,9 @@ def scale_divisor(world: World) -> Iterator[World]:
 
 
 def lagged(world: World) -> Iterator[World]:
-    """A column is one row late or early."""
+    """A column is one row late or early; where rows were left out, one row of the data or one of those used."""
     seen, n = world.seen, len(world.seen.y)
+    parts = parts_of(world) if len(seen.rows) and seen.rows[-1] - seen.rows[0] != n - 1 else None
     for name in (DEPENDENT, *seen.x_names, *seen.instrument_names):
         values = column(seen, name)
         if name == INTERCEPT or np.ptp(values) == 0:
@@ -161,8 +185,20 @@ def lagged(world: World) -> Iterator[World]:
             ("form.lag", "previous", np.r_[values[:1], values[:-1]], slice(1, n)),
             ("form.lead", "next", np.r_[values[1:], values[-1:]], slice(0, n - 1)),
         ):
-            text = f"{_called(world, name)} has the value of the {word} row"
-            yield world.after(Step(key, text), kept(replaced(seen, {name: moved}), rows))
+            step = Step(key, f"{_called(world, name)} has the value of the {word} row")
+            yield world.after(step, kept(replaced(seen, {name: moved}), rows))
+    yield from _lagged_data(world, parts) if parts else ()
+
+
+def _lagged_data(world: World, parts: Parts) -> Iterator[World]:
+    for name in parts.frame.columns:
+        values = parts.frame[name]
+        if values.dtype != np.float64 or name in parts.groups:
+            continue
+        for key, word, by in (("form.lag", "previous", 1), ("form.lead", "next", -1)):
+            changed = parts.changed({name: values.shift(by).to_numpy()})
+            step = Step(key, f"{name} has the value of the {word} row of the data")
+            yield world.after(step, independent(changed.seen()))
 
 
 def order(world: World) -> Iterator[World]:

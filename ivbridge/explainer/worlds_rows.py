@@ -12,10 +12,10 @@ from ivbridge.explainer.matrices import independent, kept
 from ivbridge.explainer.rebuild import Parts, parts_of
 from ivbridge.explainer.records import Step, World
 
-__all__ = ["complete_cases", "duplicates", "edges", "filled", "rows_text"]
+__all__ = ["complete_cases", "duplicates", "edges", "filled", "longer_edges", "rows_text"]
 
 #: How many rows a header, a footer, or a lag may cost; and how many a preview keeps away.
-EDGES = (1, 2, 3, 4, 5, 10)
+EDGES = (2, 3, 4, 5, 10)
 FEW = 4
 
 
@@ -77,18 +77,23 @@ def duplicates(world: World) -> Iterator[World]:
 
 
 def edges(world: World) -> Iterator[World]:
-    """The first or the last rows are left out: a header read as data, reading off by one, a lag."""
-    n = len(world.seen.rows)
+    """The first or the last row is left out: a header read as data, reading off by one, a lag."""
+    yield from _shortened(world, 1)
+
+
+def longer_edges(world: World) -> Iterator[World]:
+    """The first or the last few rows are left out."""
     for count in EDGES:
-        if n - count > len(world.seen.x_names):
-            rows = f"{count} rows" if count > 1 else "row"
-            verb = "are" if count > 1 else "is"
-            for key, word, places in (
-                ("rows.first", "first", np.arange(count, n)), ("rows.last", "last", np.arange(n - count)),
-            ):  # fmt: skip
-                yield world.after(
-                    Step(key, f"the {word} {rows} of those used {verb} left out"), independent(kept(world.seen, places))
-                )
+        yield from _shortened(world, count)
+
+
+def _shortened(world: World, count: int) -> Iterator[World]:
+    n = len(world.seen.rows)
+    if n - count > len(world.seen.x_names):
+        rows = f"{count} rows of those used are" if count > 1 else "row of those used is"
+        for word, places in (("first", slice(count, n)), ("last", slice(0, n - count))):
+            step = Step(f"rows.{word}", f"the {word} {rows} left out")
+            yield world.after(step, independent(kept(world.seen, places)))
 
 
 def filled(world: World) -> Iterator[World]:
@@ -119,7 +124,7 @@ def _refilled(
     assert world.frame is not None
     try:
         changed = parts.changed(columns)
-        seen = changed.seen()
+        seen = independent(changed.seen())
     except IvbridgeError:
         return
     back = np.setdiff1d(seen.rows, world.seen.rows)

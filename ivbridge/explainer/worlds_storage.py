@@ -13,13 +13,16 @@ from ivbridge.explainer.rebuild import Parts, parts_of
 from ivbridge.explainer.records import Step, World
 from ivbridge.records import FloatArray
 
-__all__ = ["decimals", "significant", "single_matrices", "stored"]
+__all__ = ["decimals", "significant", "single_matrices", "stored_apart", "stored_together"]
 
 #: Significant digits that programs print or write: R's write.table 15, its print 7, and fewer.
-DIGITS = (15, 12, 10, 9, 8, 7, 6, 5, 4, 3)
-DECIMALS = (8, 6, 5, 4, 3, 2, 1, 0)
+DIGITS = (15, 10, 9, 8, 7, 6, 5, 4, 3)
+DECIMALS = (6, 5, 4, 3, 2, 1)
 #: Largest integers of one, two and four bytes.
 INTEGERS = {"8 bits": 2**7, "16 bits": 2**15, "32 bits": 2**31}
+
+#: Steps that leave numeric columns as they are in the data.
+BEFORE = ("rows.", "coding.", "weights.")
 
 Change = Callable[[FloatArray], FloatArray]
 
@@ -63,39 +66,57 @@ def _at_place(values: FloatArray, place: int, digits: int) -> FloatArray:
     return np.asarray(found)
 
 
-def stored(world: World) -> Iterator[World]:
-    """The data went through single precision, a text file with few digits, or integers: all columns, or one."""
-    parts = parts_of(world)
-    if parts is None or world.frame is None:
-        return
-    columns = {
-        name: values
-        for name in parts.frame.columns
-        if parts.frame[name].dtype == np.float64 and name not in parts.groups
-        if np.isfinite(values := parts.frame[name].to_numpy()[world.seen.rows]).all()
-    }
-    columns = {name: parts.frame[name].to_numpy() for name in columns}
-    for key, text, change in _changes(columns):
+def stored_together(world: World) -> Iterator[World]:
+    """All columns went through single precision, a text with few digits, or whole numbers."""
+    parts = parts_of(world, BEFORE)
+    columns = _columns(parts, world)
+    for key, text, new in _changes(columns):
+        if parts is None or not new:
+            continue
+        if parts.spec.weights in new and len(new) > 1:
+            own = {name: values for name, values in new.items() if name != parts.spec.weights}
+            yield from _changed(world, parts, own, Step(key, f"every column but the weights {text}"))
+        every = next(iter(new)) if len(new) == 1 else "every column"
+        yield from _changed(world, parts, new, Step(key, f"{every} {text}"))
+
+
+def stored_apart(world: World) -> Iterator[World]:
+    """One of several columns did."""
+    parts = parts_of(world, BEFORE)
+    columns = _columns(parts, world)
+    for key, text, new in _changes(columns):
+        for name, values in new.items() if parts and len(new) > 1 else ():
+            assert parts is not None
+            yield from _changed(world, parts, {name: values}, Step(key, f"{name} {text}"))
+
+
+def _columns(parts: Parts | None, world: World) -> dict[str, FloatArray]:
+    """Numeric columns of the data, all rows, that are present in the rows used."""
+    if parts is None:
+        return {}
+    plain = {n for n in parts.frame.columns if parts.frame[n].dtype == np.float64 and n not in parts.groups}
+    values = {name: parts.frame[name].to_numpy() for name in parts.frame.columns if name in plain}
+    return {name: v for name, v in values.items() if np.isfinite(v[world.seen.rows]).all()}
+
+
+def _changes(columns: Mapping[str, FloatArray]) -> Iterator[tuple[str, str, dict[str, FloatArray]]]:
+    """Every way of keeping numbers, and the columns that it changes."""
+    for key, text, change in _ways() if columns else ():
         with np.errstate(all="ignore"):
             new = {name: change(values) for name, values in columns.items()}
-        new = {name: v for name, v in new.items() if not np.array_equal(v, columns[name], equal_nan=True)}
-        for name, values in new.items() if len(new) > 1 else ():
-            yield from _changed(world, parts, {name: values}, Step(key, f"{name} {text}"))
-        if new:
-            every = next(iter(new)) if len(new) == 1 else "every column"
-            yield from _changed(world, parts, new, Step(key, f"{every} {text}"))
+        yield key, text, {n: v for n, v in new.items() if not np.array_equal(v, columns[n], equal_nan=True)}
 
 
 def _single(values: FloatArray) -> FloatArray:
     return values.astype(np.float32).astype(np.float64)
 
 
-def _changes(columns: Mapping[str, FloatArray]) -> Iterator[tuple[str, str, Change]]:
+def _ways() -> Iterator[tuple[str, str, Change]]:
     yield "storage.float32", "is kept in single precision", _single
     for digits in DIGITS:
         change = partial(significant, digits=digits)
         yield "storage.digits", f"went through a text with {digits} significant digits", change
-    for places in DECIMALS[:-1]:
+    for places in DECIMALS:
         yield "storage.decimals", f"is rounded to {places} decimals", partial(decimals, places=places)
     yield "storage.rounded", "is rounded to whole numbers", np.rint
     yield "storage.truncated", "is cut to whole numbers", np.trunc
@@ -109,13 +130,12 @@ def _wrapped(values: FloatArray, limit: int) -> FloatArray:
 
 
 def _changed(world: World, parts: Parts, columns: Mapping[str, FloatArray], step: Step) -> Iterator[World]:
-    assert world.frame is not None
     try:
-        seen = parts.changed(columns).seen(world.seen.rows, like=world.seen)
+        seen = parts.moved(columns, world.seen)
     except IvbridgeError:
         return
-    if np.ptp(seen.y) > 0 and seen.x_names == world.seen.x_names:
-        yield world.after(step, seen, frame=world.frame.assign(**columns))
+    if np.ptp(seen.y) > 0:
+        yield world.after(step, seen)
 
 
 def single_matrices(world: World) -> Iterator[World]:

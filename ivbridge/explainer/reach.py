@@ -1,0 +1,220 @@
+"""Which worlds have the coefficients that were observed: the question's own, those one step away, and pairs of steps.
+
+A search looks at thousands of worlds, so coefficients are first computed from cross-products, which takes a tenth of
+the time of a decomposition; what comes close is fitted to the last digit. Units of columns are not tried one by one
+in a pair: they are read off the ratios of the coefficients.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import linalg
+
+from ivbridge.errors import IvbridgeError
+from ivbridge.explainer.matrices import DEPENDENT, INTERCEPT
+from ivbridge.explainer.records import World
+from ivbridge.explainer.worlds import WORLDS, Convention, may_follow
+from ivbridge.explainer.worlds_columns import FACTORS, may_scale, rescaled
+from ivbridge.kclass import decomposed, estimated
+from ivbridge.linear import Linear
+from ivbridge.method import TwoStage
+from ivbridge.records import FloatArray
+
+__all__ = ["Reached", "coefficients", "reach"]
+
+#: How far, relative to their size, coefficients from cross-products may be from those of a decomposition.
+SCREEN = 1e-6
+#: Sines of angles between columns below which cross-products are not used.
+FLAT = 1e-4
+#: What cannot be estimated is no candidate.
+UNDEFINED = (IvbridgeError, np.linalg.LinAlgError, linalg.LinAlgError, ValueError, ZeroDivisionError)
+#: Names of the constant in other programs.
+CONSTANTS = (INTERCEPT, "Intercept", "const", "_cons", "Constant", "constant", "cons")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reached:
+    """A world whose coefficients are the observed ones.
+
+    Attributes
+    ----------
+    world : World
+    model : Linear
+        Its fit, refined.
+    names : mapping of str to str
+        Of an observed term, the column of the world that it is.
+    """
+
+    world: World
+    model: Linear
+    names: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Wanted:
+    """Observed coefficients: values (m,) of terms, how far each may be off, and whether these are all there are."""
+
+    terms: tuple[str, ...]
+    values: FloatArray
+    within: FloatArray
+    complete: bool
+
+
+def coefficients(world: World) -> FloatArray:
+    """Coefficients of a world, (k,), quickly; at least six digits of each, relative to the largest term of the fit."""
+    seen = world.seen
+    if not isinstance(world.method, TwoStage):
+        return decomposed(seen, world.method).coef
+    own = [j for j, name in enumerate(seen.x_names) if name not in seen.z_names]
+    inside = len(seen.z_names)
+    stack = np.empty((len(seen.y), inside + len(own) + 1), order="F")
+    stack[:, :inside], stack[:, inside:-1], stack[:, -1] = seen.z, seen.x[:, own], seen.y
+    if seen.weights is not None:
+        stack *= np.sqrt(seen.weights)[:, None]
+    gram = stack.T @ stack
+    length = np.sqrt(np.diag(gram))
+    with np.errstate(all="ignore"):
+        angles = gram / np.outer(length, length)
+    place = {name: j for j, name in enumerate(seen.z_names)}
+    place |= {seen.x_names[j]: inside + i for i, j in enumerate(own)}
+    columns = [place[name] for name in seen.x_names]
+    try:
+        root = np.linalg.cholesky(angles[:inside, :inside])
+    except np.linalg.LinAlgError:
+        return decomposed(seen, world.method).coef
+    first = linalg.solve_triangular(root, angles[:inside, [*columns, -1]], lower=True, check_finite=False)
+    q, r = np.linalg.qr(first[:, :-1])
+    if not min(np.diag(root).min(), np.abs(np.diag(r)).min(initial=1.0)) > FLAT:
+        return decomposed(seen, world.method).coef
+    coef = linalg.solve_triangular(r, q.T @ first[:, -1], check_finite=False)
+    return np.asarray(coef * length[-1] / length[columns])
+
+
+def reach(
+    world: World, wanted: Mapping[str, float], within: Mapping[str, float], *, complete: bool, steps: int = 2
+) -> Iterator[Reached]:
+    """Find worlds that have the observed coefficients, shortest first.
+
+    Parameters
+    ----------
+    world : World
+        The question's own.
+    wanted : mapping of str to float
+        Observed coefficients by term; none makes every world match.
+    within : mapping of str to float
+        How far each may be off.
+    complete : bool
+        Whether the observed table has all its terms, so that a world with more of them is no match.
+    steps : int, default 2
+        Longest combination.
+
+    Yields
+    ------
+    Reached
+        The question's own world first, then those one step away, then pairs.
+    """
+    values = np.array(list(wanted.values()), dtype=float)
+    asked = _Wanted(tuple(wanted), values, np.array([within.get(t, 0.0) for t in wanted], dtype=float), complete)
+    yield from _matched(world, asked)
+    if steps < 1:
+        return
+    singles: list[tuple[World, FloatArray, int]] = []
+    for place, convention in enumerate(WORLDS):
+        for one in _worlds(convention, world):
+            coef = _screened(one)
+            if coef is not None:
+                singles.append((one, coef, place))
+                yield from _matched(one, asked, coef)
+    if steps < 2 or not asked.terms:
+        return
+    own = _screened(world)
+    starts = [*((world, own, -1),), *singles] if own is not None else singles
+    for one, coef, _ in starts:
+        for other in _units(one, coef, asked, steps - len(one.steps)):
+            yield from _matched(other, asked)
+    for one, _, place in singles:
+        for convention in WORLDS[place + 1 :]:
+            if may_follow(WORLDS[place], one.steps[-1], convention):
+                for other in _worlds(convention, one):
+                    yield from _matched(other, asked)
+
+
+def _worlds(convention: Convention, world: World) -> Iterator[World]:
+    """What a convention yields until it cannot go on."""
+    try:
+        yield from convention(world)
+    except UNDEFINED:
+        return
+
+
+def _screened(world: World) -> FloatArray | None:
+    with np.errstate(all="ignore"):
+        try:
+            coef = coefficients(world)
+        except UNDEFINED:
+            return None
+    return coef if np.isfinite(coef).all() else None
+
+
+def _matched(world: World, asked: _Wanted, coef: FloatArray | None = None) -> Iterator[Reached]:
+    names = _columns(world, asked)
+    if names is None:
+        return
+    quick = _screened(world) if coef is None else coef
+    if quick is None:
+        return
+    places = [world.seen.x_names.index(name) for name in names.values()]
+    apart = np.abs(quick[places] - asked.values)
+    if not (apart <= np.maximum(asked.within, SCREEN * np.abs(asked.values)) + np.finfo(float).tiny).all():
+        return
+    try:
+        model = estimated(world.seen, world.method)
+    except UNDEFINED:
+        return
+    if (np.abs(model.coef[places] - asked.values) <= asked.within).all():
+        yield Reached(world, model, names)
+
+
+def _columns(world: World, asked: _Wanted) -> dict[str, str] | None:
+    """Which column of the world each observed term is: by name, what is left by position; None where none fits."""
+    names = world.seen.x_names
+    if asked.complete and len(asked.terms) != len(names):
+        return None
+    found = {term: term for term in asked.terms if term in names}
+    left = [term for term in asked.terms if term not in found]
+    rest = [name for name in names if name not in found]
+    if left and INTERCEPT in rest and (constant := [term for term in left if term in CONSTANTS]):
+        found[constant[0]] = INTERCEPT
+        left.remove(constant[0])
+        rest.remove(INTERCEPT)
+    if left and (len(left) != len(rest) or (INTERCEPT in rest) or not set(left).isdisjoint(CONSTANTS)):
+        return None
+    both = {**found, **dict(zip(left, rest, strict=True))} if left else found
+    return {term: both[term] for term in asked.terms}
+
+
+def _units(world: World, coef: FloatArray, asked: _Wanted, steps: int) -> Iterator[World]:
+    """Worlds that differ from this one in the units of columns, one for each step left, as the ratios say."""
+    names = _columns(world, asked)
+    if names is None or not asked.values.all():
+        return
+    terms = list(names.values())
+    ratios = coef[[world.seen.x_names.index(name) for name in terms]] / asked.values
+    known = np.array([1.0, *FACTORS])
+    close = np.maximum(asked.within / np.abs(asked.values), SCREEN)
+    distance = np.abs(ratios[:, None] * known / known[:, None, None] - 1)  # column's factor, term, dependent's factor
+    fits = (distance <= close[:, None]).any(axis=0).all(axis=0)
+    for j in np.flatnonzero(fits):
+        nearest = known[distance[:, :, j].argmin(axis=0)].tolist()
+        changed = {DEPENDENT: float(known[j])} | dict(zip(terms, nearest, strict=True))
+        changed = {name: factor for name, factor in changed.items() if factor != 1}
+        if INTERCEPT in changed or len(changed) != steps:
+            continue
+        if all(may_scale(world, name, factor) for name, factor in changed.items()):
+            other = world
+            for name, factor in changed.items():
+                other = rescaled(other, name, factor)
+            yield other
