@@ -47,6 +47,7 @@ _HOMES = {
         "StaleReferenceError",
         "UnsupportedError",
     ),
+    "ivbridge.explainer": ("Explanation", "explain"),
     "ivbridge.many": ("crosscheck_many",),
     "ivbridge.method": ("Fuller", "LIML", "Method", "TwoStage"),
     "ivbridge.post": ("PostResult", "post_figures"),
@@ -54,6 +55,7 @@ _HOMES = {
     "ivbridge.questions": ("Question", "load_questions"),
     "ivbridge.records": ("Coefficients", "FirstStage", "NotApplicable", "Provenance", "Test"),
     "ivbridge.references": ("Reference", "load_reference", "record", "references_from"),
+    "ivbridge.references_verify": ("verify",),
     "ivbridge.rrandom": ("RRandom",),
     "ivbridge.selection.check": ("LassoAgreement", "agree_lasso", "crosscheck_lasso"),
     "ivbridge.selection.checked": ("SelectionAgreement", "crosscheck_selection"),
@@ -126,6 +128,7 @@ __all__ = [
     "EncourageReport",
     "EngineError",
     "Estimate",
+    "Explanation",
     "FailedTask",
     "FirstStage",
     "FoldColumn",
@@ -184,6 +187,7 @@ __all__ = [
     "drift",
     "effective_f",
     "encourage",
+    "explain",
     "fit",
     "fragility",
     "from_arrays",
@@ -202,6 +206,7 @@ __all__ = [
     "select_instruments",
     "simulated_users",
     "to_thread",
+    "verify",
 ]
 
 

@@ -40,12 +40,14 @@ LAYERS = " ".join(
         "engines.peers.estimatr engines.peers.gmm engines.peers.ivmodels engines.peers.pyfixest",
         "engines.peers.statsmodels engines.peers.systemfit",
         # the comparison
-        "gaps conventions handshake verdicts agreement digits rounding",
-        "explainer explainer.records",
+        "gaps conventions handshake verdicts vote_records agreement digits rounding",
+        "explainer.records",
         "explainer.matrices explainer.rebuild explainer.worlds_rows explainer.worlds_storage explainer.worlds_coding",
         "explainer.worlds_columns explainer.worlds_weights explainer.worlds_roles explainer.worlds_estimators",
         "explainer.worlds explainer.reach",
-        "compare",
+        "explainer.altered explainer.vcovs explainer.covariances explainer.inference explainer.tests_ explainer.observed",
+        "explainer.bounds explainer.rest explainer.search explainer.why explainer",
+        "vote compare",
         # recorded answers
         "references_data references_export references_checks references_digits references_file references engines.recorded references_verify",
         # versions of a package
@@ -73,7 +75,7 @@ LAYERS = " ".join(
         "report.entry many report.cells report.code report.plot report.view report.render report",
         "encouragement.chart encouragement.page",
         "setup_r doctor cli_text cli_check cli_select cli_encourage cli_post cli_options cli_experiments cli_drift",
-        "cli_ports cli",
+        "cli_record cli_ports cli",
         "pytest_plugin",
     ]
 ).split()

@@ -1,0 +1,293 @@
+"""The search for the shortest combination of conventions that reproduces every observed number.
+
+Coefficients depend on the world alone, the covariance matrix on the world and the estimator, and everything else on
+these two. So worlds are sorted out by their coefficients, covariance options by the standard errors, and the remaining
+numbers are each explained on their own: costs add up instead of multiplying.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ivbridge.errors import IvbridgeError
+from ivbridge.explainer.bounds import LOOSE, Bounds, Tolerance, measured
+from ivbridge.explainer.covariances import Option, Wanted, matching
+from ivbridge.explainer.observed import grouping_columns
+from ivbridge.explainer.records import Observed, Step, World
+from ivbridge.explainer.rest import Rest, explained
+from ivbridge.gaps import Key, cov_keys
+from ivbridge.kclass import estimated
+from ivbridge.linear import Linear, scaled
+from ivbridge.method import TwoStage
+from ivbridge.records import FloatArray, IntArray, Seen
+from ivbridge.vcov import Classical, Clustered, Vcov
+
+__all__ = ["Found", "Target", "search"]
+
+#: A longer chain of conventions explains nothing.
+MOST_STEPS = 8
+
+Worlds = Iterable[World]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Target:
+    """What has to be reproduced.
+
+    Attributes
+    ----------
+    observed : Observed
+    arrays : mapping of Key to (n,) array
+        Residuals and fitted values.
+    complete : bool
+        Whether a number that follows from a combination and was not observed counts against it.
+    lacks : mapping of str to str
+        What is not reported, as in :attr:`ivbridge.results.Estimate.lacks`.
+    twin : Seen or None
+        The matrices of the observed side.
+    """
+
+    observed: Observed
+    arrays: Mapping[Key, FloatArray] = field(default_factory=dict)
+    complete: bool = False
+    lacks: Mapping[str, str] = field(default_factory=dict)
+    twin: Seen | None = None
+
+    @property
+    def exact(self) -> bool:
+        """Whether it is said of every number how far the true one may be."""
+        return self.observed.values.keys() <= self.observed.within.keys() and not self.arrays
+
+    @property
+    def terms(self) -> tuple[str, ...]:
+        """Terms with a coefficient."""
+        return tuple(term for quantity, term in self.observed.values if quantity == "estimate")
+
+
+@dataclass(slots=True)
+class Found:
+    """What the search has come to.
+
+    Attributes
+    ----------
+    solutions : list of tuple of Step
+        The shortest combinations that reproduce everything, in the order in which they were found.
+    missed : mapping of Key to float
+        Of the combination that came closest, the numbers that it leaves apart.
+    tried : int
+    """
+
+    solutions: list[tuple[Step, ...]] = field(default_factory=list)
+    missed: Mapping[Key, float] | None = None
+    tried: int = 0
+    same_coefficients: bool = False
+    level: int = 0
+
+    @property
+    def steps(self) -> int:
+        """Length of the solutions; more than any solution has where there is none."""
+        return len(self.solutions[0]) if self.solutions else MOST_STEPS + 1
+
+    def most(self, level: int) -> int:
+        """The largest number of steps that is still of interest in worlds with `level` steps."""
+        return min(MOST_STEPS, self.steps - (level > self.level))
+
+    def solved(self, steps: tuple[Step, ...], level: int) -> None:
+        """Keep a combination, unless there is a shorter one."""
+        if len(steps) < self.steps:
+            self.solutions, self.level = [steps], level
+        elif len(steps) == self.steps and steps not in self.solutions:
+            self.solutions.append(steps)
+
+    def failed(self, missed: Mapping[Key, float]) -> None:
+        """Remember the combination that leaves the fewest numbers apart."""
+        if self.missed is None or len(missed) < len(self.missed):
+            self.missed = missed
+
+
+def search(levels: Iterable[Worlds], target: Target, vcov: Vcov | None = None) -> Found:
+    """Try worlds in order of their number of steps until nothing shorter is left.
+
+    Parameters
+    ----------
+    levels : iterable of iterable of World
+        Worlds without a step, with one, with two.
+    target : Target
+    vcov : Vcov, optional
+        The question's; default: that of the world's spec, or classical.
+    """
+    found = Found()
+    for steps, worlds in enumerate(levels):
+        if steps > 1 and found.same_coefficients:
+            break
+        if steps >= found.steps:
+            break
+        for world in worlds:
+            found.tried += 1
+            if matches(world, target):
+                found.same_coefficients = True
+                _within(world, target, found, vcov)
+    return found
+
+
+def matches(world: World, target: Target) -> bool:
+    """Whether the coefficients of a world are close to the observed ones."""
+    terms, names = target.terms, world.seen.x_names
+    if not set(terms) <= set(names) or (target.complete and set(terms) != set(names)):
+        return False
+    if not terms:
+        return True
+    coef = quick(world)
+    if coef is None:
+        return False
+    values, within = target.observed.values, target.observed.within
+    for term in terms:
+        key = ("estimate", term)
+        error = abs(values.get(("std.error", term), 0.0))
+        scale = abs(values[key]) + (error if np.isfinite(error) else 0.0)
+        if not abs(coef[names.index(term)] - values[key]) <= within.get(key, 10 * LOOSE * scale):
+            return False
+    return True
+
+
+def quick(world: World) -> FloatArray | None:
+    """Coefficients without the last digits, (k,); None where they are not determined."""
+    seen = world.seen
+    try:
+        if not isinstance(world.method, TwoStage):
+            return estimated(seen, world.method).coef
+        q = np.linalg.qr(scaled(seen.z, seen.weights)).Q
+        inner = q.T @ np.column_stack([scaled(seen.x, seen.weights), scaled(seen.y, seen.weights)])
+        coef, _, rank, _ = np.linalg.lstsq(inner[:, :-1], inner[:, -1], rcond=1e-14)
+    except (IvbridgeError, np.linalg.LinAlgError, ValueError):
+        return None
+    return np.asarray(coef) if rank == len(coef) else None
+
+
+def _within(world: World, target: Target, found: Found, vcov: Vcov | None) -> None:
+    """Everything but the coefficients, in one world."""
+    try:
+        model = estimated(world.seen, world.method)
+    except (IvbridgeError, np.linalg.LinAlgError, ValueError):
+        return
+    level = len(world.steps)
+    asked = vcov or (world.spec.vcov if world.spec else None) or Classical()
+    groups = grouping_columns(world.seen, world.frame)
+    all_kinds = not world.steps or bool(target.terms)
+    bounds: dict[Vcov, Bounds] = {}
+    most = found.most(level) - level
+    options = list(_options(model, asked, groups, target, most, all_kinds=all_kinds))
+    for option in options:
+        if level + option.cost > found.most(level):
+            break
+        found.tried += 1
+        rest = Rest(world, model, option, asked, groups, Tolerance(target.observed.within))
+        steps, missed = _tried(rest, target)
+        if not missed and not target.exact:
+            tolerance = _tight(rest, target, bounds)
+            steps, missed = _tried(dataclasses.replace(rest, tolerance=tolerance), target)
+        total = (*world.steps, *option.steps(), *steps)
+        if missed:
+            found.failed(missed)
+        elif len(total) <= found.most(level):
+            found.solved(total, level)
+    if not options and found.missed is None:
+        found.failed(_gaps(model, None, target, Tolerance(target.observed.within)))
+
+
+def _tried(rest: Rest, target: Target) -> tuple[tuple[Step, ...], dict[Key, float]]:
+    missed = _gaps(rest.model, rest.option, target, rest.tolerance)
+    steps, more = explained(rest, target.observed, target.arrays, target.complete, target.lacks)
+    return steps, {**missed, **more}
+
+
+def _options(
+    model: Linear, asked: Vcov, groups: Mapping[str, IntArray], target: Target, most: int, *, all_kinds: bool
+) -> Iterator[Option]:
+    """Options that come close; of those with the same matrix only the first and shortest."""
+    wanted = _wanted(model, target, Tolerance(target.observed.within))
+    kept: list[Option] = []
+    for option in sorted(matching(model, asked, groups, wanted, most, all_kinds=all_kinds), key=lambda one: one.cost):
+        size = np.sqrt(np.abs(np.diag(option.matrix)))
+        scale = np.outer(size, size)
+        like = option.estimator.like
+        same = [one for one in kept if (np.abs(option.matrix - one.matrix) <= 1e-13 * scale).all()]
+        if not same or (_by_fit(like) and not any(_by_fit(one.estimator.like) for one in same)):
+            kept.append(option)
+            yield option
+
+
+def _by_fit(vcov: Vcov) -> bool:
+    """Whether auxiliary regressions get another estimator than the fit: sandwich's default for clusters."""
+    return isinstance(vcov, Clustered) and vcov.type is None
+
+
+def _wanted(model: Linear, target: Target, tolerance: Tolerance) -> Wanted:
+    values, names = target.observed.values, model.names
+    k = len(names)
+    error, error_within = np.full(k, np.nan), np.zeros(k)
+    for j, name in enumerate(names):
+        key = ("std.error", name)
+        if key in values:
+            error[j], error_within[j] = values[key], tolerance.of_error(key, abs(values[key]))
+            continue
+        ratio = ("statistic", name)
+        if values.get(ratio) and ("estimate", name) in values:
+            error[j] = abs(model.coef[j] / values[ratio])
+            error_within[j] = error[j] * max(
+                2 * tolerance.within.get(ratio, 0.0) / abs(values[ratio]), LOOSE
+            )
+    matrix, matrix_within = np.full((k, k), np.nan), np.zeros((k, k))
+    keys = dict(zip(cov_keys("", names), zip(*np.tril_indices(k), strict=True), strict=True))
+    seen = {key: place for key, place in keys.items() if key in values}
+    if seen:
+        size = np.array([np.sqrt(abs(values.get((f"cov", f"{name}, {name}"), np.nan))) for name in names])
+        for key, (i, j) in seen.items():
+            matrix[i, j] = values[key]
+            scale = size[i] * size[j] if np.isfinite(size[i] * size[j]) else abs(values[key])
+            matrix_within[i, j] = tolerance.within.get(key, 2 * tolerance.of_error(("std.error", ""), scale))
+    return Wanted(error, error_within, matrix, matrix_within)
+
+
+def _tight(rest: Rest, target: Target, bounds: dict[Vcov, Bounds]) -> Tolerance:
+    """What counts as reproduced in this world under this estimator."""
+    like, twin, seen = rest.option.estimator.like, target.twin, rest.world.seen
+    if like not in bounds:
+        usable = twin is not None and not rest.world.steps and _same_shape(twin, seen)
+        bounds[like] = measured(rest.world, rest.model, like, rest.groups, twin if usable else None)
+    return Tolerance(target.observed.within, bounds[like])
+
+
+def _same_shape(twin: Seen, seen: Seen) -> bool:
+    return (twin.x_names, twin.z_names, len(twin.y)) == (seen.x_names, seen.z_names, len(seen.y))
+
+
+def _gaps(model: Linear, option: Option | None, target: Target, tolerance: Tolerance) -> dict[Key, float]:
+    """Coefficients, standard errors and covariances that are apart."""
+    values, names = target.observed.values, model.names
+    found: dict[Key, float] = {}
+    error = np.zeros(model.k) if option is None else np.sqrt(np.abs(np.diag(option.matrix)))
+    for j, name in enumerate(names):
+        key = ("estimate", name)
+        if key in values:
+            gap = abs(values[key] - model.coef[j])
+            if not gap <= tolerance.of_estimate(key, abs(model.coef[j]) + error[j]):
+                found[key] = float(gap)
+    wanted = _wanted(model, target, tolerance)
+    matrix = np.zeros((model.k, model.k)) if option is None else option.matrix
+    with np.errstate(invalid="ignore"):
+        exact = np.sqrt(np.diag(matrix))
+    for j, name in enumerate(names):
+        key = ("std.error", name)
+        if key in values and not (np.isnan(values[key]) and np.isnan(exact[j])):
+            gap = abs(values[key] - exact[j])
+            if not gap <= wanted.error_within[j]:
+                found[key] = float(gap)
+    for key, (i, j) in zip(cov_keys("", names), zip(*np.tril_indices(model.k), strict=True), strict=True):
+        if key in values and not abs(values[key] - matrix[i, j]) <= wanted.matrix_within[i, j]:
+            found[key] = float(abs(values[key] - matrix[i, j]))
+    return found

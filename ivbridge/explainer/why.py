@@ -1,0 +1,180 @@
+"""The verbs of the explainer: two estimates, or numbers against a question."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from ivbridge.data import Dataset
+from ivbridge.explainer.observed import numbers_of, world_of
+from ivbridge.explainer.records import Explanation, Observed, Step, World
+from ivbridge.explainer.search import Found, Target, search
+from ivbridge.explainer.worlds import WORLDS
+from ivbridge.gaps import Key, flatten, is_lacking
+from ivbridge.handshake import handshake
+from ivbridge.results import Estimate
+from ivbridge.threads import one_thread
+
+__all__ = ["explain", "explain_observed", "sentence"]
+
+#: Copies of a number within one answer, such as the two triangles of a covariance matrix, differ by less.
+COPIES = 1e-8
+
+
+@one_thread()
+def explain(reference: Estimate, candidate: Estimate, data: pd.DataFrame | Dataset | None = None) -> Explanation:
+    """Say why two estimates of one question differ.
+
+    Parameters
+    ----------
+    reference : Estimate
+        Its question is the starting point: formula, vcov, inference, weights, method.
+    candidate : Estimate
+        Its numbers are to be explained; what its own question says is not believed.
+    data : DataFrame or Dataset, N rows, optional
+        The data before any row was dropped. Without them conventions about missing rows, factors, storage and cluster
+        columns that the question does not name cannot be tried.
+
+    Returns
+    -------
+    Explanation
+        ``convention`` only if the combination reproduces every number of the candidate to rounding: coefficients,
+        covariances, residuals, tests and first stages, apart from what an engine declares not to report.
+
+    Raises
+    ------
+    DataError
+        If neither estimate holds its matrices (both come from JSON) and no data are given.
+    """
+    frame = data.frame if isinstance(data, Dataset) else data
+    world = world_of(reference, candidate, frame)
+    if _same_bits(reference, candidate):
+        return Explanation("identical", (), "all numbers have the same bits", compared=len(flatten(candidate)))
+    ours, theirs = _target(reference, candidate), _target(candidate, reference)
+    own = search([[world]], ours)
+    if not own.solutions:
+        who = f"{reference.engine}'s own numbers are not those of its question"
+        return _none(own, ours.observed, f"{who}, under no known convention")
+    found = search(_levels(world), theirs)
+    if not found.solutions:
+        if failed := [check.name for check in handshake(reference, candidate) if not check.ok]:
+            apart = f"{reference.engine} and {candidate.engine} did not use the same {', '.join(failed)}"
+            reason = f"{apart}, and no known convention leads from one to the other"
+            return Explanation("not comparable", (), reason, (), 0, found.tried, found.missed or {})
+        return _none(found, theirs.observed, "")
+    if own.solutions[0] == found.solutions[0]:
+        count = len(theirs.observed.values)
+        if own.solutions[0] == ():
+            return Explanation("rounding", (), f"all {count} numbers agree to rounding", compared=count, tried=found.tried)
+    return _convention(found, theirs.observed, reference.engine, own.solutions[0])
+
+
+@one_thread()
+def explain_observed(world: World, observed: Observed, reference_name: str = "the question") -> Explanation:
+    """Say by which conventions numbers follow from a question.
+
+    Parameters
+    ----------
+    world : World
+        The question as asked (:func:`ivbridge.explainer.observed.asked_world`); its spec names the vcov and the
+        inference that a convention is measured from.
+    observed : Observed
+        Any numbers: coefficients, standard errors, statistics, p-values, limits, tests, ``("n", "")``. A number without
+        a ``within`` has to be reproduced to rounding.
+    reference_name : str, default "the question"
+        What a sentence calls the starting point.
+
+    Returns
+    -------
+    Explanation
+        ``rounding`` if the question gives the numbers as it stands, ``convention`` with the steps, or ``none``.
+    """
+    found = search(_levels(world), Target(observed))
+    if not found.solutions:
+        return _none(found, observed, "")
+    if found.solutions[0] == ():
+        count = len(observed.values)
+        reason = f"{observed.name}'s {_counted(count)} follow from {reference_name} as asked"
+        return Explanation("rounding", (), reason, compared=count, tried=found.tried)
+    return _convention(found, observed, reference_name, ())
+
+
+def _target(estimate: Estimate, other: Estimate) -> Target:
+    observed, arrays = numbers_of(estimate)
+    lacks = {**estimate.lacks, **other.lacks}
+    return Target(observed, arrays, True, lacks, estimate.seen if estimate.seen.has_matrices else None)
+
+
+def _levels(world: World) -> Iterator[Iterator[World] | Sequence[World]]:
+    """Worlds without a step, with one, and with two, of which the earlier convention is applied first."""
+    yield [world]
+    singles: list[tuple[int, World]] = []
+
+    def first() -> Iterator[World]:
+        for i, convention in enumerate(WORLDS):
+            for one in convention(world):
+                singles.append((i, one))
+                yield one
+
+    yield first()
+
+    def second() -> Iterator[World]:
+        for i, one in singles:
+            for convention in WORLDS[i + 1 :]:
+                yield from convention(one)
+
+    yield second()
+
+
+def _same_bits(reference: Estimate, candidate: Estimate) -> bool:
+    a, b = flatten(reference), flatten(candidate)
+    lacks = {**candidate.lacks, **reference.lacks}
+    kept = [key for key in {**a, **b} if not is_lacking(key, lacks)]
+    return all(key in a and key in b and np.array_equal(a[key], b[key], equal_nan=True) for key in kept)
+
+
+def _none(found: Found, observed: Observed, reason: str) -> Explanation:
+    missed = dict(found.missed or {})
+    text = reason or f"no known convention explains {observed.name}'s numbers"
+    if missed:
+        text += f"; the closest combination leaves {_labels(missed)} apart"
+    return Explanation("none", (), text, (), 0, found.tried, missed)
+
+
+def _labels(missed: Mapping[Key, float]) -> str:
+    shown = [f"{quantity} of {term}" if term else quantity for quantity, term in missed]
+    return ", ".join(shown[:3]) + (f" and {len(shown) - 3} more" if len(shown) > 3 else "")
+
+
+def _counted(count: int) -> str:
+    return f"{count} number{'s' * (count != 1)}"
+
+
+def _convention(found: Found, observed: Observed, reference: str, own: tuple[Step, ...]) -> Explanation:
+    steps = found.solutions[0]
+    reason = sentence(steps, observed.name, reference)
+    if own:
+        reason += f"; {reference}'s follow from the question if {_joined(step.text for step in own)}"
+    return Explanation(
+        "convention", steps, reason, tuple(found.solutions[1:]), len(observed.values), found.tried
+    )  # fmt: skip
+
+
+def sentence(steps: Sequence[Step], candidate: str, reference: str) -> str:
+    """What a referee would write.
+
+    Parameters
+    ----------
+    steps : sequence of Step
+        At least one.
+    candidate, reference : str
+        What the two sides are called.
+    """
+    return f"{candidate}'s numbers are {reference}'s if {_joined(step.text for step in steps)}"
+
+
+def _joined(texts: Iterator[str] | Sequence[str]) -> str:
+    listed = list(dict.fromkeys(texts))
+    return listed[0] if len(listed) == 1 else f"{', '.join(listed[:-1])} and {listed[-1]}"
