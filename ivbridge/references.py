@@ -58,6 +58,7 @@ __all__ = [
     "folders",
     "load_reference",
     "record",
+    "reference_files",
     "references_from",
     "replay",
     "script_hashes",
@@ -198,9 +199,13 @@ def folders() -> tuple[Path, ...]:
     return (*_asked.get(), *named, BUNDLED)
 
 
-def _files() -> Iterator[Path]:
-    for place in folders():
-        yield from [place] if place.is_file() else sorted(place.glob("*.json"))
+def reference_files(places: Sequence[Path] | None = None) -> Iterator[Path]:
+    """Every file of these places, in order; default: those of :func:`folders`. A place that is no folder is a file."""
+    for place in folders() if places is None else places:
+        if place.is_dir():
+            yield from sorted(place.glob("*.json"))
+        elif place.is_file() or places is not None:
+            yield place
 
 
 @lru_cache(maxsize=512)
@@ -245,7 +250,7 @@ def find_reference(design: Design) -> Reference:
     """
     question, vcov = dataclasses.replace(design.spec, vcov=None), str(design.spec.vcov)
     unreadable, stale = [], None
-    for path in _files():
+    for path in reference_files():
         spec, vcovs = _head(path, _stamp(path))
         if spec is None:
             unreadable.append(str(path))

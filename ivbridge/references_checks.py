@@ -19,7 +19,9 @@ __all__ = ["contradictions"]
 CLOSE = 1e-9
 
 
-def contradictions(answer: Estimate, sums: Mapping[str, Mapping[str, list[float]]]) -> list[str]:
+def contradictions(
+    answer: Estimate, sums: Mapping[str, Mapping[str, list[float]]], digits: Mapping[str, list[float]]
+) -> list[str]:
     """Numbers that do not follow from the others as they must; empty where all is well.
 
     Parameters
@@ -27,12 +29,16 @@ def contradictions(answer: Estimate, sums: Mapping[str, Mapping[str, list[float]
     answer : Estimate
     sums : mapping
         Of :func:`ivbridge.references_data.column_sums`: they tie the coefficients to the fitted values.
+    digits : mapping
+        Those that rounding leaves, by quantity: a covariance of nearly collinear columns is not symmetric to the last.
     """
     found = list(_table("", answer.coefs, answer.cov, answer.df))
+    found += _asymmetric("", answer.cov, digits["cov"])
     for stage in answer.first_stages:
         inference = answer.spec.inference
         df = math.inf if not isinstance(inference, T) else stage.df_resid if inference.df is None else inference.df
         found += _table(f"first stage of {stage.endog}: ", stage.coefs, stage.cov, df)
+        found += _asymmetric(f"first stage of {stage.endog}: ", stage.cov, digits["first stage cov"])
         if answer.tests.get(f"weak_instruments:{stage.endog}") != stage.weak:
             found.append(f"the first stage of {stage.endog} has another test of weak instruments than the table")
         found += _adjusted(f"first stage of {stage.endog}: ", stage, len(answer.seen.z_names), answer)
@@ -63,12 +69,16 @@ def _table(where: str, coefs: Coefficients, cov: FloatArray, df: float) -> Itera
             size = scale.get(text.split()[0], np.abs(follows))
             if not _close(given, follows, size):
                 yield f"{where}the {text}"
-        products = np.sqrt(np.outer(np.abs(np.diag(cov)), np.abs(np.diag(cov))))
-        if not _close(cov, cov.T, products):
-            yield f"{where}the covariance is not symmetric"
     tails = 2 * stats.t.sf(np.abs(coefs.statistic), df)
     if not all(_same_p(tail, p) for tail, p in zip(tails.tolist(), coefs.p_value.tolist(), strict=True)):
         yield f"{where}the p-values do not follow from the statistics"
+
+
+def _asymmetric(where: str, cov: FloatArray, digits: list[float]) -> list[str]:
+    size = np.sqrt(np.abs(np.diag(cov)))
+    allowed = max(CLOSE, 10 ** (1 - min(digits, default=17.0)))
+    wrong = (np.abs(cov - cov.T) > allowed * np.outer(size, size)).any()
+    return [f"{where}the covariance is not symmetric"] * bool(wrong)
 
 
 def _close(given: FloatArray, follows: FloatArray, size: FloatArray) -> bool:

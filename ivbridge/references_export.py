@@ -45,6 +45,10 @@ def write_exported(path: Path, facts: DataFacts, design: Design) -> Path:
     return path
 
 
+_WORDS = {"TRUE": True, "FALSE": False}
+_READERS: dict[str, Callable[[str], Any]] = {"number": float, "integer": int, "boolean": _WORDS.__getitem__}
+
+
 def _texts(name: str, column: Any) -> list[str]:
     if isinstance(column.dtype, pd.CategoricalDtype):
         if "" in column.cat.categories:
@@ -76,10 +80,9 @@ def read_exported(path: Path, facts: DataFacts) -> pd.DataFrame:
         raise DataError(f"{path} does not hold the data of the reference: {error}.") from error
 
 
-def _values(texts: pd.Series, about: ColumnFacts) -> Any:
+def _values(texts: Any, about: ColumnFacts) -> Any:
     if about.kind == "category":
         return pd.Categorical(texts.where(texts != "", None), categories=list(about.levels), ordered=about.ordered)
-    read: Callable[[str], Any] = {"boolean": lambda text: text == "TRUE", "integer": int}.get(about.kind, float)
-    missing = {"boolean": "boolean", "integer": "Int64"}.get(about.kind, "float64")
-    values = [None if text == "" else read(text) for text in texts]
-    return pd.array(values, dtype=missing) if None in values or about.kind == "number" else np.array(values)
+    values: list[Any] = [None if text == "" else _READERS[about.kind](text) for text in texts]
+    whole: Any = {"boolean": "boolean", "integer": "Int64"}.get(about.kind)
+    return pd.Series(values, dtype=whole if whole and None in values else None if whole else "float64")

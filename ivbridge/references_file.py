@@ -142,7 +142,7 @@ class Reference:
             raise _edited(found, "its content is not what was recorded: the digest at its end does not fit")
         for vcov, answer in found.answers.items():
             try:
-                wrong = contradictions(answer, found.sums)
+                wrong = contradictions(answer, found.sums, found.digits[vcov])
             except _BROKEN as error:
                 raise DataError(f"{path} is no whole reference: {type(error).__name__}: {error}.") from error
             if wrong:
