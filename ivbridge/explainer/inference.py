@@ -120,8 +120,18 @@ def tables(
     )
     for choice, (side, change) in product(choices, _SIDES.items()):
         one_sided = (Step("p.one_sided", "p-values are one-sided"),) if side else ()
-        yield "p.value", (*choice.steps, *one_sided), keyed("p.value", change(p_values(statistic, choice.df), statistic)), choice.df
+        yield (
+            "p.value",
+            (*choice.steps, *one_sided),
+            keyed("p.value", change(p_values(statistic, choice.df), statistic)),
+            choice.df,
+        )
     for choice, level in product(choices, _LEVELS):
         other = () if level == 0.95 else (Step("interval.level", f"the intervals cover {level:.0%} instead of 95%"),)
         half = quantile(choice.df, level) * error
-        yield "conf", (*choice.steps, *other), keyed("conf.low", coef - half) | keyed("conf.high", coef + half), choice.df
+        yield (
+            "conf",
+            (*choice.steps, *other),
+            keyed("conf.low", coef - half) | keyed("conf.high", coef + half),
+            choice.df,
+        )

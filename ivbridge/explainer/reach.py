@@ -7,7 +7,7 @@ in a pair: they are read off the ratios of the coefficients.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +18,7 @@ from ivbridge.explainer.matrices import DEPENDENT, INTERCEPT
 from ivbridge.explainer.records import World
 from ivbridge.explainer.worlds import WORLDS, Convention, may_follow
 from ivbridge.explainer.worlds_columns import FACTORS, may_scale, rescaled
-from ivbridge.kclass import decomposed, estimated
+from ivbridge.kclass import correction, decomposed, estimated
 from ivbridge.linear import Linear
 from ivbridge.method import TwoStage
 from ivbridge.records import FloatArray
@@ -64,10 +64,16 @@ class _Wanted:
 
 
 def coefficients(world: World) -> FloatArray:
-    """Coefficients of a world, (k,), quickly; at least six digits of each, relative to the largest term of the fit."""
+    """Coefficients of a world, (k,), from cross-products of its columns: six digits at least, relative to the largest.
+
+    Raises
+    ------
+    LinAlgError
+        If columns depend linearly on each other.
+    DesignError
+        If κ is not defined.
+    """
     seen = world.seen
-    if not isinstance(world.method, TwoStage):
-        return decomposed(seen, world.method).coef
     own = [j for j, name in enumerate(seen.x_names) if name not in seen.z_names]
     inside = len(seen.z_names)
     stack = np.empty((len(seen.y), inside + len(own) + 1), order="F")
@@ -75,26 +81,38 @@ def coefficients(world: World) -> FloatArray:
     if seen.weights is not None:
         stack *= np.sqrt(seen.weights)[:, None]
     gram = stack.T @ stack
-    length = np.sqrt(np.diag(gram))
-    with np.errstate(all="ignore"):
-        angles = gram / np.outer(length, length)
+    length = np.sqrt(gram.diagonal())
+    angles = gram / length / length[:, None]
     place = {name: j for j, name in enumerate(seen.z_names)}
     place |= {seen.x_names[j]: inside + i for i, j in enumerate(own)}
     columns = [place[name] for name in seen.x_names]
-    try:
-        root = np.linalg.cholesky(angles[:inside, :inside])
-    except np.linalg.LinAlgError:
+    root = np.linalg.cholesky(angles[:inside, :inside])
+    first = np.linalg.solve(root, angles[:inside])  # (l, l + q + 1): the columns in coordinates of the instruments
+    used = first[:, columns]
+    product, moments = used.T @ used, used.T @ first[:, -1]
+    lower = np.linalg.cholesky(product)
+    if not min(root.diagonal().min(), lower.diagonal().min()) > FLAT:
         return decomposed(seen, world.method).coef
-    first = linalg.solve_triangular(root, angles[:inside, [*columns, -1]], lower=True, check_finite=False)
-    q, r = np.linalg.qr(first[:, :-1])
-    if not min(np.diag(root).min(), np.abs(np.diag(r)).min(initial=1.0)) > FLAT:
-        return decomposed(seen, world.method).coef
-    coef = linalg.solve_triangular(r, q.T @ first[:, -1], check_finite=False)
-    return np.asarray(coef * length[-1] / length[columns])
+    if not isinstance(world.method, TwoStage):
+        both = list(range(inside, len(angles)))
+        rest = angles[np.ix_(both, both)] - first[:, both].T @ first[:, both]  # of y and the endogenous regressors
+        exog = [j for j in columns if j < inside]
+        inner = np.linalg.solve(np.linalg.cholesky(angles[np.ix_(exog, exog)]), angles[np.ix_(exog, both)])
+        on_exog = angles[np.ix_(both, both)] - inner.T @ inner
+        kappa = float(linalg.eigh(on_exog, rest, eigvals_only=True)[0]) - correction(seen, world.method)
+        left = [i for i, j in enumerate(columns) if j >= inside]
+        product[np.ix_(left, left)] -= (kappa - 1) * rest[:-1, :-1]
+        moments[left] -= (kappa - 1) * rest[:-1, -1]
+    return np.asarray(np.linalg.solve(product, moments) * length[-1] / length[columns])
 
 
 def reach(
-    world: World, wanted: Mapping[str, float], within: Mapping[str, float], *, complete: bool, steps: int = 2
+    world: World,
+    wanted: Mapping[str, float],
+    within: Mapping[str, float],
+    *,
+    complete: bool,
+    steps: Callable[[], int] = lambda: 2,
 ) -> Iterator[Reached]:
     """Find worlds that have the observed coefficients, shortest first.
 
@@ -108,8 +126,8 @@ def reach(
         How far each may be off.
     complete : bool
         Whether the observed table has all its terms, so that a world with more of them is no match.
-    steps : int, default 2
-        Longest combination.
+    steps : callable () -> int, default 2
+        Longest combination that is still of interest; asked again as the search goes on.
 
     Yields
     ------
@@ -119,7 +137,7 @@ def reach(
     values = np.array(list(wanted.values()), dtype=float)
     asked = _Wanted(tuple(wanted), values, np.array([within.get(t, 0.0) for t in wanted], dtype=float), complete)
     yield from _matched(world, asked)
-    if steps < 1:
+    if steps() < 1:
         return
     singles: list[tuple[World, FloatArray, int]] = []
     for place, convention in enumerate(WORLDS):
@@ -128,14 +146,16 @@ def reach(
             if coef is not None:
                 singles.append((one, coef, place))
                 yield from _matched(one, asked, coef)
-    if steps < 2 or not asked.terms:
+    if steps() < 2 or not asked.terms:
         return
     own = _screened(world)
     starts = [*((world, own, -1),), *singles] if own is not None else singles
     for one, coef, _ in starts:
-        for other in _units(one, coef, asked, steps - len(one.steps)):
+        for other in _units(one, coef, asked, 2 - len(one.steps)):
             yield from _matched(other, asked)
     for one, _, place in singles:
+        if steps() < 2:
+            return
         for convention in WORLDS[place + 1 :]:
             if may_follow(WORLDS[place], one.steps[-1], convention):
                 for other in _worlds(convention, one):

@@ -211,12 +211,18 @@ def _scalar_versions(name: str, rest: Rest) -> Iterator[tuple[tuple[Step, ...], 
     constant = "(Intercept)" in rest.world.seen.x_names
     if name == "sigma":
         yield (), model.sigma
-        yield (Step("sigma.n", "sigma divides the sum of squared residuals by n instead of n − k"),), math.sqrt(model.rss / n)
+        yield (
+            (Step("sigma.n", "sigma divides the sum of squared residuals by n instead of n − k"),),
+            math.sqrt(model.rss / n),
+        )
         yield (Step("sigma.squared", "sigma is given as a variance"),), model.sigma**2
     elif name in ("r.squared", "adj.r.squared"):
         adjusted = name.startswith("adj")
         yield (), model.r2(intercept=constant)[adjusted]
-        yield (Step("r2.centring", f"R² is {'not ' if constant else ''}centred"),), model.r2(intercept=not constant)[adjusted]
+        yield (
+            (Step("r2.centring", f"R² is {'not ' if constant else ''}centred"),),
+            model.r2(intercept=not constant)[adjusted],
+        )
         if adjusted:
             r2 = model.r2(intercept=constant)[0]
             yield (Step("r2.adjustment", "adjusted R² is 1 − (1 − R²)·n/(n − k)"),), 1 - (1 - r2) * n / (n - k)
@@ -256,16 +262,16 @@ def _array_gap(key: Key, observed: FloatArray, value: FloatArray, within: float)
     return {} if furthest <= within else {key: furthest}
 
 
-def _tests(
-    rest: Rest, values: Numbers, distribution: Distribution, complete: bool, ledger: _Ledger
-) -> None:
+def _tests(rest: Rest, values: Numbers, distribution: Distribution, complete: bool, ledger: _Ledger) -> None:
     case = Case(rest.world, rest.model, rest.option, distribution, rest.asked, rest.groups)
     keys = dict.fromkeys(term for quantity, term in values if quantity.startswith("test "))
     for key in keys:
         said = {q.removeprefix("test "): v for (q, term), v in values.items() if term == key and q.startswith("test ")}
         failed = {(f"test {part}", key): math.nan for part in said}
 
-        def gaps(found: Mapping[str, float], lost: float, key: str = key, said: dict[str, float] = said) -> dict[Key, float]:
+        def gaps(
+            found: Mapping[str, float], lost: float, key: str = key, said: dict[str, float] = said
+        ) -> dict[Key, float]:
             if not said.keys() <= found.keys() or (complete and said.keys() != found.keys()):
                 return {(f"test {part}", key): math.nan for part in said}
             within = rest.tolerance.of_test(key, found, lost)
@@ -283,7 +289,11 @@ def _tests(
 
 def _first_stage(rest: Rest, endog: str, values: Numbers, ledger: _Ledger) -> None:
     prefix = f"{endog} ~ "
-    own = {k: v for k, v in values.items() if k[0].startswith("first stage ") and (k[1] == endog or k[1].startswith(prefix))}
+    own = {
+        k: v
+        for k, v in values.items()
+        if k[0].startswith("first stage ") and (k[1] == endog or k[1].startswith(prefix))
+    }
     if not own or rest.model.instruments is None:
         ledger.missed |= {key: math.nan for key in own}
         return
@@ -331,7 +341,9 @@ def _stage_gaps(prefix: str, fit: Linear, cov: FloatArray, own: Numbers, toleran
     places = zip(*np.tril_indices(fit.k), strict=True)
     for key, (i, j) in zip(cov_keys(prefix, fit.names), places, strict=True):
         if key in own:
-            within = tolerance.within.get(key, 2 * tolerance.of_error(("first stage std.error", ""), error[i] * error[j]))
+            within = tolerance.within.get(
+                key, 2 * tolerance.of_error(("first stage std.error", ""), error[i] * error[j])
+            )
             found |= _gap(key, own[key], float(cov[i, j]), within)
     return found
 

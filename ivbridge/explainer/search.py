@@ -8,7 +8,8 @@ numbers are each explained on their own: costs add up instead of multiplying.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,12 +18,12 @@ from ivbridge.errors import IvbridgeError
 from ivbridge.explainer.bounds import LOOSE, Bounds, Tolerance, measured
 from ivbridge.explainer.covariances import Option, Wanted, matching
 from ivbridge.explainer.observed import grouping_columns
+from ivbridge.explainer.reach import Reached, reach
 from ivbridge.explainer.records import Observed, Step, World
 from ivbridge.explainer.rest import Rest, explained
 from ivbridge.gaps import Key, cov_keys
 from ivbridge.kclass import estimated
-from ivbridge.linear import Linear, scaled
-from ivbridge.method import TwoStage
+from ivbridge.linear import Linear
 from ivbridge.records import FloatArray, IntArray, Seen
 from ivbridge.vcov import Classical, Clustered, Vcov
 
@@ -30,8 +31,6 @@ __all__ = ["Found", "Target", "search"]
 
 #: A longer chain of conventions explains nothing.
 MOST_STEPS = 8
-
-Worlds = Iterable[World]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,12 +78,17 @@ class Found:
     missed : mapping of Key to float
         Of the combination that came closest, the numbers that it leaves apart.
     tried : int
+        Combinations that were looked at in full.
+    worlds : int
+        Worlds that have the coefficients.
+    level : int
+        Steps of the world of the solutions.
     """
 
     solutions: list[tuple[Step, ...]] = field(default_factory=list)
     missed: Mapping[Key, float] | None = None
     tried: int = 0
-    same_coefficients: bool = False
+    worlds: int = 0
     level: int = 0
 
     @property
@@ -109,73 +113,71 @@ class Found:
             self.missed = missed
 
 
-def search(levels: Iterable[Worlds], target: Target, vcov: Vcov | None = None) -> Found:
+def search(world: World, target: Target, furthest: int = 2) -> Found:
     """Try worlds in order of their number of steps until nothing shorter is left.
 
     Parameters
     ----------
-    levels : iterable of iterable of World
-        Worlds without a step, with one, with two.
+    world : World
+        The question's own; its spec names the vcov and the inference that conventions depart from.
     target : Target
-    vcov : Vcov, optional
-        The question's; default: that of the world's spec, or classical.
+    furthest : int, default 2
+        Steps from the question's world, at most.
     """
     found = Found()
-    for steps, worlds in enumerate(levels):
-        if steps > 1 and found.same_coefficients:
+    asked = (world.spec.vcov if world.spec else None) or Classical()
+    values = {term: target.observed.values["estimate", term] for term in target.terms}
+
+    def left() -> int:
+        """No pair of steps where fewer already give the coefficients; no step where the answer is as short."""
+        return min(furthest, 1 if found.worlds else 2, found.steps - 1)
+
+    for reached in reach(world, values, _near(world, target, asked), complete=target.complete, steps=left):
+        if len(reached.world.steps) > left():
             break
-        if steps >= found.steps:
-            break
-        for world in worlds:
-            found.tried += 1
-            if matches(world, target):
-                found.same_coefficients = True
-                _within(world, target, found, vcov)
+        found.worlds += 1
+        _within(_renamed(reached), target, found, asked)
     return found
 
 
-def matches(world: World, target: Target) -> bool:
-    """Whether the coefficients of a world are close to the observed ones."""
-    terms, names = target.terms, world.seen.x_names
-    if not set(terms) <= set(names) or (target.complete and set(terms) != set(names)):
-        return False
-    if not terms:
-        return True
-    coef = quick(world)
-    if coef is None:
-        return False
+def _near(world: World, target: Target, asked: Vcov) -> dict[str, float]:
+    """How far coefficients may be off for a world to be looked at: more than rounding explains in the question's."""
     values, within = target.observed.values, target.observed.within
-    for term in terms:
+    found: dict[str, float] = {}
+    absolute = {} if target.exact else _question_bounds(world, asked)
+    for term in target.terms:
         key = ("estimate", term)
         error = abs(values.get(("std.error", term), 0.0))
-        scale = abs(values[key]) + (error if np.isfinite(error) else 0.0)
-        if not abs(coef[names.index(term)] - values[key]) <= within.get(key, 10 * LOOSE * scale):
-            return False
-    return True
+        size = abs(values[key]) + (error if np.isfinite(error) else 0.0)
+        found[term] = within.get(key, max(LOOSE * size, absolute.get(key, 0.0)))
+    return found
 
 
-def quick(world: World) -> FloatArray | None:
-    """Coefficients without the last digits, (k,); None where they are not determined."""
-    seen = world.seen
-    try:
-        if not isinstance(world.method, TwoStage):
-            return estimated(seen, world.method).coef
-        q = np.linalg.qr(scaled(seen.z, seen.weights)).Q
-        inner = q.T @ np.column_stack([scaled(seen.x, seen.weights), scaled(seen.y, seen.weights)])
-        coef, _, rank, _ = np.linalg.lstsq(inner[:, :-1], inner[:, -1], rcond=1e-14)
-    except (IvbridgeError, np.linalg.LinAlgError, ValueError):
-        return None
-    return np.asarray(coef) if rank == len(coef) else None
+def _question_bounds(world: World, asked: Vcov) -> Mapping[Key, float]:
+    with suppress(IvbridgeError, np.linalg.LinAlgError, ValueError):
+        groups = grouping_columns(world.seen, world.frame)
+        return measured(world, estimated(world.seen, world.method), asked, groups, None).absolute
+    return {}
 
 
-def _within(world: World, target: Target, found: Found, vcov: Vcov | None) -> None:
+def _renamed(reached: Reached) -> Reached:
+    """The world with the names under which its columns were observed."""
+    new = {column: term for term, column in reached.names.items() if column != term}
+    if not new:
+        return reached
+    seen = reached.world.seen
+    x, z = (tuple(new.get(name, name) for name in names) for names in (seen.x_names, seen.z_names))
+    return dataclasses.replace(
+        reached,
+        world=dataclasses.replace(reached.world, seen=dataclasses.replace(seen, x_names=x, z_names=z)),
+        model=dataclasses.replace(reached.model, names=x),
+    )
+
+
+def _within(reached: Reached, target: Target, found: Found, asked: Vcov) -> None:
     """Everything but the coefficients, in one world."""
-    try:
-        model = estimated(world.seen, world.method)
-    except (IvbridgeError, np.linalg.LinAlgError, ValueError):
-        return
+    world, model = reached.world, reached.model
     level = len(world.steps)
-    asked = vcov or (world.spec.vcov if world.spec else None) or Classical()
     groups = grouping_columns(world.seen, world.frame)
     all_kinds = not world.steps or bool(target.terms)
     bounds: dict[Vcov, Bounds] = {}
@@ -238,14 +240,12 @@ def _wanted(model: Linear, target: Target, tolerance: Tolerance) -> Wanted:
         ratio = ("statistic", name)
         if values.get(ratio) and ("estimate", name) in values:
             error[j] = abs(model.coef[j] / values[ratio])
-            error_within[j] = error[j] * max(
-                2 * tolerance.within.get(ratio, 0.0) / abs(values[ratio]), LOOSE
-            )
+            error_within[j] = error[j] * max(2 * tolerance.within.get(ratio, 0.0) / abs(values[ratio]), LOOSE)
     matrix, matrix_within = np.full((k, k), np.nan), np.zeros((k, k))
     keys = dict(zip(cov_keys("", names), zip(*np.tril_indices(k), strict=True), strict=True))
     seen = {key: place for key, place in keys.items() if key in values}
     if seen:
-        size = np.array([np.sqrt(abs(values.get((f"cov", f"{name}, {name}"), np.nan))) for name in names])
+        size = np.array([np.sqrt(abs(values.get(("cov", f"{name}, {name}"), np.nan))) for name in names])
         for key, (i, j) in seen.items():
             matrix[i, j] = values[key]
             scale = size[i] * size[j] if np.isfinite(size[i] * size[j]) else abs(values[key])

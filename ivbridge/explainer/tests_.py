@@ -121,13 +121,18 @@ def _forms(name: str, f: float, df1: int, df2: int, case: Case) -> Iterator[tupl
     """An F statistic as it is, as χ², with divisor n, and with other denominators."""
     n = case.model.n
     yield (), _f(f, df1, df2)
-    yield (Step("test.chi2", f"the {name} is given as χ² with {df1} degrees of freedom instead of F"),), _chi2(f * df1, df1)
+    yield (
+        (Step("test.chi2", f"the {name} is given as χ² with {df1} degrees of freedom instead of F"),),
+        _chi2(f * df1, df1),
+    )
     inflated = Step("test.divisor_n", f"the residual variance in the {name} divides by n instead of n − {n - df2}")
     yield (inflated,), _f(f * n / df2, df1, df2)
     as_chi2 = Step("test.chi2", f"the {name} is given as χ² with {df1} degrees of freedom instead of F")
     yield (inflated, as_chi2), _chi2(f * df1 * n / df2, df1)
     for label, codes in case.groups.items():
-        step = Step("test.df_groups", f"the {name} has G − 1 = {codes.max()} denominator degrees of freedom (by {label})")
+        step = Step(
+            "test.df_groups", f"the {name} has G − 1 = {codes.max()} denominator degrees of freedom (by {label})"
+        )
         yield (step,), _f(f, df1, int(codes.max()))
     yield (Step("test.p_chi2", f"the p-value of the {name} is that of χ²"),), {
         **_f(f, df1, df2), "p.value": float(special.chdtrc(df1, max(f * df1, 0.0)))
@@ -205,7 +210,10 @@ def _projected_residuals(case: Case) -> Iterator[Version]:
         steps: tuple[Step, ...] = ()
         if excluded:
             steps += (
-                Step("wu_hausman.excluded_only", "the Wu–Hausman test projects the residuals on the excluded instruments only"),
+                Step(
+                    "wu_hausman.excluded_only",
+                    "the Wu–Hausman test projects the residuals on the excluded instruments only",
+                ),
             )
         if weighted and weights is None:
             steps += (Step("test.unweighted", "the Wu–Hausman test ignores the weights"),)
@@ -235,11 +243,25 @@ def _sargan(case: Case) -> Iterator[Version]:
             lost = 16 * UNIT * n / abs(s) if s else 0.0
             yield Version(steps, _chi2(s, df), lost)
             basmann = s * (n - l) / (n - s)
-            yield Version((*steps, Step("sargan.basmann", "Basmann's statistic stands for Sargan's")), _chi2(basmann, df), lost)
-            yield Version((*steps, Step("sargan.basmann_f", "Basmann's F stands for Sargan's χ²")), _f(basmann / df, df, n - l), lost)
+            yield Version(
+                (*steps, Step("sargan.basmann", "Basmann's statistic stands for Sargan's")), _chi2(basmann, df), lost
+            )
+            yield Version(
+                (*steps, Step("sargan.basmann_f", "Basmann's F stands for Sargan's χ²")),
+                _f(basmann / df, df, n - l),
+                lost,
+            )
             for name, size in (("n − k", n - k), ("n − l", n - l), ("n − 1", n - 1)):
-                yield Version((*steps, Step("sargan.divisor", f"Sargan's R² is multiplied by {name} instead of n")), _chi2(s * size / n, df), lost)
-            yield Version((*steps, Step("sargan.f", "Sargan's statistic is divided by its degrees of freedom")), _chi2(s, df) | {"statistic": s / df}, lost)
+                yield Version(
+                    (*steps, Step("sargan.divisor", f"Sargan's R² is multiplied by {name} instead of n")),
+                    _chi2(s * size / n, df),
+                    lost,
+                )
+            yield Version(
+                (*steps, Step("sargan.f", "Sargan's statistic is divided by its degrees of freedom")),
+                _chi2(s, df) | {"statistic": s / df},
+                lost,
+            )
     yield from _robust_j(case, df)
 
 
@@ -284,8 +306,13 @@ def _wald(case: Case) -> Iterator[Version]:
         if normal:
             yield Version((*steps, Step("wald.f", "the Wald test is an F test")), as_f)
         else:
-            yield Version((*steps, Step("wald.chi2", f"the Wald test is χ² with {q} degrees of freedom instead of F")), as_chi2)
-        yield Version((*steps, Step("wald.df", "the Wald test has the degrees of freedom of the coefficients' t")), _f(chi2 / q, q, case.distribution.df) if not normal else as_chi2)
+            yield Version(
+                (*steps, Step("wald.chi2", f"the Wald test is χ² with {q} degrees of freedom instead of F")), as_chi2
+            )
+        yield Version(
+            (*steps, Step("wald.df", "the Wald test has the degrees of freedom of the coefficients' t")),
+            _f(chi2 / q, q, case.distribution.df) if not normal else as_chi2,
+        )
 
 
 def _anderson_rubin(case: Case) -> Iterator[Version]:
@@ -294,5 +321,8 @@ def _anderson_rubin(case: Case) -> Iterator[Version]:
         return
     l, liml = len(case.world.seen.z_names), model.k_class.liml
     yield Version((), _chi2(n * math.log(liml), df))
-    yield Version((Step("anderson_rubin.basmann", "Basmann's F of LIML stands for n·ln κ"),), _f((liml - 1) * (n - l) / df, df, n - l))
+    yield Version(
+        (Step("anderson_rubin.basmann", "Basmann's F of LIML stands for n·ln κ"),),
+        _f((liml - 1) * (n - l) / df, df, n - l),
+    )
     yield Version((Step("anderson_rubin.linear", "n·(κ − 1) stands for n·ln κ"),), _chi2(n * (liml - 1), df))

@@ -11,7 +11,6 @@ from ivbridge.data import Dataset
 from ivbridge.explainer.observed import numbers_of, world_of
 from ivbridge.explainer.records import Explanation, Observed, Step, World
 from ivbridge.explainer.search import Found, Target, search
-from ivbridge.explainer.worlds import WORLDS
 from ivbridge.gaps import Key, flatten, is_lacking
 from ivbridge.handshake import handshake
 from ivbridge.results import Estimate
@@ -53,11 +52,11 @@ def explain(reference: Estimate, candidate: Estimate, data: pd.DataFrame | Datas
     if _same_bits(reference, candidate):
         return Explanation("identical", (), "all numbers have the same bits", compared=len(flatten(candidate)))
     ours, theirs = _target(reference, candidate), _target(candidate, reference)
-    own = search([[world]], ours)
+    own = search(world, ours, furthest=0)
     if not own.solutions:
         who = f"{reference.engine}'s own numbers are not those of its question"
         return _none(own, ours.observed, f"{who}, under no known convention")
-    found = search(_levels(world), theirs)
+    found = search(world, theirs)
     if not found.solutions:
         if failed := [check.name for check in handshake(reference, candidate) if not check.ok]:
             apart = f"{reference.engine} and {candidate.engine} did not use the same {', '.join(failed)}"
@@ -67,7 +66,9 @@ def explain(reference: Estimate, candidate: Estimate, data: pd.DataFrame | Datas
     if own.solutions[0] == found.solutions[0]:
         count = len(theirs.observed.values)
         if own.solutions[0] == ():
-            return Explanation("rounding", (), f"all {count} numbers agree to rounding", compared=count, tried=found.tried)
+            return Explanation(
+                "rounding", (), f"all {count} numbers agree to rounding", compared=count, tried=found.tried
+            )
     return _convention(found, theirs.observed, reference.engine, own.solutions[0])
 
 
@@ -91,7 +92,7 @@ def explain_observed(world: World, observed: Observed, reference_name: str = "th
     Explanation
         ``rounding`` if the question gives the numbers as it stands, ``convention`` with the steps, or ``none``.
     """
-    found = search(_levels(world), Target(observed))
+    found = search(world, Target(observed))
     if not found.solutions:
         return _none(found, observed, "")
     if found.solutions[0] == ():
@@ -105,27 +106,6 @@ def _target(estimate: Estimate, other: Estimate) -> Target:
     observed, arrays = numbers_of(estimate)
     lacks = {**estimate.lacks, **other.lacks}
     return Target(observed, arrays, True, lacks, estimate.seen if estimate.seen.has_matrices else None)
-
-
-def _levels(world: World) -> Iterator[Iterator[World] | Sequence[World]]:
-    """Worlds without a step, with one, and with two, of which the earlier convention is applied first."""
-    yield [world]
-    singles: list[tuple[int, World]] = []
-
-    def first() -> Iterator[World]:
-        for i, convention in enumerate(WORLDS):
-            for one in convention(world):
-                singles.append((i, one))
-                yield one
-
-    yield first()
-
-    def second() -> Iterator[World]:
-        for i, one in singles:
-            for convention in WORLDS[i + 1 :]:
-                yield from convention(one)
-
-    yield second()
 
 
 def _same_bits(reference: Estimate, candidate: Estimate) -> bool:

@@ -26,26 +26,24 @@ Convention = Callable[[World], Iterator[World]]
 _BROAD: tuple[tuple[Convention, ...], ...] = (
     (rows.filled,),
     (coding.baselines, coding.contrasts, coding.levels_as_numbers, coding.missing_level, coding.aliased),
+    (storage.stored_together,),
     (rows.complete_cases,),
     (rows.duplicates, rows.edges),
     (weights.weights,),
-    (storage.stored_together,),
     (roles.intercept,),
-    (roles.least_squares, estimators.estimators),
+    (roles.least_squares, estimators.k_class),
 )
-#: Conventions about one column; each makes a pair with those about the whole question that many get wrong.
+#: Conventions about one column; each makes a pair with a few of those about the whole question.
 _NARROW: tuple[Convention, ...] = (
     columns.forms, columns.centred, columns.lagged, roles.instruments_left_out, roles.regressors_left_out,
     roles.taken_as_exogenous, roles.reversed_regression, roles.manual_first_stage,
 )  # fmt: skip
-_WITH_NARROW = (
-    "weights.ignored",
-    "rows.complete_cases",
-    "rows.first",
-    "rows.last",
-    "intercept.missing",
-    "estimator.ols",
-)
+_BEFORE_NARROW = (rows.complete_cases, rows.edges, weights.weights)
+_AFTER_NARROW = (roles.intercept, roles.least_squares)
+#: Steps that nobody takes by default, tried alone.
+_ALONE = (
+    "rows.other_column", "weights.sum_one", "weights.normalised", "weights.mean_inverse", "weights.inverse_square",
+)  # fmt: skip
 
 WORLDS: tuple[Convention, ...] = (
     # the data
@@ -58,6 +56,7 @@ WORLDS: tuple[Convention, ...] = (
     coding.missing_level,
     coding.full_dummies,
     coding.aliased,
+    storage.stored_together,
     # rows
     rows.complete_cases,
     rows.duplicates,
@@ -66,7 +65,6 @@ WORLDS: tuple[Convention, ...] = (
     # weights
     weights.weights,
     # the numbers in columns
-    storage.stored_together,
     storage.stored_apart,
     columns.units,
     columns.forms,
@@ -85,7 +83,8 @@ WORLDS: tuple[Convention, ...] = (
     roles.least_squares,
     roles.manual_first_stage,
     roles.reduced_form,
-    estimators.estimators,
+    estimators.k_class,
+    estimators.moments,
     # what coefficients do not show
     columns.order,
     columns.units_of_instruments,
@@ -94,8 +93,10 @@ WORLDS: tuple[Convention, ...] = (
 
 def may_follow(first: Convention, step: Step, second: Convention) -> bool:
     """Whether a pair is worth a try: a first convention, the step that it led to, and one that stands after it."""
-    if second in _NARROW or first in _NARROW:
-        other = first in _NARROW and second in (roles.intercept, roles.least_squares)
-        return other or (second in _NARROW and step.key in _WITH_NARROW)
+    if step.key in _ALONE:
+        return False
+    if first in _NARROW or second in _NARROW:
+        return (first in _BEFORE_NARROW and second in _NARROW) or (first in _NARROW and second in _AFTER_NARROW)
     line = next((i for i, some in enumerate(_BROAD) if first in some), None)
-    return line is not None and any(second in some for some in _BROAD[line + 1 :])
+    after = () if line is None else _BROAD[max(line, 2) + 1 :] if line < 2 else _BROAD[line + 1 :]
+    return any(second in some for some in after) or (first is rows.filled and second in _BROAD[1])

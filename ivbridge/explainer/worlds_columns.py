@@ -129,7 +129,8 @@ def _formed(text: str, values: FloatArray) -> Iterator[tuple[str, str, FloatArra
     if values.min() >= 0:
         yield "form.root", f"{text} enters as its square root", np.sqrt(values), f"sqrt({text})"
     yield "form.asinh", f"{text} enters as its inverse hyperbolic sine", np.arcsinh(values), f"asinh({text})"
-    yield "form.exponential", f"{text} enters as its exponential", np.exp(values), f"exp({text})"
+    if np.ptp(values) < 50 and values.max() < 700:
+        yield "form.exponential", f"{text} enters as its exponential", np.exp(values), f"exp({text})"
     yield "form.square", f"{text} enters squared", values**2, f"I({text}^2)"
 
 

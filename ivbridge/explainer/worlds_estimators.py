@@ -11,29 +11,30 @@ from scipy import linalg
 from ivbridge.explainer.matrices import added, chosen
 from ivbridge.explainer.records import Step, World
 from ivbridge.kclass import decomposed
-from ivbridge.method import LIML, Fuller, TwoStage
+from ivbridge.method import LIML, Fuller, Method, TwoStage
 from ivbridge.records import FloatArray, Seen
 
-__all__ = ["estimators"]
+__all__ = ["k_class", "moments"]
 
 
-def estimators(world: World) -> Iterator[World]:
-    """Every known estimator but the question's."""
+def k_class(world: World) -> Iterator[World]:
+    """Two-stage least squares, LIML or Fuller instead of the question's estimator."""
     seen = world.seen
-    if not seen.endog_names or not isinstance(world.method, TwoStage | LIML | Fuller):
+    if not seen.endog_names:
         return
-    overidentified = len(seen.z_names) > len(seen.x_names)
-    methods = [("estimator.2sls", TwoStage()), ("estimator.liml", LIML())] if overidentified else []
+    methods: list[tuple[str, Method]] = [("estimator.2sls", TwoStage())]
+    methods += [("estimator.liml", LIML())] if len(seen.z_names) > len(seen.x_names) else []
     for key, method in [*methods, ("estimator.fuller", Fuller(1.0)), ("estimator.fuller", Fuller(4.0))]:
         if method != world.method:
             yield world.after(Step(key, f"the estimator is {method.heading}"), seen, method=method)
-    if world.method != TwoStage():
-        if not overidentified:
-            yield world.after(Step("estimator.2sls", f"the estimator is {TwoStage().heading}"), seen, method=TwoStage())
-        return
-    yield from _jackknife(world)
-    if overidentified:
-        yield from _moments(world)
+
+
+def moments(world: World) -> Iterator[World]:
+    """GMM with one or two steps, or jackknifed instruments, instead of two-stage least squares."""
+    if world.seen.endog_names and isinstance(world.method, TwoStage):
+        yield from _jackknife(world)
+        if len(world.seen.z_names) > len(world.seen.x_names):
+            yield from _moments(world)
 
 
 def _instrumented(world: World, step: Step, values: FloatArray) -> World:
