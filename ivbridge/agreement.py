@@ -21,6 +21,7 @@ from ivbridge.handshake import Check
 from ivbridge.results import Estimate
 from ivbridge.spec import IVSpec
 from ivbridge.verdicts import Verdicts
+from ivbridge.vote_records import Vote
 
 __all__ = ["Agreement", "Comparison"]
 
@@ -71,11 +72,14 @@ class Agreement(Verdicts):
         One for each vcov and each engine but the first, the reference.
     unanswered : mapping of str to str
         What an engine could not be asked, such as ``"statsmodels, HC3"``, and why.
+    votes : tuple of Vote
+        Where three engines or more answered: who stands alone, one entry a vcov.
     """
 
     spec: IVSpec
     comparisons: tuple[Comparison, ...]
     unanswered: Mapping[str, str] = field(default_factory=dict)
+    votes: tuple[Vote, ...] = ()
 
     def _compared(self) -> tuple[Comparison, ...]:
         return self.comparisons
@@ -134,7 +138,9 @@ class Agreement(Verdicts):
 
     def summary(self, *, most: int = 8) -> str:
         """Text: the question, the verdict, and the worst numbers where something failed."""
-        return "\n".join(self._lines(self.spec.title, [c.vcov for c in self.comparisons], most))
+        lines = self._lines(self.spec.title, [c.vcov for c in self.comparisons], most)
+        lines += [f"  {vote.vcov}: {vote}" for vote in self.votes]
+        return "\n".join([*lines, *(f"  {what}: not answered: {why}" for what, why in self.unanswered.items())])
 
     def to_html(self) -> str:
         """One self-contained page (:mod:`ivbridge.report`)."""
@@ -189,6 +195,9 @@ def _plain(agreement: Agreement) -> Mapping[str, object]:
              "handshake": [dataclasses.asdict(check) for check in c.handshake], "not_compared": dict(c.not_compared),
              "skipped": dict(c.skipped)}
             for c in agreement.comparisons
+        ],
+        "votes": [
+            {"text": str(vote), **dataclasses.asdict(vote)} for vote in agreement.votes
         ],
         "comparisons": [
             {"vcov": c.vcov, "engine": c.candidate.engine, **dataclasses.asdict(gap)}

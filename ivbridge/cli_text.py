@@ -99,6 +99,7 @@ def agreement_lines(agreement: Agreement, data: str = "", *, most: int = 3) -> l
         *_handshakes(agreement.comparisons),
         "",
         *_table(agreement.comparisons),
+        *_votes(agreement),
         *_remarks(agreement),
         *_failures(agreement.comparisons, most),
         "",
@@ -172,6 +173,12 @@ def _remarks(agreement: Agreement) -> list[str]:
     notes = dict.fromkeys(note for side in sides for note in side.notes)
     warnings = dict.fromkeys(f"{side.engine} warns: {text}" for side in sides for text in side.warnings)
     lines = [line for text in (*sorted(left_out), *notes, *warnings) for line in wrapped(text)]
+    return ["", *lines] if lines else []
+
+
+def _votes(agreement: Agreement) -> list[str]:
+    """Who stands alone, one paragraph a vcov, where three engines or more answered."""
+    lines = [line for vote in agreement.votes for line in wrapped(f"{vote.vcov}: {vote}")]
     return ["", *lines] if lines else []
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import groupby
 from typing import TypedDict, Unpack
 
 import numpy as np
@@ -19,7 +21,7 @@ from ivbridge.diagnostics import PERFECT_FIT
 from ivbridge.engines import IVEngine, Unsupported
 from ivbridge.engines import engine as engine_named
 from ivbridge.engines.native import asked_vcov
-from ivbridge.errors import UnsupportedError
+from ivbridge.errors import EngineError, IvbridgeError, UnsupportedError
 from ivbridge.gaps import Gap, Key, agreed, compare_numbers, undefined
 from ivbridge.handshake import Check, handshake
 from ivbridge.method import Method, TwoStage
@@ -31,6 +33,7 @@ from ivbridge.spec import IVSpec
 from ivbridge.threads import one_thread
 from ivbridge.vcov import Inference, Vcov
 from ivbridge.vcov_text import parse_vcov
+from ivbridge.vote import vote
 
 __all__ = ["DEFAULT_VCOVS", "Changes", "agree", "crosscheck", "default_vcovs"]
 
@@ -194,7 +197,8 @@ def crosscheck(
     vcovs : sequence of str or Vcov, optional
         Default: classical and HC0 to HC4; for LIML and Fuller classical, HC0 and HC1.
     engines : sequence of str, default ("r", "native")
-        The first one is the reference.
+        The first one is the reference. Three or more also vote, number by number (:attr:`Agreement.votes`). Besides
+        "r" and "native" there are the peers of :data:`ivbridge.engines.PEERS`, which answer part of the questions.
     progress : callable (done, total, what), optional
         Called before each fit and once at the end.
     weights, inference, method : optional
@@ -207,41 +211,75 @@ def crosscheck(
     Raises
     ------
     UnsupportedError
-        If fewer than two engines, no vcov, or an unknown one is named.
+        If fewer than two engines, no vcov, or an unknown one is named, or fewer than two engines can answer. What only
+        some of three or more engines cannot answer is :attr:`Agreement.unanswered`.
     RNotAvailableError
         If an engine is R and R cannot be used here.
     """
     asked = () if vcovs is None else tuple(vcovs)
     _check_enough(engines, asked, named=vcovs is not None)
     design = design_for(spec_or_formula, data, asked, **changes)
-    asked = asked or default_vcovs(design.spec.method)
-    comparisons = _comparisons(design, [parse_vcov(vcov) for vcov in asked], engines, progress)
-    return Agreement(dataclasses.replace(design.spec, vcov=None), comparisons)
+    chosen = [parse_vcov(vcov) for vcov in asked or default_vcovs(design.spec.method)]
+    answers, failed = _answers(design, chosen, engines, progress)
+    comparisons = _comparisons([one for one in answers if len(one) > 1])
+    if not comparisons or (asked and any(len(one) < 2 for one in answers)):
+        raise next(iter(failed.values()))
+    frame = data.frame if isinstance(data, Dataset) else data
+    votes = (vote(list(found), frame) for _, found in groupby(comparisons, key=lambda one: one.vcov))
+    return Agreement(
+        dataclasses.replace(design.spec, vcov=None),
+        comparisons,
+        {what: _why_not(error) for what, error in failed.items()},
+        tuple(found for found in votes if found is not None),
+    )
 
 
-def _comparisons(
+def _answers(
     design: Design, vcovs: Sequence[Vcov], engines: Sequence[str], progress: Progress | None
-) -> tuple[Comparison, ...]:
-    """Every engine but the first against the first, under every vcov."""
+) -> tuple[list[list[Estimate]], dict[str, IvbridgeError]]:
+    """For each vcov the answers of the engines that have one, and why the others have none."""
     members = [engine_named(name) for name in engines]
     total = len(vcovs) * len(members)
-    answers: list[list[Estimate]] = [[] for _ in members]
+    answers: list[list[Estimate]] = []
+    failed: dict[str, IvbridgeError] = {}
     for i, vcov in enumerate(vcovs):
         question = dataclasses.replace(design, spec=dataclasses.replace(design.spec, vcov=vcov))
+        answers.append([])
         for j, member in enumerate(members):
             if progress:
                 progress(i * len(members) + j, total, f"{member.name}, {vcov}")
-            answers[j].append(_fit(member, question))
-    found = [_compare(answers[0], candidates) for candidates in answers[1:]]
+            try:
+                answers[-1].append(_fit(member, question))
+            except (EngineError, UnsupportedError) as error:
+                failed[f"{member.name}, {vcov}"] = error
     if progress:
         progress(total, total, "done")
-    return tuple(comparison for of_one_vcov in zip(*found, strict=True) for comparison in of_one_vcov)
+    return answers, failed
+
+
+def _comparisons(answers: Sequence[Sequence[Estimate]]) -> tuple[Comparison, ...]:
+    """Under every vcov the first engine that answered against every other one."""
+    pairs: dict[tuple[str, str], list[tuple[tuple[int, int], Estimate, Estimate]]] = defaultdict(list)
+    for i, (reference, *candidates) in enumerate(answers):
+        for j, candidate in enumerate(candidates):
+            pairs[reference.engine, candidate.engine].append(((i, j), reference, candidate))
+    found: dict[tuple[int, int], Comparison] = {}
+    for asked in pairs.values():
+        places, references, others = zip(*asked, strict=True)
+        found |= zip(places, _compare(references, others), strict=True)
+    return tuple(found[place] for place in sorted(found))
 
 
 def _check_enough(engines: Sequence[str], vcovs: Sequence[str | Vcov], *, named: bool) -> None:
     if len(engines) < 2 or (named and not vcovs):
         found = f"crosscheck() got {len(engines)} engine(s) and {len(vcovs)} vcov(s)."
         raise UnsupportedError(found, do="name two engines and one vcov at least.")
+
+
+def _why_not(error: IvbridgeError) -> str:
+    """Without "… cannot answer with …", which the name of the entry says."""
+    _, cannot, reason = error.message.partition(" cannot answer with ")
+    return reason.partition(": ")[2] if cannot else error.message
 
 
 def _fit(engine: IVEngine, design: Design) -> Estimate:
