@@ -22,13 +22,14 @@ __all__ = ["WORLDS", "Convention", "may_follow"]
 
 Convention = Callable[[World], Iterator[World]]
 
+_CODING = (coding.baselines, coding.contrasts, coding.levels_as_numbers, coding.missing_level, coding.aliased)
 #: Conventions about the whole question; any two of different lines make a pair.
 _BROAD: tuple[tuple[Convention, ...], ...] = (
     (rows.filled,),
-    (coding.baselines, coding.contrasts, coding.levels_as_numbers, coding.missing_level, coding.aliased),
     (storage.stored_together,),
     (rows.complete_cases,),
     (rows.duplicates, rows.edges),
+    _CODING,
     (weights.weights,),
     (roles.intercept,),
     (roles.least_squares, estimators.k_class),
@@ -48,6 +49,12 @@ _ALONE = (
 WORLDS: tuple[Convention, ...] = (
     # the data
     rows.filled,
+    storage.stored_together,
+    # rows
+    rows.complete_cases,
+    rows.duplicates,
+    rows.edges,
+    rows.longer_edges,
     # the coding of factors
     coding.baselines,
     coding.contrasts,
@@ -56,12 +63,6 @@ WORLDS: tuple[Convention, ...] = (
     coding.missing_level,
     coding.full_dummies,
     coding.aliased,
-    storage.stored_together,
-    # rows
-    rows.complete_cases,
-    rows.duplicates,
-    rows.edges,
-    rows.longer_edges,
     # weights
     weights.weights,
     # the numbers in columns
@@ -93,10 +94,9 @@ WORLDS: tuple[Convention, ...] = (
 
 def may_follow(first: Convention, step: Step, second: Convention) -> bool:
     """Whether a pair is worth a try: a first convention, the step that it led to, and one that stands after it."""
-    if step.key in _ALONE:
+    if step.key in _ALONE or (first is storage.stored_together and second in (rows.duplicates, *_CODING)):
         return False
     if first in _NARROW or second in _NARROW:
         return (first in _BEFORE_NARROW and second in _NARROW) or (first in _NARROW and second in _AFTER_NARROW)
     line = next((i for i, some in enumerate(_BROAD) if first in some), None)
-    after = () if line is None else _BROAD[max(line, 2) + 1 :] if line < 2 else _BROAD[line + 1 :]
-    return any(second in some for some in after) or (first is rows.filled and second in _BROAD[1])
+    return line is not None and any(second in some for some in _BROAD[line + 1 :])

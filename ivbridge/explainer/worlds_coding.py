@@ -31,13 +31,17 @@ __all__ = [
 
 #: Factors with more levels get the first, the last and the most frequent as baseline only.
 EVERY_LEVEL = 12
+#: Steps after which factors stand as they did in the rows that are left.
+BEFORE = ("rows.",)
 #: A numeric variable with more distinct values is not read as a factor.
 MOST_LEVELS = 30
 
 
 def baselines(world: World) -> Iterator[World]:
     """Another level is the baseline of a factor, for example the last one (SAS, SPSS) or the most frequent one."""
-    parts = parts_of(world)
+    if not world.seen.levels:
+        return
+    parts = parts_of(world, BEFORE)
     for name, factor in _factors(parts, world):
         counts = np.bincount(factor.codes, minlength=len(factor.levels))
         last = len(factor.levels) - 1
@@ -57,7 +61,9 @@ def baselines(world: World) -> Iterator[World]:
 
 def contrasts(world: World) -> Iterator[World]:
     """A factor has treatment, sum, Helmert or polynomial contrasts instead of its own."""
-    parts = parts_of(world)
+    if not world.seen.levels:
+        return
+    parts = parts_of(world, BEFORE)
     for name, factor in _factors(parts, world):
         size = len(factor.levels)
         if factor.coding != "treatment":
@@ -101,7 +107,9 @@ def _differences(size: int) -> FloatArray:
 
 def full_dummies(world: World) -> Iterator[World]:
     """No intercept, but one dummy for every level of the first factor."""
-    parts = parts_of(world)
+    if not world.seen.levels:
+        return
+    parts = parts_of(world, BEFORE)
     if parts is None or not parts.spec.intercept or not any(isinstance(v, Factor) for v in parts.variables.values()):
         return
     try:
@@ -114,6 +122,8 @@ def full_dummies(world: World) -> Iterator[World]:
 
 def missing_level(world: World) -> Iterator[World]:
     """Rows in which a factor is missing are kept; missing is a level of its own."""
+    if not world.seen.levels:
+        return
     parts = parts_of(world)
     if parts is None:
         return
@@ -145,7 +155,9 @@ def _complete(parts: Parts, variables: dict[str, Variable], name: str) -> NDArra
 
 def levels_as_numbers(world: World) -> Iterator[World]:
     """A factor is taken as a number: its values where these are numbers, or the positions of its levels."""
-    parts = parts_of(world)
+    if not world.seen.levels:
+        return
+    parts = parts_of(world, BEFORE)
     for name, factor in _factors(parts, world):
         if len(factor.levels) < 3:
             continue
@@ -160,7 +172,7 @@ def levels_as_numbers(world: World) -> Iterator[World]:
 
 def aliased(world: World) -> Iterator[World]:
     """Of columns that depend linearly on each other, another one is left out."""
-    parts = parts_of(world)
+    parts = parts_of(world, BEFORE)
     if parts is None or not world.seen.aliased:
         return
     try:

@@ -22,7 +22,7 @@ DECIMALS = (6, 5, 4, 3, 2, 1)
 INTEGERS = {"8 bits": 2**7, "16 bits": 2**15, "32 bits": 2**31}
 
 #: Steps that leave numeric columns as they are in the data.
-BEFORE = ("rows.", "coding.", "weights.")
+BEFORE = ("rows.",)
 
 Change = Callable[[FloatArray], FloatArray]
 
@@ -134,7 +134,7 @@ def _changed(world: World, parts: Parts, columns: Mapping[str, FloatArray], step
         seen = parts.moved(columns, world.seen)
     except IvbridgeError:
         return
-    if np.ptp(seen.y) > 0:
+    if np.ptp(seen.y) > 0 and (seen.weights is None or seen.weights.min() > 0):
         yield world.after(step, seen)
 
 
