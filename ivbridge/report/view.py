@@ -59,6 +59,7 @@ class Section:
     more_failures: int
     not_compared: tuple[tuple[str, str], ...]
     skipped: tuple[tuple[str, str], ...]
+    votes: tuple[str, ...]
     remarks: tuple[str, ...]
     sources: tuple[Source, ...]
     r_code: str
@@ -135,6 +136,7 @@ def _section(anchor: str, entry: Entry) -> Section | Failed:
         more_failures=max(len(failed) - MOST_FAILURES, 0),
         not_compared=tuple(dict.fromkeys(pair for c in comparisons for pair in c.not_compared.items())),
         skipped=tuple(found.skipped.items()),
+        votes=tuple(f"{vote.vcov}: {vote}" for vote in found.votes),
         remarks=_remarks(comparisons),
         sources=_sources(found),
         r_code=r_code(found, entry.data),
