@@ -46,7 +46,8 @@ LAYERS = " ".join(
         "explainer.worlds_columns explainer.worlds_weights explainer.worlds_roles explainer.worlds_estimators",
         "explainer.worlds explainer.reach",
         "explainer.altered explainer.vcovs explainer.covariances explainer.inference explainer.tests_ explainer.observed",
-        "explainer.bounds explainer.rest explainer.search explainer.why explainer",
+        "explainer.bounds explainer.table explainer.rest explainer.search explainer.why explainer",
+        "explainer.defaults explainer.numbers",
         "vote compare",
         # recorded answers
         "references_data references_export references_checks references_digits references_file references engines.recorded references_verify",
@@ -75,7 +76,7 @@ LAYERS = " ".join(
         "report.entry many report.cells report.code report.plot report.view report.render report",
         "encouragement.chart encouragement.page",
         "setup_r doctor cli_text cli_check cli_select cli_encourage cli_post cli_options cli_experiments cli_drift",
-        "cli_record cli_ports cli",
+        "cli_record cli_ports cli_explain cli",
         "pytest_plugin",
     ]
 ).split()

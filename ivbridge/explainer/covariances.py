@@ -6,7 +6,7 @@ product of at most two small-sample factors. Options that differ from the questi
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import combinations
@@ -120,6 +120,7 @@ def matching(
     all_kinds : bool, default True
         As for :func:`ivbridge.explainer.vcovs.estimators`.
     """
+    changed: dict[str, Linear] = {}
     for estimator in estimators(asked, model.k_class is not None, groups, all_kinds=all_kinds):
         if estimator.cost > most:
             continue
@@ -133,7 +134,9 @@ def matching(
             usable = [factor for factor in factors if len(factor.names) <= left]
             values = np.array([factor.value for factor in usable])
             with suppress(IvbridgeError, np.linalg.LinAlgError, ZeroDivisionError):
-                cov = estimator.covariance(altered.change(model), groups)
+                if altered.key not in changed:
+                    changed[altered.key] = altered.change(model)
+                cov = estimator.covariance(changed[altered.key], groups)
                 for i in np.flatnonzero(wanted.meets(cov, values)):
                     yield Option(altered, estimator, usable[i], values[i] * cov)
 
@@ -163,7 +166,7 @@ def _singles(model: Linear, vcov: Vcov, groups: Groups) -> list[Factor]:
         count = int(groups[name].max()) + 1
         if count > 1:
             plain[f"G/(G−1) of {name}"] = count / (count - 1)
-    both = [(name, value) for name, value in plain.items()] + [(f"1/({name})", 1 / v) for name, v in plain.items()]
+    both = [*plain.items()] + [(f"1/({name})", 1 / v) for name, v in plain.items()]
     return [Factor(value, (name,)) for name, value in both]
 
 

@@ -16,12 +16,13 @@ import numpy as np
 
 from ivbridge.errors import IvbridgeError
 from ivbridge.explainer.bounds import LOOSE, Bounds, Tolerance, measured
-from ivbridge.explainer.covariances import Option, Wanted, matching
+from ivbridge.explainer.covariances import Option, matching
 from ivbridge.explainer.observed import grouping_columns
 from ivbridge.explainer.reach import Reached, reach
 from ivbridge.explainer.records import Observed, Step, World
 from ivbridge.explainer.rest import Rest, explained
-from ivbridge.gaps import Key, cov_keys
+from ivbridge.explainer.table import apart, wanted
+from ivbridge.gaps import Key
 from ivbridge.kclass import estimated
 from ivbridge.linear import Linear
 from ivbridge.records import FloatArray, IntArray, Seen
@@ -31,6 +32,10 @@ __all__ = ["Found", "Target", "search"]
 
 #: A longer chain of conventions explains nothing.
 MOST_STEPS = 8
+#: Relative difference up to which two fits are the same.
+SAME = 1e-11
+#: Columns of the coefficient table.
+TABLE = ("estimate", "std.error", "statistic", "p.value", "conf.low", "conf.high", "cov")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,6 +73,31 @@ class Target:
 
 
 @dataclass(slots=True)
+class Fit:
+    """A fit that several worlds share, such as those that differ in the units of an instrument only.
+
+    Attributes
+    ----------
+    names : tuple of str
+    signature : (m,) array
+    options : list of Option or None
+        Covariance options that come close; None before they were looked for.
+    dead : set of int
+        Those that leave a number of the coefficient table apart, which no world with this fit can mend.
+    """
+
+    names: tuple[str, ...]
+    signature: FloatArray
+    options: list[Option] | None = None
+    dead: set[int] = field(default_factory=set)
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether no option is left that another world with this fit could go with."""
+        return self.options is not None and len(self.dead) == len(self.options)
+
+
+@dataclass(slots=True)
 class Found:
     """What the search has come to.
 
@@ -83,6 +113,7 @@ class Found:
         Worlds that have the coefficients.
     level : int
         Steps of the world of the solutions.
+    fits : list of Fit
     """
 
     solutions: list[tuple[Step, ...]] = field(default_factory=list)
@@ -90,6 +121,17 @@ class Found:
     tried: int = 0
     worlds: int = 0
     level: int = 0
+    fits: list[Fit] = field(default_factory=list)
+
+    def like(self, model: Linear) -> Fit:
+        """What is known of fits with the same coefficients, bread and scores."""
+        moments = model.scores.T @ np.arange(1.0, model.n + 1)
+        signature = np.concatenate([[model.n, model.rss], model.coef, np.diag(model.bread), moments])
+        for fit in self.fits:
+            if fit.names == model.names and np.allclose(fit.signature, signature, rtol=SAME, atol=0):
+                return fit
+        self.fits.append(Fit(model.names, signature))
+        return self.fits[-1]
 
     @property
     def steps(self) -> int:
@@ -132,25 +174,37 @@ def search(world: World, target: Target, furthest: int = 2) -> Found:
         """No pair of steps where fewer already give the coefficients; no step where the answer is as short."""
         return min(furthest, 1 if found.worlds else 2, found.steps - 1)
 
-    for reached in reach(world, values, _near(world, target, asked), complete=target.complete, steps=left):
+    near, sure = _near(world, target, asked)
+    for reached in reach(world, values, near, complete=target.complete, steps=left):
         if len(reached.world.steps) > left():
             break
-        found.worlds += 1
+        if _sure(reached, values, sure):
+            found.worlds += 1
+        elif found.worlds:
+            continue  # another world has these coefficients exactly
         _within(_renamed(reached), target, found, asked)
     return found
 
 
-def _near(world: World, target: Target, asked: Vcov) -> dict[str, float]:
-    """How far coefficients may be off for a world to be looked at: more than rounding explains in the question's."""
+def _near(world: World, target: Target, asked: Vcov) -> tuple[dict[str, float], dict[str, float]]:
+    """How far coefficients may be off for a world to be looked at, and for it to be taken as the right one."""
     values, within = target.observed.values, target.observed.within
-    found: dict[str, float] = {}
+    near: dict[str, float] = {}
+    sure: dict[str, float] = {}
     absolute = {} if target.exact else _question_bounds(world, asked)
     for term in target.terms:
         key = ("estimate", term)
         error = abs(values.get(("std.error", term), 0.0))
         size = abs(values[key]) + (error if np.isfinite(error) else 0.0)
-        found[term] = within.get(key, max(LOOSE * size, absolute.get(key, 0.0)))
-    return found
+        bound = absolute.get(key, LOOSE * LOOSE * size)
+        near[term], sure[term] = within.get(key, max(LOOSE * size, bound)), within.get(key, bound)
+    return near, sure
+
+
+def _sure(reached: Reached, values: Mapping[str, float], within: Mapping[str, float]) -> bool:
+    places = [reached.model.names.index(name) for name in reached.names.values()]
+    gaps = np.abs(reached.model.coef[places] - np.array(list(values.values()), dtype=float))
+    return bool((gaps <= np.array(list(within.values()), dtype=float)).all())
 
 
 def _question_bounds(world: World, asked: Vcov) -> Mapping[Key, float]:
@@ -176,33 +230,39 @@ def _renamed(reached: Reached) -> Reached:
 
 def _within(reached: Reached, target: Target, found: Found, asked: Vcov) -> None:
     """Everything but the coefficients, in one world."""
-    world, model = reached.world, reached.model
-    level = len(world.steps)
+    world, model, values = reached.world, reached.model, target.observed.values
+    level, loose = len(world.steps), Tolerance(target.observed.within)
     groups = grouping_columns(world.seen, world.frame)
-    all_kinds = not world.steps or bool(target.terms)
     bounds: dict[Vcov, Bounds] = {}
-    most = found.most(level) - level
-    options = list(_options(model, asked, groups, target, most, all_kinds=all_kinds))
-    for option in options:
+    fit = found.like(model)
+    if fit.hopeless:
+        return
+    if fit.options is None:
+        all_kinds = not world.steps or bool(target.terms)
+        fit.options = list(_options(model, asked, groups, target, found.most(level) - level, all_kinds=all_kinds))
+    for i, option in enumerate(fit.options):
+        if i in fit.dead:
+            continue
         if level + option.cost > found.most(level):
             break
         found.tried += 1
-        rest = Rest(world, model, option, asked, groups, Tolerance(target.observed.within))
+        rest = Rest(world, model, option, asked, groups, loose)
         steps, missed = _tried(rest, target)
         if not missed and not target.exact:
-            tolerance = _tight(rest, target, bounds)
-            steps, missed = _tried(dataclasses.replace(rest, tolerance=tolerance), target)
+            steps, missed = _tried(dataclasses.replace(rest, tolerance=_tight(rest, target, bounds)), target)
         total = (*world.steps, *option.steps(), *steps)
+        if any(quantity in TABLE for quantity, _ in missed):
+            fit.dead.add(i)
         if missed:
             found.failed(missed)
         elif len(total) <= found.most(level):
             found.solved(total, level)
-    if not options and found.missed is None:
-        found.failed(_gaps(model, None, target, Tolerance(target.observed.within)))
+    if not fit.options and found.missed is None:
+        found.failed(apart(model, None, values, loose))
 
 
 def _tried(rest: Rest, target: Target) -> tuple[tuple[Step, ...], dict[Key, float]]:
-    missed = _gaps(rest.model, rest.option, target, rest.tolerance)
+    missed = apart(rest.model, rest.option, target.observed.values, rest.tolerance)
     steps, more = explained(rest, target.observed, target.arrays, target.complete, target.lacks)
     return steps, {**missed, **more}
 
@@ -211,9 +271,9 @@ def _options(
     model: Linear, asked: Vcov, groups: Mapping[str, IntArray], target: Target, most: int, *, all_kinds: bool
 ) -> Iterator[Option]:
     """Options that come close; of those with the same matrix only the first and shortest."""
-    wanted = _wanted(model, target, Tolerance(target.observed.within))
+    sought = wanted(model, target.observed.values, Tolerance(target.observed.within))
     kept: list[Option] = []
-    for option in sorted(matching(model, asked, groups, wanted, most, all_kinds=all_kinds), key=lambda one: one.cost):
+    for option in sorted(matching(model, asked, groups, sought, most, all_kinds=all_kinds), key=lambda one: one.cost):
         size = np.sqrt(np.abs(np.diag(option.matrix)))
         scale = np.outer(size, size)
         like = option.estimator.like
@@ -228,31 +288,6 @@ def _by_fit(vcov: Vcov) -> bool:
     return isinstance(vcov, Clustered) and vcov.type is None
 
 
-def _wanted(model: Linear, target: Target, tolerance: Tolerance) -> Wanted:
-    values, names = target.observed.values, model.names
-    k = len(names)
-    error, error_within = np.full(k, np.nan), np.zeros(k)
-    for j, name in enumerate(names):
-        key = ("std.error", name)
-        if key in values:
-            error[j], error_within[j] = values[key], tolerance.of_error(key, abs(values[key]))
-            continue
-        ratio = ("statistic", name)
-        if values.get(ratio) and ("estimate", name) in values:
-            error[j] = abs(model.coef[j] / values[ratio])
-            error_within[j] = error[j] * max(2 * tolerance.within.get(ratio, 0.0) / abs(values[ratio]), LOOSE)
-    matrix, matrix_within = np.full((k, k), np.nan), np.zeros((k, k))
-    keys = dict(zip(cov_keys("", names), zip(*np.tril_indices(k), strict=True), strict=True))
-    seen = {key: place for key, place in keys.items() if key in values}
-    if seen:
-        size = np.array([np.sqrt(abs(values.get(("cov", f"{name}, {name}"), np.nan))) for name in names])
-        for key, (i, j) in seen.items():
-            matrix[i, j] = values[key]
-            scale = size[i] * size[j] if np.isfinite(size[i] * size[j]) else abs(values[key])
-            matrix_within[i, j] = tolerance.within.get(key, 2 * tolerance.of_error(("std.error", ""), scale))
-    return Wanted(error, error_within, matrix, matrix_within)
-
-
 def _tight(rest: Rest, target: Target, bounds: dict[Vcov, Bounds]) -> Tolerance:
     """What counts as reproduced in this world under this estimator."""
     like, twin, seen = rest.option.estimator.like, target.twin, rest.world.seen
@@ -264,30 +299,3 @@ def _tight(rest: Rest, target: Target, bounds: dict[Vcov, Bounds]) -> Tolerance:
 
 def _same_shape(twin: Seen, seen: Seen) -> bool:
     return (twin.x_names, twin.z_names, len(twin.y)) == (seen.x_names, seen.z_names, len(seen.y))
-
-
-def _gaps(model: Linear, option: Option | None, target: Target, tolerance: Tolerance) -> dict[Key, float]:
-    """Coefficients, standard errors and covariances that are apart."""
-    values, names = target.observed.values, model.names
-    found: dict[Key, float] = {}
-    error = np.zeros(model.k) if option is None else np.sqrt(np.abs(np.diag(option.matrix)))
-    for j, name in enumerate(names):
-        key = ("estimate", name)
-        if key in values:
-            gap = abs(values[key] - model.coef[j])
-            if not gap <= tolerance.of_estimate(key, abs(model.coef[j]) + error[j]):
-                found[key] = float(gap)
-    wanted = _wanted(model, target, tolerance)
-    matrix = np.zeros((model.k, model.k)) if option is None else option.matrix
-    with np.errstate(invalid="ignore"):
-        exact = np.sqrt(np.diag(matrix))
-    for j, name in enumerate(names):
-        key = ("std.error", name)
-        if key in values and not (np.isnan(values[key]) and np.isnan(exact[j])):
-            gap = abs(values[key] - exact[j])
-            if not gap <= wanted.error_within[j]:
-                found[key] = float(gap)
-    for key, (i, j) in zip(cov_keys("", names), zip(*np.tril_indices(model.k), strict=True), strict=True):
-        if key in values and not abs(values[key] - matrix[i, j]) <= wanted.matrix_within[i, j]:
-            found[key] = float(abs(values[key] - matrix[i, j]))
-    return found
