@@ -17,7 +17,7 @@ import typer
 from typer.core import TyperGroup
 
 import ivbridge
-from ivbridge import cli_drift, cli_experiments, cli_ports, cli_record
+from ivbridge import cli_drift, cli_experiments, cli_explain, cli_ports, cli_record
 from ivbridge.cli_options import (
     DATA,
     INFERENCE,
@@ -102,8 +102,8 @@ def _check(
     weights: Annotated[str | None, WEIGHTS] = None,
     engine: Annotated[
         list[str] | None,
-        typer.Option("--engine", metavar="r|native", autocompletion=complete_engine,
-                     help="Repeat; the first one is the reference. [default: r, native]"),
+        typer.Option("--engine", metavar="r|native|…", autocompletion=complete_engine,
+                     help="Repeat; the first one is the reference, three or more vote. [default: r, native]"),
     ] = None,
     inference: Annotated[str | None, INFERENCE] = None,
     method: Annotated[str | None, METHOD] = None,
@@ -251,6 +251,7 @@ app.add_typer(cli_experiments.app)
 app.add_typer(cli_drift.app)
 app.add_typer(cli_record.app)
 app.add_typer(cli_ports.app)
+app.add_typer(cli_explain.app)
 
 
 def main() -> None:

@@ -103,8 +103,8 @@ def _column(plan: Plan, column: str, values: object) -> Plan:
     return plan.but(frame=plan.frame.assign(**{column: values}))
 
 
-def _replaced(plan: Plan, old: Term, how: str) -> Plan:
-    swap = lambda terms: tuple(replace(t, how=how) if t.name == old.name else t for t in terms)  # noqa: E731
+def _replaced(plan: Plan, old: Term, new: Term) -> Plan:
+    swap = lambda terms: tuple(new if t.name == old.name else t for t in terms)  # noqa: E731
     return plan.but(
         y=swap((plan.y,))[0], exog=swap(plan.exog), endog=swap(plan.endog), instruments=swap(plan.instruments)
     )
@@ -128,8 +128,16 @@ def _scaled(factor: float) -> Callable[[Plan], Plans]:
     return lambda plan: _on_values(plan, lambda v: v * factor)
 
 
-def _changed_log(how: str) -> Callable[[Plan], Plans]:
-    return lambda plan: ((t.column, _replaced(plan, t, how)) for t in _numeric(plan) if t.how == "log")
+def _form(old: str, how: str, printed: str = "") -> Callable[[Plan], Plans]:
+    """A column enters in another form, under its old name, or under the one that is printed then."""
+
+    def changed(plan: Plan) -> Plans:
+        for t in _numeric(plan):
+            if t.how == old:
+                name = printed.format(t.column) if printed and t != plan.y else t.name
+                yield t.column, _replaced(plan, t, Term(name, t.column, how))
+
+    return changed
 
 
 def _digits(count: int) -> Callable[[Plan], Plans]:
@@ -291,11 +299,14 @@ WORLDS: Mapping[str, Callable[[Plan], Plans]] = {
     "per cent": _scaled(100.0),
     "thousands": _scaled(0.001),
     "times thousand": _scaled(1000.0),
-    "log10": _changed_log("log10"),
-    "log2": _changed_log("log2"),
-    "log forgotten": _changed_log(""),
-    "log1p": _changed_log("log1p"),
-    "squared term": lambda plan: _on_values(plan, np.square, instruments=True),
+    "log10": _form("log", "log10"),
+    "log2": _form("log", "log2"),
+    "log forgotten": _form("log", "", "{}"),
+    "log forgotten, name kept": _form("log", ""),
+    "log1p": _form("log", "log1p", "log1p({})"),
+    "log1p, name kept": _form("log", "log1p"),
+    "squared": _form("", "square", "I({}^2)"),
+    "squared, name kept": _form("", "square"),
     "centred": _centred,
     "standardised": _standardised(1),
     "standardised, ddof 0": _standardised(0),
@@ -395,17 +406,17 @@ def aer_tests(f: Fit, kind: str = "classical") -> Entries:
     """The three tests of summary(fit, diagnostics = TRUE) for classical, HC0 or HC1."""
     found: Entries = {}
     for name, (statistic, q, df) in plain.first_stage(f, kind).items():
-        found |= plain.test_entry(f"weak_instruments:{name}", statistic, q, df)
-    found |= plain.test_entry("wu_hausman", *plain.wu_hausman(f, kind))
+        found |= plain.entry(f"weak_instruments:{name}", statistic, q, df)
+    found |= plain.entry("wu_hausman", *plain.wu_hausman(f, kind))
     statistic, df1 = plain.sargan(f)
-    return found | (plain.test_entry("sargan", statistic, df1) if df1 > 0 else {})
+    return found | (plain.entry("sargan", statistic, df1) if df1 > 0 else {})
 
 
 def _first_stage_n(f: Fit) -> Entries:
     return {
         key: value
         for name, (statistic, q, df) in plain.first_stage(f).items()
-        for key, value in plain.test_entry(f"weak_instruments:{name}", statistic * f.n / df, q, df).items()
+        for key, value in plain.entry(f"weak_instruments:{name}", statistic * f.n / df, q, df).items()
     }
 
 
@@ -413,7 +424,7 @@ def _first_stage_chi2(f: Fit, kind: str = "classical") -> Entries:
     return {
         key: value
         for name, (statistic, q, _) in plain.first_stage(f, kind).items()
-        for key, value in plain.test_entry(f"weak_instruments:{name}", statistic * q, q).items()
+        for key, value in plain.entry(f"weak_instruments:{name}", statistic * q, q).items()
     }
 
 
@@ -423,10 +434,10 @@ def _robust(part: str, kind: str) -> Callable[[Fit], Entries]:
 
 #: Tests that another program computes by another rule; the reference is classical.
 TESTS: Mapping[str, Callable[[Fit], Entries]] = {
-    "Sargan with n-k": lambda f: plain.test_entry("sargan", *plain.sargan(f, "n-k")),
-    "Basmann": lambda f: plain.test_entry("sargan", *plain.sargan(f, "basmann")),
-    "Wu-Hausman of linearmodels 7.0": lambda f: plain.test_entry("wu_hausman", *plain.wu_hausman_excluded(f)),
-    "Durbin": lambda f: plain.test_entry("wu_hausman", *plain.durbin(f)),
+    "Sargan with n-k": lambda f: plain.entry("sargan", *plain.sargan(f, "n-k")),
+    "Basmann": lambda f: plain.entry("sargan", *plain.sargan(f, "basmann")),
+    "Wu-Hausman of linearmodels 7.0": lambda f: plain.entry("wu_hausman", *plain.wu_hausman_excluded(f)),
+    "Durbin": lambda f: plain.entry("wu_hausman", *plain.durbin(f)),
     "robust Wu-Hausman, HC0": _robust("wu_hausman", "HC0"),
     "robust Wu-Hausman, HC1": _robust("wu_hausman", "HC1"),
     "robust first stage, HC0": _robust("weak", "HC0"),

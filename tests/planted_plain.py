@@ -335,7 +335,8 @@ def table(
     half = law.isf((1 - level) / 2) * se
     shown = se**2 if variances else se
     columns = {
-        "estimate": f.b, "std.error": shown, "statistic": t, "p.value": p, "conf.low": f.b - half, "conf.high": f.b + half,
+        "estimate": f.b, "std.error": shown, "statistic": t, "p.value": p, "conf.low": f.b - half,
+        "conf.high": f.b + half,
     }  # fmt: skip
     found = {(q, name): float(v) for q, values in columns.items() for name, v in zip(f.a.x_names, values, strict=True)}
     for i, first in enumerate(f.a.x_names):
@@ -348,7 +349,7 @@ def _law(statistic: float, df1: float, df2: float) -> float:
     return float(stats.chi2.sf(statistic, df1) if np.isinf(df2) else stats.f.sf(statistic, df1, df2))
 
 
-def test_entry(key: str, statistic: float, df1: float, df2: float = np.inf) -> dict[tuple[str, str], float]:
+def entry(key: str, statistic: float, df1: float, df2: float = np.inf) -> dict[tuple[str, str], float]:
     found = {
         ("test statistic", key): statistic,
         ("test p.value", key): _law(statistic, df1, df2),
