@@ -46,7 +46,7 @@ def contradictions(
         if isinstance(test, Test) and not _same_p(_tail(test), test.p_value):
             found.append(f"the p-value of {test.name} does not follow from its statistic")
     found += _adjusted("", answer, len(answer.terms), answer)
-    return [*found, *_sizes(answer), *_residuals(answer, sums)]
+    return [*found, *_sizes(answer), *_columns(answer, sums), *_residuals(answer, sums)]
 
 
 def _table(where: str, coefs: Coefficients, cov: FloatArray, df: float) -> Iterator[str]:
@@ -122,6 +122,15 @@ def _sizes(answer: Estimate) -> list[str]:
     return ["the first stages are not those of the endogenous regressors"] * (
         stages not in ((), answer.seen.endog_names)
     )
+
+
+def _columns(answer: Estimate, sums: Mapping[str, Mapping[str, list[float]]]) -> list[str]:
+    wanted = {"x": answer.seen.x_names, "z": answer.seen.z_names}
+    return [
+        f"there are no sums of just the columns of {name.upper()}"
+        for name in wanted
+        if set(sums[name]) != {*wanted[name]}
+    ]
 
 
 def _residuals(answer: Estimate, sums: Mapping[str, Mapping[str, list[float]]]) -> list[str]:

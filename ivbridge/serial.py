@@ -108,7 +108,9 @@ def _decode_union(members: tuple[Any, ...], plain: Any) -> Any:
     if set(members) >= {T, Z}:
         return parse_inference(plain)
     if isinstance(plain, dict) and "type" in plain:
-        return decode(next(member for member in members if member.__name__ == plain["type"]), plain)
+        members = tuple(member for member in members if member.__name__ == plain["type"])
+        if not members:
+            raise ValueError(f"there is no record {str(plain['type'])[:80]!r} here")
     return decode(next(member for member in members if member is not type(None)), plain)
 
 
