@@ -6,6 +6,7 @@ import dataclasses
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import groupby
 from typing import TypedDict, Unpack
 
@@ -14,7 +15,6 @@ import pandas as pd
 
 from ivbridge.agreement import Agreement, Comparison
 from ivbridge.api import design_for
-from ivbridge.conventions import explain
 from ivbridge.data import Dataset
 from ivbridge.design import Design
 from ivbridge.diagnostics import PERFECT_FIT
@@ -22,6 +22,7 @@ from ivbridge.engines import IVEngine, Unsupported
 from ivbridge.engines import engine as engine_named
 from ivbridge.engines.native import asked_vcov
 from ivbridge.errors import EngineError, IvbridgeError, UnsupportedError
+from ivbridge.explainer import explain
 from ivbridge.gaps import Gap, Key, agreed, compare_numbers, undefined
 from ivbridge.handshake import Check, handshake
 from ivbridge.method import Method, TwoStage
@@ -63,22 +64,26 @@ def default_vcovs(method: Method) -> tuple[str, ...]:
 
 
 @one_thread()
-def agree(reference: Estimate, candidate: Estimate) -> Comparison:
+def agree(reference: Estimate, candidate: Estimate, data: pd.DataFrame | Dataset | None = None) -> Comparison:
     """Compare two estimates of the same question.
 
     Parameters
     ----------
     reference, candidate : Estimate
         For example one from ``engine="r"`` and one from ``engine="native"``.
+    data : DataFrame or Dataset, optional
+        What both are about; where they differ, more conventions can be tried with it (:func:`ivbridge.explain`).
 
     Returns
     -------
     Comparison
     """
-    return _compare([reference], [candidate])[0]
+    return _compare([reference], [candidate], data.frame if isinstance(data, Dataset) else data)[0]
 
 
-def _compare(references: Sequence[Estimate], candidates: Sequence[Estimate]) -> list[Comparison]:
+def _compare(
+    references: Sequence[Estimate], candidates: Sequence[Estimate], data: pd.DataFrame | None
+) -> list[Comparison]:
     """Compare the answers of two engines to one question under several vcovs.
 
     What rounding explains is measured for all of them at once where each engine used the same matrices throughout.
@@ -93,7 +98,7 @@ def _compare(references: Sequence[Estimate], candidates: Sequence[Estimate]) -> 
         pairs = [(references[i], candidates[i]) for i in group]
         allowed |= dict(zip(group, _allowed(pairs), strict=True))
     return [
-        _verdict(reference, candidate, checks[i], allowed.get(i, {}))
+        _verdict(reference, candidate, checks[i], allowed.get(i, {}), data)
         for i, (reference, candidate) in enumerate(zip(references, candidates, strict=True))
     ]
 
@@ -115,8 +120,9 @@ def _allowed(pairs: Sequence[tuple[Estimate, Estimate]]) -> list[dict[Key, float
 
 
 def _verdict(
-    reference: Estimate, candidate: Estimate, checks: tuple[Check, ...], allowed: Mapping[Key, float]
-) -> Comparison:
+    reference: Estimate, candidate: Estimate, checks: tuple[Check, ...], allowed: Mapping[Key, float],
+    data: pd.DataFrame | None,
+) -> Comparison:  # fmt: skip
     vcov = str(reference.spec.vcov)
     not_compared = _not_compared(reference, candidate)
     lacks = {**candidate.lacks, **reference.lacks}
@@ -127,9 +133,12 @@ def _verdict(
         return Comparison(vcov, reference, candidate, checks, gaps, not_compared, name, reason, skipped)
 
     if failed := [check.name for check in checks if not check.ok]:
-        return verdict("not comparable", f"the engines did not see the same {', '.join(failed)}")
+        return verdict(
+            "not comparable", f"the engines did not see the same {', '.join(failed)}{_how(reference, candidate, data)}"
+        )
     gaps = compare_numbers(reference, candidate, allowed, lacks)
-    for stage, endog in _exact_fits(reference):
+    seen = reference.seen if reference.seen.has_matrices else candidate.seen
+    for stage, endog in sorted({*_exact_fits(reference, seen)} & {*_exact_fits(candidate, seen)}):
         noise = {stage + quantity for quantity in ROUNDING_ONLY}
         gaps = tuple(gap for gap in gaps if gap.quantity not in noise or not _of_stage(gap.term, endog))
         skipped = {
@@ -142,8 +151,9 @@ def _verdict(
         return verdict("identical", f"all {len(gaps)} numbers have the same bits", gaps)
     if all(gap.ok for gap in gaps):
         return verdict("rounding", agreed(gaps), gaps)
-    if named := explain(reference, candidate, gaps):
-        return verdict("convention", named, gaps)
+    why = explain(reference, candidate, data)
+    if why.verdict == "convention":
+        return verdict("convention", why.reason, gaps)
     failing = [gap for gap in gaps if not gap.ok]
     furthest = min(failing, key=lambda gap: gap.digits)
     reason = (
@@ -156,13 +166,21 @@ def _verdict(
     return verdict("substantive", reason, gaps)
 
 
-def _exact_fits(answer: Estimate) -> Iterator[tuple[str, str]]:
+def _how(reference: Estimate, candidate: Estimate, data: pd.DataFrame | None) -> str:
+    """By which convention about rows, levels or columns two engines went apart; empty where none is known."""
+    with suppress(IvbridgeError):
+        why = explain(reference, candidate, data, steps=1)
+        return f": {why.reason}" if why.verdict == "convention" else ""
+    return ""
+
+
+def _exact_fits(answer: Estimate, seen: Seen) -> Iterator[tuple[str, str]]:
     """The regressions that leave no residual: how the keys of their numbers begin."""
     if answer.seen.exact:
         yield "", ""
-    for stage in answer.first_stages:
-        x = answer.seen.x[:, answer.seen.x_names.index(stage.endog)]
-        w = np.ones(len(x)) if answer.seen.weights is None else answer.seen.weights
+    for stage in answer.first_stages if seen.has_matrices else ():
+        x = seen.x[:, seen.x_names.index(stage.endog)]
+        w = np.ones(len(x)) if seen.weights is None else seen.weights
         if stage.sigma * math.sqrt(stage.df_resid) <= NO_RESIDUAL * math.sqrt(w @ x**2):
             yield "first stage ", stage.endog
 
@@ -221,10 +239,10 @@ def crosscheck(
     design = design_for(spec_or_formula, data, asked, **changes)
     chosen = [parse_vcov(vcov) for vcov in asked or default_vcovs(design.spec.method)]
     answers, failed = _answers(design, chosen, engines, progress)
-    comparisons = _comparisons([one for one in answers if len(one) > 1])
+    frame = data.frame if isinstance(data, Dataset) else data
+    comparisons = _comparisons([one for one in answers if len(one) > 1], frame)
     if not comparisons or (asked and any(len(one) < 2 for one in answers)):
         raise next(iter(failed.values()))
-    frame = data.frame if isinstance(data, Dataset) else data
     votes = (vote(list(found), frame) for _, found in groupby(comparisons, key=lambda one: one.vcov))
     return Agreement(
         dataclasses.replace(design.spec, vcov=None),
@@ -257,7 +275,7 @@ def _answers(
     return answers, failed
 
 
-def _comparisons(answers: Sequence[Sequence[Estimate]]) -> tuple[Comparison, ...]:
+def _comparisons(answers: Sequence[Sequence[Estimate]], data: pd.DataFrame | None) -> tuple[Comparison, ...]:
     """Under every vcov the first engine that answered against every other one."""
     pairs: dict[tuple[str, str], list[tuple[tuple[int, int], Estimate, Estimate]]] = defaultdict(list)
     for i, (reference, *candidates) in enumerate(answers):
@@ -266,7 +284,7 @@ def _comparisons(answers: Sequence[Sequence[Estimate]]) -> tuple[Comparison, ...
     found: dict[tuple[int, int], Comparison] = {}
     for asked in pairs.values():
         places, references, others = zip(*asked, strict=True)
-        found |= zip(places, _compare(references, others), strict=True)
+        found |= zip(places, _compare(references, others, data), strict=True)
     return tuple(found[place] for place in sorted(found))
 
 

@@ -40,7 +40,7 @@ LAYERS = " ".join(
         "engines.peers.estimatr engines.peers.gmm engines.peers.ivmodels engines.peers.pyfixest",
         "engines.peers.statsmodels engines.peers.systemfit",
         # the comparison
-        "gaps conventions handshake verdicts vote_records agreement digits rounding",
+        "gaps handshake verdicts vote_records agreement digits rounding",
         "explainer.records",
         "explainer.matrices explainer.rebuild explainer.worlds_rows explainer.worlds_storage explainer.worlds_coding",
         "explainer.worlds_columns explainer.worlds_weights explainer.worlds_roles explainer.worlds_estimators",

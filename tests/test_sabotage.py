@@ -110,9 +110,10 @@ def test_hc0_for_hc1_is_named(pair: tuple[Estimate, Estimate]) -> None:
     assert "Do this" in str(caught.value)
 
 
-def test_hc2_for_hc1_has_no_name(pair: tuple[Estimate, Estimate]) -> None:
+def test_hc2_for_hc1_is_named(pair: tuple[Estimate, Estimate]) -> None:
     comparison = ivbridge.agree(pair[0], ivbridge.fit(FORMULA, DATA, "HC2", "native"))
-    assert comparison.verdict == "substantive"
+    assert comparison.verdict == "convention"
+    assert "HC2 instead of HC1" in comparison.reason
 
 
 def test_cluster_correction_is_named() -> None:

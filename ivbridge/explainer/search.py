@@ -273,7 +273,7 @@ def _options(
     """Options that come close; of those with the same matrix only the first and shortest."""
     sought = wanted(model, target.observed.values, Tolerance(target.observed.within))
     kept: list[Option] = []
-    for option in sorted(matching(model, asked, groups, sought, most, all_kinds=all_kinds), key=lambda one: one.cost):
+    for option in sorted(matching(model, asked, groups, sought, most, all_kinds=all_kinds), key=_plainest):
         size = np.sqrt(np.abs(np.diag(option.matrix)))
         scale = np.outer(size, size)
         like = option.estimator.like
@@ -281,6 +281,11 @@ def _options(
         if not same or (_by_fit(like) and not any(_by_fit(one.estimator.like) for one in same)):
             kept.append(option)
             yield option
+
+
+def _plainest(option: Option) -> tuple[int, int, bool]:
+    """Short ones first; of two that are as short, the one with a name of its own."""
+    return option.cost, len(option.factor.names), bool(option.altered.key)
 
 
 def _by_fit(vcov: Vcov) -> bool:

@@ -199,15 +199,21 @@ _FIELD_TEXTS: Mapping[str, Callable[[object], str]] = {
 def _differences(asked: Vcov, other: Vcov) -> tuple[Step, ...]:
     """One step for another kind of estimator, or one for each setting of the same kind."""
     if type(asked) is not type(other) or not dataclasses.fields(asked):
-        return (Step(f"vcov.{other.keyword}", f"standard errors are {label_of(other)} instead of {label_of(asked)}"),)
+        factor = {(HC0, HC1): " (× √(n/(n−k)))", (HC1, HC0): " (× 1/√(n/(n−k)))"}.get((type(asked), type(other)), "")
+        text = f"standard errors are {label_of(other)} instead of {label_of(asked)}{factor}"
+        return (Step(f"vcov.{other.keyword}", text),)
     pairs = {f.name: (getattr(asked, f.name), getattr(other, f.name)) for f in dataclasses.fields(asked)}
     if isinstance(asked, Clustered) and asked.type is None:
         pairs["type"] = ("HC0", pairs["type"][1] or "HC0")
     return tuple(
-        Step(f"{asked.keyword}.{name}", _FIELD_TEXTS[name](theirs))
+        Step(f"{asked.keyword}.{name}", _FIELD_TEXTS[name](theirs).replace("G/(G−1)", f"G/(G−1) of {_by(other)}"))
         for name, (ours, theirs) in pairs.items()
         if ours != theirs
     )
+
+
+def _by(vcov: Vcov) -> str:
+    return " and ".join(vcov.by) if isinstance(vcov, Clustered) else ""
 
 
 def _two_way(asked: Vcov, columns: Sequence[str]) -> Iterator[Estimator]:

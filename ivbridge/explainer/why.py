@@ -23,7 +23,9 @@ COPIES = 1e-8
 
 
 @one_thread()
-def explain(reference: Estimate, candidate: Estimate, data: pd.DataFrame | Dataset | None = None) -> Explanation:
+def explain(
+    reference: Estimate, candidate: Estimate, data: pd.DataFrame | Dataset | None = None, *, steps: int = 2
+) -> Explanation:
     """Say why two estimates of one question differ.
 
     Parameters
@@ -35,6 +37,8 @@ def explain(reference: Estimate, candidate: Estimate, data: pd.DataFrame | Datas
     data : DataFrame or Dataset, N rows, optional
         The data before any row was dropped. Without them conventions about missing rows, factors, storage and cluster
         columns that the question does not name cannot be tried.
+    steps : int, default 2
+        The longest chain of conventions that change the coefficients; 0 to try those of inference only.
 
     Returns
     -------
@@ -56,7 +60,7 @@ def explain(reference: Estimate, candidate: Estimate, data: pd.DataFrame | Datas
     if not own.solutions:
         who = f"{reference.engine}'s own numbers are not those of its question"
         return _none(own, ours.observed, f"{who}, under no known convention")
-    found = search(world, theirs)
+    found = search(world, theirs, furthest=steps)
     if not found.solutions:
         if failed := [check.name for check in handshake(reference, candidate) if not check.ok]:
             apart = f"{reference.engine} and {candidate.engine} did not use the same {', '.join(failed)}"
