@@ -40,7 +40,7 @@ from ivbridge.engines.process import default_worker
 from ivbridge.engines.r import inference_call
 from ivbridge.errors import IvbridgeError, ReferenceNotFoundError, StaleReferenceError, UnsupportedError
 from ivbridge.method import TwoStage
-from ivbridge.references_data import changed_columns, column_sums, data_facts, other_columns
+from ivbridge.references_data import changed_columns, column_sums, data_facts, other_columns, same_sums, sums
 from ivbridge.references_digits import digits_left
 from ivbridge.references_file import Reference, question_of, read_tree, record_command
 from ivbridge.resources import scripts_dir
@@ -123,7 +123,7 @@ def record(
         spec=spec,
         data=data_facts(data, design, dict.fromkeys(columns)),
         answers={vcov: _kept(answer) for vcov, answer in answers.items()},
-        sums=column_sums(next(iter(answers.values())).seen),
+        sums=_sums_of(next(iter(answers.values()))),
         digits=digits_left(questions, answers),
         asked={str(question.spec.vcov): _arguments(question) for question in questions},
         environment=_environment(),
@@ -137,6 +137,10 @@ def _arguments(question: Design) -> dict[str, Any]:
     inapplicable = diagnostics.inapplicable(seen_of(question), question.spec.method, vcov)
     function, arguments = inference_call(question.spec, inapplicable)
     return {"function": function, **arguments}
+
+
+def _sums_of(answer: Estimate) -> dict[str, dict[str, list[float]]]:
+    return {**column_sums(answer.seen), "fit": {"residuals": sums(answer.residuals), "fitted": sums(answer.fitted)}}
 
 
 def _kept(answer: Estimate) -> Estimate:
@@ -345,19 +349,32 @@ def replay(reference: Reference, design: Design) -> Estimate:
             seen, y=mine.y, x=_columns(mine.x, mine.x_names, seen.x_names),
             z=_columns(mine.z, mine.z_names, seen.z_names), weights=mine.weights, groups=mine.groups,
         )  # fmt: skip
-    unknown = np.full(answer.n, np.nan)
-    provenance = dataclasses.replace(answer.provenance, engine=reference.label)
-    return dataclasses.replace(
-        answer,
-        spec=design.spec,
-        engine=reference.label,
-        seen=seen,
-        data_sha256=design.sha256,
-        provenance=provenance,
-        warnings=warnings,
-        residuals=unknown if "resid" in answer.lacks else answer.residuals,
-        fitted=unknown if "fitted" in answer.lacks else answer.fitted,
+    return _with_residuals(
+        dataclasses.replace(
+            answer,
+            spec=design.spec,
+            engine=reference.label,
+            seen=seen,
+            data_sha256=design.sha256,
+            provenance=dataclasses.replace(answer.provenance, engine=reference.label),
+            warnings=warnings,
+        ),
+        reference,
     )
+
+
+def _with_residuals(answer: Estimate, reference: Reference) -> Estimate:
+    """Of large data the residuals that R's coefficients leave, once their sums are those of R's residuals."""
+    if not answer.lacks:
+        return answer
+    if answer.seen.has_matrices:
+        fitted = answer.seen.x @ answer.coefs.estimate
+        residuals = answer.seen.y - fitted
+        both = (("residuals", residuals), ("fitted", fitted))
+        if all(same_sums(reference.sums["fit"][name], sums(values), answer.n) for name, values in both):
+            return dataclasses.replace(answer, residuals=residuals, fitted=fitted, lacks={})
+    unknown = np.full(answer.n, np.nan)
+    return dataclasses.replace(answer, residuals=unknown, fitted=unknown)
 
 
 def _columns(matrix: np.ndarray, names: tuple[str, ...], wanted: tuple[str, ...]) -> np.ndarray:

@@ -9,26 +9,27 @@ import numpy as np
 from scipy import stats
 
 from ivbridge.records import Coefficients, FloatArray, Test
+from ivbridge.references_data import same_sums, sums
 from ivbridge.results import Estimate
 from ivbridge.vcov import T
 
 __all__ = ["contradictions"]
+
+Sums = Mapping[str, Mapping[str, list[float]]]
 
 #: Numbers that follow from others by a few operations agree to about 1e-15; library functions for tails to 1e-12 of
 #: the logarithm. An edit of one part per million is far outside.
 CLOSE = 1e-9
 
 
-def contradictions(
-    answer: Estimate, sums: Mapping[str, Mapping[str, list[float]]], digits: Mapping[str, list[float]]
-) -> list[str]:
+def contradictions(answer: Estimate, known: Sums, digits: Mapping[str, list[float]]) -> list[str]:
     """Numbers that do not follow from the others as they must; empty where all is well.
 
     Parameters
     ----------
     answer : Estimate
-    sums : mapping
-        Of :func:`ivbridge.references_data.column_sums`: they tie the coefficients to the fitted values.
+    known : mapping
+        Sums of the columns, and of residuals and fitted values (:class:`ivbridge.references_file.Reference`).
     digits : mapping
         Those that rounding leaves, by quantity: a covariance of nearly collinear columns is not symmetric to the last.
     """
@@ -46,7 +47,7 @@ def contradictions(
         if isinstance(test, Test) and not _same_p(_tail(test), test.p_value):
             found.append(f"the p-value of {test.name} does not follow from its statistic")
     found += _adjusted("", answer, len(answer.terms), answer)
-    return [*found, *_sizes(answer), *_columns(answer, sums), *_residuals(answer, sums)]
+    return [*found, *_sizes(answer), *_columns(answer, known), *_residuals(answer, known)]
 
 
 def _table(where: str, coefs: Coefficients, cov: FloatArray, df: float) -> Iterator[str]:
@@ -124,38 +125,41 @@ def _sizes(answer: Estimate) -> list[str]:
     )
 
 
-def _columns(answer: Estimate, sums: Mapping[str, Mapping[str, list[float]]]) -> list[str]:
+def _columns(answer: Estimate, known: Sums) -> list[str]:
     wanted = {"x": answer.seen.x_names, "z": answer.seen.z_names}
     return [
-        f"there are no sums of just the columns of {name.upper()}"
+        f"there are not the sums of just the columns of {name.upper()}"
         for name in wanted
-        if set(sums[name]) != {*wanted[name]}
+        if set(known[name]) != {*wanted[name]}
     ]
 
 
-def _residuals(answer: Estimate, sums: Mapping[str, Mapping[str, list[float]]]) -> list[str]:
-    """σ from the residuals; y and Xβ from sums of their columns."""
-    if answer.lacks:
-        return []
-    if len(answer.residuals) != answer.n or len(answer.fitted) != answer.n:
-        return ["there is not one residual and one fitted value for each row"]
+def _residuals(answer: Estimate, known: Sums) -> list[str]:
+    """Residuals and fitted values against their sums, σ, R², the coefficients and y."""
     found = []
-    rss = float(answer.residuals @ answer.residuals)
-    if not (answer.spec.weights or answer.seen.exact):
-        if abs(answer.sigma**2 * answer.df_resid - rss) > CLOSE * rss:
-            found.append("σ does not follow from the residuals")
-        y = answer.residuals + answer.fitted
-        tss = float(((y - y.mean() * answer.spec.intercept) ** 2).sum())
-        if abs(answer.r2 - (1 - rss / tss)) > CLOSE * max(abs(answer.r2), 1.0):
-            found.append("R² does not follow from residuals and fitted values")
-    weights = (np.arange(1, answer.n + 1) * ((5**0.5 - 1) / 2)) % 1.0
-    columns = sums["x"]
-    for place, weighted in enumerate((np.ones(answer.n), weights)):
-        parts = [beta * columns[term][place] for term, beta in zip(answer.terms, answer.coefs.estimate, strict=True)]
-        size = sum(map(abs, parts)) + float(np.abs(answer.fitted).sum())
-        if abs(sum(parts) - float(weighted @ answer.fitted)) > CLOSE * size:
+    if len(answer.residuals) or not answer.lacks:
+        if not len(answer.residuals) == len(answer.fitted) == answer.n:
+            return ["there is not one residual and one fitted value for each row"]
+        for name, values in (("residuals", answer.residuals), ("fitted", answer.fitted)):
+            if not same_sums(known["fit"][name], sums(values), answer.n):
+                found.append(f"the sums of the {name} are others")
+        if not (answer.spec.weights or answer.seen.exact):
+            found += _squares(answer)
+    residuals, fitted = (known["fit"][name] for name in ("residuals", "fitted"))
+    for place in (0, 1):
+        parts = [beta * known["x"][term][place] for term, beta in zip(answer.terms, answer.coefs.estimate, strict=True)]
+        size = sum(map(abs, parts)) + answer.n * (fitted[2] + residuals[2])
+        if abs(sum(parts) - fitted[place]) > CLOSE * size:
             found.append("the coefficients do not give the fitted values")
-        both = float(weighted @ (answer.fitted + answer.residuals))
-        if abs(sums["y"]["y"][place] - both) > CLOSE * (size + float(np.abs(answer.residuals).sum())):
+        if abs(known["y"]["y"][place] - fitted[place] - residuals[place]) > CLOSE * size:
             found.append("fitted values and residuals do not add up to the dependent variable")
     return list(dict.fromkeys(found))
+
+
+def _squares(answer: Estimate) -> list[str]:
+    rss = float(answer.residuals @ answer.residuals)
+    y = answer.residuals + answer.fitted
+    tss = float(((y - y.mean() * answer.spec.intercept) ** 2).sum())
+    found = ["σ does not follow from the residuals"] * (abs(answer.sigma**2 * answer.df_resid - rss) > CLOSE * rss)
+    apart = abs(answer.r2 - (1 - rss / tss)) > CLOSE * max(abs(answer.r2), 1.0)
+    return [*found, *["R² does not follow from residuals and fitted values"] * apart]

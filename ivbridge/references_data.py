@@ -16,7 +16,18 @@ from ivbridge.design import Design
 from ivbridge.handshake import COLUMN_TOLERANCE
 from ivbridge.records import FloatArray, Seen
 
-__all__ = ["ColumnFacts", "DataFacts", "changed_columns", "column_facts", "column_sums", "data_facts", "other_columns"]
+__all__ = [
+    "ColumnFacts",
+    "DataFacts",
+    "changed_columns",
+    "column_facts",
+    "column_sums",
+    "data_facts",
+    "other_columns",
+    "same_sums",
+    "sums",
+    "uneven",
+]
 
 MOST_KNOWN = 4096
 _known: dict[tuple[str, str], ColumnFacts] = {}
@@ -135,27 +146,35 @@ def _facts_of(design: Design, name: str) -> ColumnFacts:
 
 
 def column_sums(seen: Seen) -> dict[str, dict[str, list[float]]]:
-    """For every column of y, X and Z its sum, its sum with uneven weights, and its largest size.
-
-    A changed or exchanged entry changes the first or the second sum; numbers that differ by rounding alone do not.
-    """
-    weights = (np.arange(1, len(seen.rows) + 1) * _GOLDEN) % 1.0
+    """The :func:`sums` of every column of y, X and Z."""
     return {
-        name: {column: _sums(values, weights) for column, values in columns}
-        for name, columns in (
-            ("y", [("y", seen.y)]),
-            ("x", list(zip(seen.x_names, seen.x.T, strict=True))),
-            ("z", list(zip(seen.z_names, seen.z.T, strict=True))),
-        )
+        "y": {"y": sums(seen.y)},
+        "x": {name: sums(column) for name, column in zip(seen.x_names, seen.x.T, strict=True)},
+        "z": {name: sums(column) for name, column in zip(seen.z_names, seen.z.T, strict=True)},
     }
 
 
-def _sums(values: FloatArray, weights: Any) -> list[float]:
-    return [float(values.sum()), float((values * weights).sum()), float(np.abs(values).max(initial=0.0))]
+def sums(values: FloatArray) -> list[float]:
+    """The sum of a vector, its sum with uneven weights, and its largest size.
+
+    A changed or exchanged entry changes the first or the second sum; numbers that differ by rounding alone do not.
+    """
+    return [float(values.sum()), float((values * uneven(len(values))).sum()), float(np.abs(values).max(initial=0.0))]
+
+
+def uneven(n: int) -> FloatArray:
+    """The weights of the second sum, between 0 and 1, (n,)."""
+    return np.asarray((np.arange(1, n + 1) * _GOLDEN) % 1.0)
+
+
+def same_sums(known: list[float], found: list[float], n: int) -> bool:
+    """Whether two vectors of length n have the same sums, to 1e-10 of the largest entry times the root of n."""
+    allowed = COLUMN_TOLERANCE * max(n, 1) ** 0.5 * max(found[2], 1e-300)
+    return len(known) == 3 and all(abs(a - b) <= allowed for a, b in zip(known, found, strict=True))
 
 
 def other_columns(recorded: Mapping[str, Mapping[str, list[float]]], design: Design) -> list[str]:
-    """Columns of the design that are not those that R had, to 1e-10 of the largest entry times the root of n.
+    """Columns of the design whose sums are not those of R's.
 
     Parameters
     ----------
@@ -167,15 +186,9 @@ def other_columns(recorded: Mapping[str, Mapping[str, list[float]]], design: Des
     shared = {field.name for field in dataclasses.fields(Seen)} & {*Design.__slots__}
     seen = Seen(**{name: getattr(design, name) for name in shared})
     found = column_sums(seen)
-    allowed = COLUMN_TOLERANCE * max(len(seen.rows), 1) ** 0.5
     return [
         name if part != "y" else design.spec.dependent
         for part, columns in found.items()
-        for name, sums in columns.items()
-        if not _close(recorded.get(part, {}).get(name, []), sums, allowed)
+        for name, values in columns.items()
+        if not same_sums(recorded.get(part, {}).get(name, []), values, len(seen.rows))
     ]
-
-
-def _close(known: list[float], found: list[float], allowed: float) -> bool:
-    scale = max(found[2], 1e-300)
-    return len(known) == 3 and all(abs(a - b) <= allowed * scale for a, b in zip(known, found, strict=True))

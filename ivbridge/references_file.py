@@ -33,6 +33,7 @@ from ivbridge.vcov_text import parse_vcov
 __all__ = ["FORMAT", "MAX_BYTES", "Reference", "question_of", "read_tree", "record_command"]
 
 FORMAT = "ivbridge-reference/1"
+ABOUT = "R's answers, recorded by ivbridge. Change nothing by hand; `ivbridge record --verify FILE` asks R again."
 #: Of a file; a reference with all residuals of 5000 rows has half a megabyte.
 MAX_BYTES = 64 << 20
 #: Fields of an estimate that no vcov changes and that stand once in a file.
@@ -55,7 +56,8 @@ class Reference:
     answers : mapping of str to Estimate
         By vcov; without model matrices.
     sums : mapping
-        Of R's matrices, column by column (:func:`ivbridge.references_data.column_sums`).
+        Of R's matrices, column by column, and under ``fit`` of its residuals and fitted values
+        (:func:`ivbridge.references_data.sums`).
     digits : mapping of str to mapping of str to list of float
         By vcov and quantity, for every number: digits that rounding leaves; what ``replay.R`` asks of a new answer.
     asked : mapping of str to mapping
@@ -224,6 +226,7 @@ def _tree(reference: Reference) -> dict[str, Any]:
     provenance = reference.provenance
     return {
         "format": FORMAT,
+        "about": ABOUT,
         "question": {
             "formula": spec.to_r(), "weights": spec.weights, "inference": str(spec.inference),
             "method": str(spec.method), "vcovs": list(answers),
@@ -236,7 +239,7 @@ def _tree(reference: Reference) -> dict[str, Any]:
         "recorded": {
             "on": provenance.recorded_on, "command": reference.command, "versions": dict(provenance.versions),
             "platform": provenance.platform, "blas": provenance.blas, "threads": provenance.threads,
-            **reference.environment, "scripts": dict(reference.scripts), "sha256": provenance.script_sha256,
+            **reference.environment, "scripts": dict(reference.scripts), "script_sha256": provenance.script_sha256,
         },
         "model": {
             **{name: serial.encode(getattr(one.seen, name)) for name in _SEEN},
@@ -281,7 +284,7 @@ def _reference(tree: Mapping[str, Any], path: Path) -> Reference:
         {name: ColumnFacts(c["kind"], c["sha256"], tuple(c.get("levels", ())), bool(c.get("ordered", False)))
          for name, c in data["columns"].items()},
     )  # fmt: skip
-    known = ("on", "command", "versions", "platform", "blas", "threads", "scripts", "sha256")
+    known = ("on", "command", "versions", "platform", "blas", "threads", "scripts", "script_sha256")
     answers = [_answer(spec, item, model, recorded, facts) for item in tree["answers"]]
     if not answers or [answer["vcov"] for answer in tree["answers"]] != tree["question"]["vcovs"]:
         raise ValueError("the answers are not those of the question's vcovs")
@@ -307,7 +310,7 @@ def _answer(
     )
     provenance = Provenance(
         engine="r", versions=dict(recorded["versions"]), platform=recorded["platform"], blas=recorded["blas"],
-        threads=recorded["threads"], script_sha256=recorded["sha256"],
+        threads=recorded["threads"], script_sha256=recorded["script_sha256"],
         recorded_on=recorded["on"], calls=tuple(item["calls"]),
     )  # fmt: skip
     return Estimate(
