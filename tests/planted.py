@@ -125,6 +125,7 @@ class Cause:
     change: Change
     mention: str = ""
     is_test: bool = False
+    is_cov: bool = False
 
 
 def _world_causes(q: Question, label: str) -> list[Cause]:
@@ -143,7 +144,7 @@ def _world_causes(q: Question, label: str) -> list[Cause]:
 
 def _cov_causes(q: Question) -> list[Cause]:
     return [
-        Cause(label, lambda r, cov=cov: replace(r, cov=cov), cov.text)  # type: ignore[misc]
+        Cause(label, lambda r, cov=cov: replace(r, cov=cov), cov.text, is_cov=True)  # type: ignore[misc]
         for label, cov in other_covs(q).items()
     ]
 
@@ -191,6 +192,11 @@ def _pairs(q: Question, count: int) -> Iterator[Case]:
             yield case
 
 
+def found_vcov(causes: tuple[Cause, ...], vcov: str) -> str:
+    """The label of the covariance that the causes end with."""
+    return next((cause.label for cause in causes if cause.is_cov), vcov)
+
+
 def _pick(random: np.random.Generator, choices: list[str]) -> str:
     return choices[int(random.integers(len(choices)))]
 
@@ -217,6 +223,8 @@ def _case(q: Question, vcov: str, causes: tuple[Cause, ...]) -> Iterator[Case]:
         return
     if found is None or any(other is not None and same(other, found, 1e-6) for other in fewer):
         return
+    if any(cause.label == "two-step GMM" for cause in causes) and found_vcov(causes, vcov) not in ("HC0", "HC1"):
+        return  # the other formulas are not those of GMM
     mentions = tuple(cause.mention for cause in causes if cause.mention)
     labels = tuple(cause.label for cause in causes)
     name = f"{q.name}, {vcov}: {' + '.join(labels)}" + (f" [{', '.join(mentions)}]" if mentions else "")
@@ -351,7 +359,8 @@ def candidate(case: Case) -> Estimate:
         entry = {q: case.numbers.get((f"test {q}", name), np.inf) for q in ("statistic", "p.value", "df1", "df2")}
         law = "chi2" if np.isinf(entry["df2"]) else "F"
         tests[name] = Test(name, entry["statistic"], entry["p.value"], entry["df1"], entry["df2"], law)  # type: ignore[arg-type]
-    lacks |= {f"test {name}": "not reported" for name in ours.tests if name not in tests} | dict.fromkeys(absent, "no")
+    absent += [] if tests else ["test statistic", "test p.value", "test df1", "test df2"]
+    lacks |= {f"test {name}": "no" for name in ours.tests if name not in tests} | dict.fromkeys(absent, "no")
     empty = {"y": np.empty(0), "x": np.empty((0, 0)), "z": np.empty((0, 0)), "weights": None, "groups": {}}
     return replace(
         ours, engine="other", coefs=Coefficients(names, *columns), cov=cov, tests=tests, first_stages=(),

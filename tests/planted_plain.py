@@ -209,7 +209,7 @@ def fit(plan: Plan) -> Fit:
             if name in keep:
                 h[:, j] = project(z, x[:, j])
         b = ls(h, y)
-        return done(b, h, inverse(h))
+        return replace(done(b, h, inverse(h)), e=y - h @ b)
     if kind == "ols":
         return done(ls(x, y), x, inverse(x))
     if kind == "gmm":

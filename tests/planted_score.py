@@ -202,9 +202,9 @@ def _kind(q: Question, keys: Sequence[str], text: str) -> Iterator[Cov]:
             if f" {g}" in text:
                 yield Cov("", lambda f, g=g, a=hc1, b=cadjust: plain.cluster(f, (g,), hc1=a, cadjust=b))  # type: ignore[misc]
     if "vcov.nw" in keys:
-        lag = int(re.search(r"lag (?:is )?(\d+)", text).group(1)) if re.search(r"lag (?:is )?(\d+)", text) else 0
-        for adjust in (True, False):
-            yield Cov("", lambda f, adjust=adjust: plain.hac(f, lag, adjust=adjust))  # type: ignore[misc]
+        told = re.search(r"lag (?:is )?(\d+)", text)
+        for lag, adjust in product([int(told[1])] if told else range(8), (True, False)):
+            yield Cov("", lambda f, o=(lag, adjust): plain.hac(f, o[0], adjust=o[1]))  # type: ignore[misc]
 
 
 def _changed(q: Question, vcov: str, steps: Sequence[Step]) -> Iterator[Callable[[Fit], np.ndarray]]:
