@@ -18,6 +18,9 @@ __version__ = "0.1.0"
 _HOMES = {
     "ivbridge.api": ("fit",),
     "ivbridge.agreement": ("Agreement", "Comparison"),
+    "ivbridge.certificates.issue": ("certify",),
+    "ivbridge.certificates.records": ("Certificate",),
+    "ivbridge.certificates.verify": ("verify_certificate",),
     "ivbridge.compare": ("agree", "crosscheck"),
     "ivbridge.crew": ("FailedTask",),
     "ivbridge.data": ("Dataset", "datasets", "load", "read"),
@@ -112,6 +115,7 @@ __all__ = [
     "Andrews",
     "Bekker",
     "Bootstrap",
+    "Certificate",
     "Classical",
     "Clustered",
     "Coefficients",
@@ -179,6 +183,7 @@ __all__ = [
     "agree_lasso",
     "anderson_rubin",
     "build_lasso",
+    "certify",
     "confidence_set",
     "crosscheck",
     "crosscheck_lasso",
@@ -209,6 +214,7 @@ __all__ = [
     "simulated_users",
     "to_thread",
     "verify",
+    "verify_certificate",
 ]
 
 

@@ -17,7 +17,7 @@ import typer
 from typer.core import TyperGroup
 
 import ivbridge
-from ivbridge import cli_drift, cli_experiments, cli_explain, cli_ports, cli_record
+from ivbridge import cli_certify, cli_drift, cli_experiments, cli_explain, cli_ports, cli_record
 from ivbridge.cli_options import (
     DATA,
     INFERENCE,
@@ -249,6 +249,7 @@ def _demo(
 
 app.add_typer(cli_experiments.app)
 app.add_typer(cli_drift.app)
+app.add_typer(cli_certify.app)
 app.add_typer(cli_record.app)
 app.add_typer(cli_ports.app)
 app.add_typer(cli_explain.app)

@@ -75,6 +75,7 @@ LAYERS = " ".join(
         # what people see
         "report.entry many report.cells report.code report.plot report.view report.render report",
         "encouragement.chart encouragement.page",
+        "certificates certificates.badge certificates.records certificates.issue certificates.verify",
         "setup_r doctor cli_text cli_check cli_select cli_encourage cli_post cli_options cli_experiments cli_drift",
         "cli_record cli_ports cli_explain cli",
         "pytest_plugin",
