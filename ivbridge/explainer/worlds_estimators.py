@@ -11,6 +11,7 @@ from scipy import linalg
 from ivbridge.explainer.matrices import added, chosen
 from ivbridge.explainer.records import Step, World
 from ivbridge.kclass import decomposed
+from ivbridge.linear import scaled
 from ivbridge.method import LIML, Fuller, Method, TwoStage
 from ivbridge.records import FloatArray, Seen
 
@@ -77,15 +78,13 @@ def _meats(seen: Seen, residuals: FloatArray) -> Iterator[tuple[str, str, FloatA
 def _jackknife(world: World) -> Iterator[World]:
     """JIVE1 of Angrist, Imbens & Krueger (1999): fitted values that leave the own row out."""
     seen = world.seen
-    if seen.weights is not None:
-        return
-    q = np.linalg.qr(seen.z).Q
-    own = np.sum(q**2, axis=1)
+    q = np.linalg.qr(scaled(seen.z, seen.weights)).Q
+    own = np.sum(q**2, axis=1)[:, None]
     if own.max() < 1 - 1e-8:
-        endog = [name for name in seen.x_names if name not in seen.z_names]
-        x = seen.x[:, [seen.x_names.index(name) for name in endog]]
-        fitted = (q @ (q.T @ x) - own[:, None] * x) / (1 - own)[:, None]
-        named = {f"jackknifed {name}": fitted[:, j] for j, name in enumerate(endog)}
+        x = scaled(seen.x[:, [seen.x_names.index(name) for name in seen.endog_names]], seen.weights)
+        fitted = (q @ (q.T @ x) - own * x) / (1 - own)
+        fitted = fitted if seen.weights is None else fitted / np.sqrt(seen.weights)[:, None]
+        named = {f"jackknifed {name}": fitted[:, j] for j, name in enumerate(seen.endog_names)}
         exog = chosen(seen, z=[name for name in seen.z_names if name in seen.x_names])
         step = Step("estimator.jive", "the estimator is the jackknife instrumental-variable estimator JIVE1")
-        yield world.after(step, added(exog, named, x=False, z=True), method=TwoStage())
+        yield world.after(step, added(exog, named, x=False, z=True))
