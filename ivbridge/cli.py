@@ -123,7 +123,7 @@ def _check(
 
     --vcov may be repeated; without it the vcovs are classical and HC0 to HC4, to HC1 for LIML and Fuller. Exit code: 0
     the engines agree, 1 they disagree (with --strict also: something was not compared), 2 the question could not be
-    run.
+    run. Where R cannot be used, its recorded answers stand in (`ivbridge record`) unless --engine is given.
 
     \b
     ivbridge check "Q ~ P + D | D + F + A" --data kmenta --vcov classical --vcov HC1
@@ -149,7 +149,8 @@ def _check(
     if data is None:
         raise typer.BadParameter("a formula needs --data: a file or the name of a bundled dataset.")
     one = Question("", question, data, tuple(vcov or ()), weights, tuple(engine or ("r", "native")), inference, method)
-    raise typer.Exit(cli_check.check_one(one, tuple(report or ()), as_json=json, strict=strict))
+    found = cli_check.check_one(one, tuple(report or ()), as_json=json, strict=strict, instead=not engine)
+    raise typer.Exit(found)
 
 
 @app.command("fit")

@@ -11,6 +11,7 @@ from ivbridge import cli_text, report
 from ivbridge.agreement import Agreement
 from ivbridge.data import Dataset, read
 from ivbridge.errors import IvbridgeError
+from ivbridge.instead import ask_or_replay, recorded_sentence
 from ivbridge.many import ask, crosscheck_many
 from ivbridge.progress import progress_bar
 from ivbridge.questions import Question
@@ -31,7 +32,12 @@ DEMO = Question(
 
 
 def check_one(
-    question: Question, reports: tuple[Path, ...] = (), *, as_json: bool = False, strict: bool = False
+    question: Question,
+    reports: tuple[Path, ...] = (),
+    *,
+    as_json: bool = False,
+    strict: bool = False,
+    instead: bool = True,
 ) -> int:
     """Cross-check one question and print the verdict.
 
@@ -44,6 +50,8 @@ def check_one(
         Print one JSON object and nothing else.
     strict : bool, default False
         Return 1 also if anything that has a value was not compared.
+    instead : bool, default True
+        Let R's recorded answers stand in where R cannot be used; the output says so.
 
     Returns
     -------
@@ -59,7 +67,7 @@ def check_one(
         report.check_path(path)
     data = read(question.data)
     with progress_bar() as progress:
-        agreement = ask(question, data, progress)
+        agreement = (ask_or_replay if instead else ask)(question, data, progress)
     for path in reports:
         report.write([report.Entry(agreement, data=data)], path)
     if as_json:
@@ -68,6 +76,7 @@ def check_one(
     for line in cli_text.agreement_lines(agreement, data.name):
         cli_text.say(line)
     cli_text.say(cli_text.headline(agreement), agreement.verdict)
+    _say_recorded([report.Entry(agreement)])
     _say_skipped([report.Entry(agreement)], strict=strict)
     _say_reports(reports)
     return _code([report.Entry(agreement)], strict=strict)
@@ -120,6 +129,7 @@ def check_many(
     _say_what_failed(entries)
     counts = cli_text.verdict_counts({entry.name: entry.verdict for entry in entries})
     cli_text.say(f"\n{worst.upper()}: {counts}", worst)
+    _say_recorded(entries)
     _say_skipped(entries, strict=strict)
     _say_reports(reports)
     return _code(entries, strict=strict)
@@ -134,7 +144,7 @@ def _entries(questions: Sequence[Question], *, quiet: bool) -> list[report.Entry
             try:
                 if question.data not in files:
                     files[question.data] = read(question.data)
-                outcome = ask(question, files[question.data], progress)
+                outcome = ask_or_replay(question, files[question.data], progress)
             except IvbridgeError as error:
                 outcome = error
             entry = report.Entry(outcome, question.name, files.get(question.data), question.formula)
@@ -162,6 +172,14 @@ def _say_what_failed(entries: Sequence[report.Entry]) -> None:
             data = entry.data.name if entry.data else ""
             for line in ("", entry.name, *cli_text.agreement_lines(entry.outcome, data)):
                 cli_text.say(line)
+
+
+def _say_recorded(entries: Sequence[report.Entry]) -> None:
+    """That R's answers are recorded ones; each sentence once."""
+    found = [recorded_sentence(entry.outcome) for entry in entries if isinstance(entry.outcome, Agreement)]
+    for sentence in dict.fromkeys(filter(None, found)):
+        for line in cli_text.wrapped(sentence, indent=""):
+            cli_text.say(line)
 
 
 def _say_skipped(entries: Sequence[report.Entry], *, strict: bool) -> None:

@@ -37,7 +37,10 @@ from ivbridge.errors import DataError, IvbridgeError
 from ivbridge.spec import IVSpec
 from ivbridge.vcov_text import parse_inference, parse_vcov
 
-__all__ = ["Question", "load_questions"]
+__all__ = ["DEFAULT_ENGINES", "Question", "load_questions"]
+
+#: Where nobody names any; the first one is the reference.
+DEFAULT_ENGINES = ("r", "native")
 
 _KEYS = ("name", "formula", "data", "vcov", "weights", "engines", "inference", "method")
 _LISTS = ("vcov", "engines")
@@ -68,7 +71,7 @@ class Question:
     data: str
     vcovs: tuple[str, ...] = ()
     weights: str | None = None
-    engines: tuple[str, ...] = ("r", "native")
+    engines: tuple[str, ...] = DEFAULT_ENGINES
     inference: str | None = None
     method: str | None = None
 
@@ -167,7 +170,7 @@ def _question(path: Path, number: int, defaults: Mapping[str, Any], entry: Mappi
         data=_located(path.parent, values["data"]),
         vcovs=lists["vcov"],
         weights=values.get("weights") or None,
-        engines=lists["engines"] or ("r", "native"),
+        engines=lists["engines"] or DEFAULT_ENGINES,
         inference=values.get("inference") or None,
         method=values.get("method") or None,
     )

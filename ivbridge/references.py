@@ -69,6 +69,9 @@ BUNDLED = Path(__file__).parent / "recorded"
 #: Rows up to which residuals and fitted values are kept.
 MOST_ROWS = 5000
 
+#: A note of every replayed answer.
+SAME_COLUMNS = "a reference keeps sums of R's columns instead of the columns; here they are the same sums"
+
 _asked: ContextVar[tuple[Path, ...]] = ContextVar("references_from", default=())
 
 
@@ -340,10 +343,11 @@ def replay(reference: Reference, design: Design) -> Estimate:
         raise _stale(reference, design)
     answer = reference.answers[str(design.spec.vcov)]
     seen = answer.seen
-    warnings = answer.warnings
+    notes, warnings = answer.notes, answer.warnings
     if other := other_columns(reference.sums, design):
         warnings = (*warnings, f"the columns {', '.join(dict.fromkeys(other))} are not those that R had")
     else:
+        notes = (*notes, SAME_COLUMNS)
         mine = seen_of(design)
         seen = dataclasses.replace(
             seen, y=mine.y, x=_columns(mine.x, mine.x_names, seen.x_names),
@@ -357,6 +361,7 @@ def replay(reference: Reference, design: Design) -> Estimate:
             seen=seen,
             data_sha256=design.sha256,
             provenance=dataclasses.replace(answer.provenance, engine=reference.label),
+            notes=notes,
             warnings=warnings,
         ),
         reference,

@@ -73,7 +73,7 @@ LAYERS = " ".join(
         "encouragement.simulated encouragement.words encouragement.report encouragement.analysis",
         "encouragement.reading",
         # what people see
-        "report.entry many report.cells report.code report.plot report.view report.render report",
+        "report.entry many instead report.cells report.code report.plot report.view report.render report",
         "encouragement.chart encouragement.page",
         "certificates certificates.badge certificates.records certificates.issue certificates.verify",
         "setup_r doctor cli_text cli_check cli_select cli_encourage cli_post cli_options cli_experiments cli_drift",
