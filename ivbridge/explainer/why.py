@@ -138,7 +138,8 @@ def _counted(count: int) -> str:
 
 def _convention(found: Found, observed: Observed, reference: str, own: tuple[Step, ...]) -> Explanation:
     steps = found.solutions[0]
-    reason = sentence(steps, observed.name, reference)
+    named = observed.name
+    reason = sentence(steps, named, reference) if steps else f"{named}'s numbers follow from the question as asked"
     if own:
         reason += f"; {reference}'s follow from the question if {_joined(step.text for step in own)}"
     return Explanation(

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from ivbridge.errors import IvbridgeError
+from ivbridge.explainer import explain
 from ivbridge.gaps import Key, flatten
 from ivbridge.results import Estimate
 from ivbridge.sentinel.asked import Answers, Asked, ask
@@ -45,12 +46,19 @@ def reasons_for(
     keys: dict[Asked, dict[Key, str]] = defaultdict(dict)
     for asked, one in moved:
         keys[asked][one.quantity, one.term] = one.label
+    right = {(asked, one.term): bool(one.before_ok and not one.after_ok) for asked, one in moved}
     chosen = _one_of_each_kind(keys, pairs)
     tried = _experiments(chosen, keys, pairs, before, after, engine) if before.folder and after.folder else None
     found: dict[tuple[tuple[str, ...], bool, str], dict[str, None]] = {}
     for asked in chosen:
-        sentence = _convention(*pairs[asked], before, after)
+        sentences: dict[str, str] = {}
         for key, label in keys[asked].items():
+            test = key[1] if key[0].startswith("test ") else ""
+            if test not in sentences:
+                old, new = pairs[asked]
+                old, new = (dataclasses.replace(one, engine=at.label) for one, at in ((old, before), (new, after)))
+                sentences[test] = _convention(old, new, test) if right[asked, key[1]] else _convention(new, old, test)
+            sentence = sentences[test]
             functions, proved = tried.get((asked, key), ((), False)) if tried else ((), False)
             found.setdefault((functions, proved, sentence), {})[label] = None
     return tuple(Reason(tuple(labels), *what) for what, labels in found.items())
@@ -73,8 +81,8 @@ def _experiments(
     assert before.folder is not None
     assert after.folder is not None
     old, new, paths = before.folder, after.folder, list(dict.fromkeys(path for path, _ in chosen))
-    called = set.union(*(ask(place, engine, paths, trace=True).called for place in (before, after))) if paths else set()
-    candidates = changed(old, new, called)[:MOST_FUNCTIONS]
+    # what the new version does not call makes no difference when it is put back
+    candidates = changed(old, new, ask(after, engine, paths, trace=True).called)[:MOST_FUNCTIONS] if paths else []
 
     def tried(number: int, function: Function) -> Answers:
         with tempfile.TemporaryDirectory(prefix="ivbridge-drift-") as folder:
@@ -109,11 +117,12 @@ def _returned(key: Key, tried: Estimate, before: Estimate, after: Estimate) -> b
     return bool(np.max(np.abs(np.subtract(value, old))) <= RETURNED * distance)
 
 
-def _convention(before: Estimate, after: Estimate, old: Place, new: Place) -> str:
-    """What the explainer says of the two versions' answers; empty where it knows no convention."""
+def _convention(right: Estimate, wrong: Estimate, test: str) -> str:
+    """Why one version's answer, or one test of it, departs from the other's; empty where no convention is known."""
+    if test in right.tests and test in wrong.tests:
+        wrong = dataclasses.replace(right, engine=wrong.engine, tests={**right.tests, test: wrong.tests[test]})
     try:
-        from ivbridge.explainer import explain
-    except ImportError:
+        found = explain(right, wrong)
+    except IvbridgeError:
         return ""
-    found = explain(dataclasses.replace(after, engine=new.label), dataclasses.replace(before, engine=old.label))
     return found.reason if found.verdict == "convention" else ""

@@ -15,7 +15,7 @@ from ivbridge.api import design_for
 from ivbridge.data import read
 from ivbridge.design import Design
 from ivbridge.engines import ENGINES, PEERS
-from ivbridge.engines.native import seen_of
+from ivbridge.engines.native import asked_vcov, seen_of
 from ivbridge.errors import DataError, IvbridgeError, UnsupportedError
 from ivbridge.gaps import Gap, compare_numbers, flatten, is_lacking
 from ivbridge.records import FloatArray
@@ -27,7 +27,6 @@ from ivbridge.sentinel.drifted import Drift, Moved
 from ivbridge.sentinel.places import Place, python_version, r_library, r_program
 from ivbridge.sentinel.reasons import reasons_for
 from ivbridge.threads import one_thread
-from ivbridge.vcov_text import parse_vcov
 
 __all__ = ["KINDS", "drift"]
 
@@ -146,11 +145,14 @@ class _Compared:
     def moved(self) -> list[tuple[Asked, Moved]]:
         """What moved by more than rounding explains."""
         found = []
-        for (path, vcov), pair in self.pairs.items():
-            if _same_bits(*pair):
+        for (path, vcov), (before, after) in self.pairs.items():
+            if _same_bits(before, after):
                 continue
             reference = self.known[Path(path)]
             design = design_for(reference.spec, read(reference.data.source), (vcov,))
+            seen = seen_of(design)  # JSON leaves the matrices out, and the explainer needs them
+            pair = (dataclasses.replace(before, seen=seen), dataclasses.replace(after, seen=seen))
+            self.pairs[path, vcov] = pair
             found += [((path, vcov), one) for one in _moved(reference, design, *pair)]
         return found
 
@@ -161,9 +163,8 @@ def _same_bits(before: Estimate, after: Estimate) -> bool:
 
 
 def _moved(reference: Reference, design: Design, before: Estimate, after: Estimate) -> Iterator[Moved]:
-    spec, seen = design.spec, seen_of(design)
-    vcov = parse_vcov(str(spec.vcov))
-    (allowed,) = allowed_gaps(seen, seen, [vcov], spec.inference, spec.method)
+    spec, vcov = design.spec, asked_vcov(design.spec)
+    (allowed,) = allowed_gaps(before.seen, after.seen, [vcov], spec.inference, spec.method)
     try:
         answer = replay(reference, design)
         known = {key: value for key, value in flatten(answer).items() if not is_lacking(key, answer.lacks)}
