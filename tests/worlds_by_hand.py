@@ -154,20 +154,26 @@ STORAGE = (
     Plant("storage.float32", Q, lambda d: standard(_single(d, USED))),
     Plant("storage.float32", Q, lambda d: standard(_single(d, ["x1"])), note="one column"),
     Plant(
-        "storage.float32", LOGS,
-        lambda d: _logs(_single(d, ["y", "p", "q", "z1", "z2"])), note="before the logarithm",
+        "storage.float32",
+        LOGS,
+        lambda d: _logs(_single(d, ["y", "p", "q", "z1", "z2"])),
+        note="before the logarithm",
     ),
     Plant("matrices.float32", LOGS, lambda d: _logs(d, single=True)),
     *(Plant("storage.digits", Q, _texts(f"%.{k}g", USED), note=f"{k}") for k in (7, 6, 4, 3)),
     Plant("storage.digits", Q, _texts("%.5g", ["z2"]), note="one column"),
     Plant(
-        "storage.digits", Q, lambda d: standard(_through_text(d, USED, "%.4g"), w=d["wt"]), WEIGHTED, "not the weights",
+        "storage.digits",
+        Q,
+        lambda d: standard(_through_text(d, USED, "%.4g"), w=d["wt"]),
+        WEIGHTED,
+        "not the weights",
     ),
     *(Plant("storage.decimals", Q, _texts(f"%.{k}f", USED), note=f"{k}") for k in (4, 2)),
     Plant("storage.rounded", Q, lambda d: standard(d, w1=[float(round(v)) for v in d["w1"]])),
     Plant("storage.truncated", Q, lambda d: standard(d, **{c: d[c].astype(int).astype(float) for c in USED})),
     Plant("storage.overflow", INCOME, _income(lambda v: v.astype(np.int64).astype(np.int16).astype(float))),
-)  # fmt: skip
+)
 
 
 FACTOR = "y ~ x1 + g | g + z1 + z2"
@@ -202,31 +208,56 @@ CODING = (
     Plant("coding.last_level", FACTOR, lambda d: _coded(d, _dummies(d["g"], LEVELS[:3]))),
     Plant("coding.baseline", FACTOR, lambda d: _coded(d, _dummies(d["g"], ("ash", "cedar", "elm")))),
     Plant(
-        "coding.baseline", "y ~ x1 + w1 * g | w1 * g + z1 + z2",
+        "coding.baseline",
+        "y ~ x1 + w1 * g | w1 * g + z1 + z2",
         lambda d: _coded(
             d,
-            {"w1": d["w1"]} | (b := _dummies(d["g"], ("ash", "birch", "elm")))
+            {"w1": d["w1"]}
+            | (b := _dummies(d["g"], ("ash", "birch", "elm")))
             | {f"w1:{name}": d["w1"] * v for name, v in b.items()},
         ),
         note="in an interaction",
     ),
-    Plant("coding.treatment", "y ~ x1 + C(g, Sum) | C(g, Sum) + z1 + z2", lambda d: _coded(d, _dummies(d["g"], LEVELS[1:], "C(factor(g), contr.sum)"))),
+    Plant(
+        "coding.treatment",
+        "y ~ x1 + C(g, Sum) | C(g, Sum) + z1 + z2",
+        lambda d: _coded(d, _dummies(d["g"], LEVELS[1:], "C(factor(g), contr.sum)")),
+    ),
     Plant("coding.sum", FACTOR, _contrast("contr.sum", NUMBERED)),
     Plant("coding.poly", FACTOR, _contrast("contr.poly", ("g.L", "g.Q", "g.C"))),
     Plant("coding.helmert", FACTOR, _contrast("contr.helmert", NUMBERED)),
     Plant("coding.helmert_scaled", FACTOR, _contrast("contr.helmert(scale=True)", NUMBERED)),
     Plant("coding.difference", FACTOR, _contrast("contr.diff", NUMBERED)),
     Plant("coding.as_number", FACTOR, lambda d: _coded(d, {"g": pd.Categorical(d["g"]).codes + 1.0}), note="from one"),
-    Plant("coding.as_number", FACTOR, lambda d: _coded(d, {"g": pd.Categorical(d["g"]).codes.astype(float)}), note="from zero"),
-    Plant("coding.as_number", "y ~ x1 + factor(h) | factor(h) + z1 + z2", lambda d: _coded(d, {"factor(h)": d["h"].astype(float)}), note="values"),
-    Plant("coding.as_factor", "y ~ x1 + month | month + z1 + z2", lambda d: _coded(d, {f"month{v}": (d["month"] == v).astype(float) for v in (2, 3, 4, 5)})),
-    Plant("coding.missing_level", "y ~ x1 + hole | hole + z1 + z2", lambda d: _coded(d, _dummies(d["hole"].fillna("NA"), (*LEVELS[1:], "NA"), "hole"))),
+    Plant(
+        "coding.as_number",
+        FACTOR,
+        lambda d: _coded(d, {"g": pd.Categorical(d["g"]).codes.astype(float)}),
+        note="from zero",
+    ),
+    Plant(
+        "coding.as_number",
+        "y ~ x1 + factor(h) | factor(h) + z1 + z2",
+        lambda d: _coded(d, {"factor(h)": d["h"].astype(float)}),
+        note="values",
+    ),
+    Plant(
+        "coding.as_factor",
+        "y ~ x1 + month | month + z1 + z2",
+        lambda d: _coded(d, {f"month{v}": (d["month"] == v).astype(float) for v in (2, 3, 4, 5)}),
+    ),
+    Plant(
+        "coding.missing_level",
+        "y ~ x1 + hole | hole + z1 + z2",
+        lambda d: _coded(d, _dummies(d["hole"].fillna("NA"), (*LEVELS[1:], "NA"), "hole")),
+    ),
     Plant("coding.full_dummies", FACTOR, lambda d: _coded(d, _dummies(d["g"], LEVELS), constant=False)),
     Plant(
-        "coding.aliased", "y ~ x1 + w1 + copy | w1 + copy + z1 + z2",
+        "coding.aliased",
+        "y ~ x1 + w1 + copy | w1 + copy + z1 + z2",
         lambda d: iv(d["y"], pick(d, "copy x1"), pick(d, "copy z1 z2")),
     ),
-)  # fmt: skip
+)
 
 
 def _weighted(change: Callable[[pd.Series], Any]) -> Callable[[pd.DataFrame], Coefs]:
@@ -234,7 +265,7 @@ def _weighted(change: Callable[[pd.Series], Any]) -> Callable[[pd.DataFrame], Co
 
 
 WEIGHTS = (
-    Plant("weights.ignored", Q, lambda d: standard(d), WEIGHTED),
+    Plant("weights.ignored", Q, standard, WEIGHTED),
     Plant("weights.squared", Q, _weighted(np.square), WEIGHTED),
     Plant("weights.root", Q, _weighted(np.sqrt), WEIGHTED),
     Plant("weights.inverse", Q, _weighted(lambda w: 1 / w), WEIGHTED),
@@ -283,16 +314,29 @@ FORMS = (
     Plant("form.square", _own("q"), _formed("q", np.square, "I(q^2)")),
     Plant("form.square", Q, lambda d: standard(d, z1=d["z1"] ** 2), note="instrument"),
     Plant(
-        "form.square_added", Q,
-        lambda d: iv(d["y"], pick(e := d.assign(**{"I(w1^2)": d["w1"] ** 2}), "w1 x1 I(w1^2)"), pick(e, "w1 z1 z2 z3 I(w1^2)")),
+        "form.square_added",
+        Q,
+        lambda d: iv(
+            d["y"], pick(e := d.assign(**{"I(w1^2)": d["w1"] ** 2}), "w1 x1 I(w1^2)"), pick(e, "w1 z1 z2 z3 I(w1^2)")
+        ),
     ),
     Plant("form.centred", Q, lambda d: standard(d, x1=d["x1"] - d["x1"].mean())),
     Plant("form.standardised", Q, lambda d: standard(d, w1=(d["w1"] - d["w1"].mean()) / d["w1"].std())),
-    Plant("form.standardised_n", Q, lambda d: standard(d, **{c: (d[c] - d[c].mean()) / np.std(d[c]) for c in ("y", "x1", "w1")}), note="all"),
     Plant(
-        "form.scale_n", "y ~ x1 + scale(gap) | scale(gap) + z1 + z2",
+        "form.standardised_n",
+        Q,
+        lambda d: standard(d, **{c: (d[c] - d[c].mean()) / np.std(d[c]) for c in ("y", "x1", "w1")}),
+        note="all",
+    ),
+    Plant(
+        "form.scale_n",
+        "y ~ x1 + scale(gap) | scale(gap) + z1 + z2",
         lambda d: iv(
-            (e := d.assign(**{"scale(gap)": (d["gap"] - d["gap"].mean()) / d["gap"].std(ddof=0)}).dropna(subset=["gap"]))["y"],
+            (
+                e := d.assign(**{"scale(gap)": (d["gap"] - d["gap"].mean()) / d["gap"].std(ddof=0)}).dropna(
+                    subset=["gap"]
+                )
+            )["y"],
             {ONE: np.ones(len(e)), "scale(gap)": e["scale(gap)"], "x1": e["x1"]},
             {ONE: np.ones(len(e)), "scale(gap)": e["scale(gap)"], "z1": e["z1"], "z2": e["z2"]},
         ),
@@ -300,11 +344,16 @@ FORMS = (
     Plant("form.lag", Q, lambda d: standard(d.assign(w1=d["w1"].shift(1)).dropna(subset=["w1"]))),
     Plant("form.lead", Q, lambda d: standard(d.assign(z2=d["z2"].shift(-1)).dropna(subset=["z2"]))),
     Plant(
-        "form.lag", GAP,
-        lambda d: iv((e := d.assign(x1=d["x1"].shift(1)).dropna(subset=["x1", "gap"]))["y"], pick(e, "gap x1"), pick(e, "gap z1 z2")),
+        "form.lag",
+        GAP,
+        lambda d: iv(
+            (e := d.assign(x1=d["x1"].shift(1)).dropna(subset=["x1", "gap"]))["y"],
+            pick(e, "gap x1"),
+            pick(e, "gap z1 z2"),
+        ),
         note="before rows are dropped",
     ),
-)  # fmt: skip
+)
 
 
 def _shuffled(order: tuple[str, ...]) -> Callable[[pd.DataFrame], Coefs]:
@@ -316,11 +365,20 @@ def _two(d: pd.DataFrame, x: str, z: str) -> Coefs:
 
 
 ROLES = (
-    Plant("intercept.missing", Q, lambda d: iv(d["y"], pick(d, "w1 x1", constant=False), pick(d, "w1 z1 z2 z3", constant=False))),
+    Plant(
+        "intercept.missing",
+        Q,
+        lambda d: iv(d["y"], pick(d, "w1 x1", constant=False), pick(d, "w1 z1 z2 z3", constant=False)),
+    ),
     Plant("intercept.added", "y ~ x1 + w1 - 1 | w1 + z1 + z2 + z3 - 1", standard),
     Plant(
-        "intercept.doubled", Q,
-        lambda d: {n: v for n, v in iv(d["y"], {**pick(d, "w1 x1"), "const": np.ones(len(d))}, pick(d, "w1 z1 z2 z3")).items() if n != "const"},
+        "intercept.doubled",
+        Q,
+        lambda d: {
+            n: v
+            for n, v in iv(d["y"], {**pick(d, "w1 x1"), "const": np.ones(len(d))}, pick(d, "w1 z1 z2 z3")).items()
+            if n != "const"
+        },
     ),
     Plant("roles.endog_as_exog", TWO, lambda d: _two(d, "w1 x1 x2", "w1 x2 z1 z2 z3")),
     Plant("roles.instrument_left_out", Q, lambda d: _two(d, "w1 x1", "w1 z1 z3")),
@@ -332,10 +390,11 @@ ROLES = (
     Plant("order.endog_first", Q, _shuffled((ONE, "x1", "w1"))),
     Plant("order.constant_last", Q, _shuffled(("w1", "x1", ONE))),
     Plant(
-        "order.alphabet", "y ~ x1 + x2 + x15 | x15 + z1 + z2 + z3",
+        "order.alphabet",
+        "y ~ x1 + x2 + x15 | x15 + z1 + z2 + z3",
         lambda d: dict(zip((ONE, "x1", "x15", "x2"), _two(d, "x15 x1 x2", "x15 z1 z2 z3").values(), strict=True)),
     ),
-)  # fmt: skip
+)
 
 
 def _by_linearmodels(
@@ -366,14 +425,21 @@ ESTIMATORS = (
     Plant("estimator.gmm", Q, _by_linearmodels(IVGMM)),
     Plant("estimator.gmm", Q, _by_linearmodels(IVGMM, weights=lambda d: d["wt"]), WEIGHTED, "weighted"),
     Plant("estimator.gmm_centred", Q, _by_linearmodels(IVGMM, center=True)),
-    Plant("estimator.gmm_clustered", Q, _by_linearmodels(IVGMM, weight_type="clustered", clusters=lambda d: d["area"]), CLUSTERED),
+    Plant(
+        "estimator.gmm_clustered",
+        Q,
+        _by_linearmodels(IVGMM, weight_type="clustered", clusters=lambda d: d["area"]),
+        CLUSTERED,
+    ),
     Plant("estimator.gmm_identity", Q, _by_linearmodels(IVGMM, {"iter_limit": 1, "initial_weight": np.eye(5)})),
     Plant("estimator.jive", Q, _by_linearmodels(IVJIVE)),
     Plant("estimator.jive", Q, _by_linearmodels(IVJIVE, weights=lambda d: d["wt"]), WEIGHTED, "weighted"),
     Plant("estimator.short_first_stage", Q, lambda d: iv(d["y"], (f := _by_hand(d))[0] | {"x1": f[1]})),
-    Plant("estimator.short_instruments", Q, lambda d: iv(d["y"], pick(d, "w1 x1"), (f := _by_hand(d))[0] | {"hat": f[1]})),
+    Plant(
+        "estimator.short_instruments", Q, lambda d: iv(d["y"], pick(d, "w1 x1"), (f := _by_hand(d))[0] | {"hat": f[1]})
+    ),
     Plant("estimator.reduced_form", Q, lambda d: iv(d["y"], pick(d, "w1 z1 z2 z3"))),
     Plant("estimator.first_stage", Q, lambda d: iv(d["x1"], pick(d, "w1 z1 z2 z3"))),
-)  # fmt: skip
+)
 
 PLANTS = (*ROWS, *STORAGE, *CODING, *WEIGHTS, *FORMS, *ROLES, *ESTIMATORS)
