@@ -40,7 +40,7 @@ LAYERS = " ".join(
         "engines.peers.estimatr engines.peers.gmm engines.peers.ivmodels engines.peers.pyfixest",
         "engines.peers.statsmodels engines.peers.systemfit",
         # the comparison
-        "gaps handshake verdicts vote_records agreement digits rounding",
+        "gaps given handshake verdicts vote_records agreement digits rounding",
         "explainer.records",
         "explainer.matrices explainer.rebuild explainer.worlds_rows explainer.worlds_storage explainer.worlds_coding",
         "explainer.worlds_columns explainer.worlds_weights explainer.worlds_roles explainer.worlds_estimators",
@@ -78,7 +78,7 @@ LAYERS = " ".join(
         "certificates certificates.badge certificates.records certificates.issue certificates.verify",
         "setup_r doctor cli_text cli_check cli_select cli_encourage cli_post cli_options cli_experiments cli_drift",
         "cli_record cli_ports cli_explain cli",
-        "pytest_plugin",
+        "pytest_agreement pytest_plugin",
     ]
 ).split()
 
