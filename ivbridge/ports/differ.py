@@ -16,7 +16,21 @@ __all__ = ["Compared", "Pair", "pairs_of", "relative"]
 
 @dataclass(frozen=True)
 class Pair:
-    """One leaf on both sides, comparable number by number: ``gap`` is relative, ``over`` says what is beyond."""
+    """One leaf on both sides, number by number.
+
+    Attributes
+    ----------
+    path : str
+        Name of the output and of the part in it.
+    output : Output
+    python, r : (m,) arrays
+    gap : (m,) array
+        Relative differences.
+    over : (m,) array of bool
+        Beyond the tolerance.
+    explained : (m,) array of bool
+        Of them: the rounding of the input explains the gap.
+    """
 
     path: str
     output: Output
@@ -24,10 +38,16 @@ class Pair:
     r: npt.NDArray[np.float64]
     gap: npt.NDArray[np.float64]
     over: npt.NDArray[np.bool_]
+    explained: npt.NDArray[np.bool_]
 
-    def difference(self, over: npt.NDArray[np.bool_]) -> Difference:
-        """The largest gap among those in `over`."""
-        worst = int(np.argmax(np.where(over, self.gap, -1.0)))
+    @property
+    def beyond(self) -> npt.NDArray[np.bool_]:
+        """The numbers that differ."""
+        return self.over & ~self.explained
+
+    def difference(self) -> Difference:
+        """The largest gap among the numbers that differ."""
+        worst = int(np.argmax(np.where(self.beyond, self.gap, -1.0)))
         python, r = (repr(float(values[worst])) for values in (self.python, self.r))
         where = f" at {worst + 1} of {self.gap.size}" if self.gap.size > 1 else ""
         return Difference("value", self.path, python, r + where, float(self.gap[worst]))
@@ -60,28 +80,23 @@ def pairs_of(
     texts = 0
     for output in outputs:
         ours, theirs = python[output.name], r[output.name]
-        for path in dict.fromkeys([*ours, *theirs]):
-            name = output.name if not path else f"{output.name}.{path}"
-            if path not in ours or path not in theirs:
-                side, other = ("R", ours) if path not in ours else ("Python", theirs)
-                leaf = theirs[path] if path not in ours else ours[path]
-                if leaf.kind == "left out":
-                    found.skipped[name] = f"R's {leaf.values} does not travel"
-                    continue
-                shown = ", ".join(key or "one value" for key in list(other)[:6])
-                values = (shown, f"has {path or 'one value'}")
-                python_says, r_says = values if side == "R" else values[::-1]
-                found.differences.append(Difference("parts", name, python_says, r_says))
-                continue
-            texts += _leaf(found, name, output, ours[path], theirs[path])
+        away = {path for path, leaf in theirs.items() if leaf.kind == "left out"}
+        found.skipped.update({_name(output, path): f"R's {theirs[path].values} does not travel" for path in away})
+        if set(ours) - away != set(theirs) - away:
+            has, r_has = (", ".join(path or "one value" for path in list(side)[:8]) for side in (ours, theirs))
+            found.differences.append(Difference("parts", output.name, has, r_has))
+        for path in ours:
+            if path in theirs and path not in away:
+                texts += _leaf(found, _name(output, path), output, ours[path], theirs[path])
     return Compared(found.pairs, found.differences, found.skipped, texts)
+
+
+def _name(output: Output, path: str) -> str:
+    return f"{output.name}.{path}" if path else output.name
 
 
 def _leaf(found: Compared, name: str, output: Output, python: Leaf, r: Leaf) -> int:
     """Compare one leaf; the number of texts compared."""
-    if r.kind == "left out":
-        found.skipped[name] = f"R's {r.values} does not travel"
-        return 0
     if python.kind != r.kind and not _empty(python, r):
         found.differences.append(Difference("kind", name, _show(python), _show(r)))
         return 0
@@ -108,7 +123,8 @@ def _leaf(found: Compared, name: str, output: Output, python: Leaf, r: Leaf) -> 
     gap = relative(ours, theirs)
     with np.errstate(all="ignore"):
         small = np.abs(ours - theirs) <= output.atol
-    found.pairs.append(Pair(name, output, ours, theirs, gap, (gap > output.rtol) & ~small))
+    over = (gap > output.rtol) & ~small
+    found.pairs.append(Pair(name, output, ours, theirs, gap, over, np.zeros_like(over)))
     return 0
 
 

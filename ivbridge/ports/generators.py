@@ -70,27 +70,31 @@ def _column(low: int, high: int, missing: bool, infinite: bool, extreme: bool) -
     st = needed()
     small = st.integers(-3, 3).map(float)
     decimal = st.integers(-100_000, 100_000).map(lambda i: i / 100)
-    styles = [st.lists(small, min_size=low, max_size=high), st.lists(decimal, min_size=low, max_size=high)]
-    constant = st.tuples(decimal, st.integers(max(low, 1), max(high, 1)))
-    styles.append(constant.map(lambda one: [one[0]] * one[1]))
-    if extreme:
-        any_double = st.floats(allow_nan=False, allow_infinity=False)
-        styles.append(st.lists(any_double, min_size=low, max_size=high))
-        scaled = st.tuples(styles[1], st.sampled_from(_SCALES))
-        styles.append(scaled.map(lambda one: [value * 10.0 ** one[1] for value in one[0]]))
     holes = [*([float("nan")] if missing else []), *([float("inf"), float("-inf")] if infinite else [])]
-    if holes:
-        holed = st.one_of(small, small, st.sampled_from(holes))
-        styles.append(st.lists(holed, min_size=low, max_size=high))
-    return st.one_of(*styles)  # type: ignore[no-any-return]
+
+    def of_size(n: int) -> SearchStrategy[list[float]]:
+        def values(elements: SearchStrategy[float]) -> SearchStrategy[list[float]]:
+            return st.lists(elements, min_size=n, max_size=n)  # type: ignore[no-any-return]
+
+        styles = [values(small), values(decimal), decimal.map(lambda one: [one] * n)]
+        if extreme:
+            scaled = st.tuples(values(decimal), st.sampled_from(_SCALES))
+            styles.append(scaled.map(lambda one: [value * 10.0 ** one[1] for value in one[0]]))
+            styles.append(values(st.floats(allow_nan=False, allow_infinity=False)))
+        if holes:
+            styles.append(values(st.one_of(small, small, st.sampled_from(holes))))
+        return st.one_of(*styles)  # type: ignore[no-any-return]
+
+    return st.integers(low, high).flatmap(of_size)  # type: ignore[no-any-return]
 
 
 def probabilities(max_size: int = 4) -> SearchStrategy[np.ndarray]:
-    """From 1 to `max_size` numbers from 0 to 1: fractions k/m, decimals, and the ends."""
+    """From 1 to `max_size` numbers from 0 to 1: decimals, fractions k/m and their neighbours, and any."""
     st = needed()
-    fraction = st.tuples(st.integers(0, 20), st.integers(1, 20)).map(lambda one: min(one[0] / one[1], 1.0))
     decimal = st.integers(0, 100).map(lambda i: i / 100)
-    one = st.one_of(decimal, fraction, st.floats(0, 1))
+    fraction = st.tuples(st.integers(0, 20), st.integers(1, 20)).map(lambda one: min(one[0] / one[1], 1.0))
+    neighbour = st.tuples(fraction, st.sampled_from([0.0, 1.0])).map(lambda one: float(np.nextafter(*one)))
+    one = st.one_of(decimal, fraction, neighbour, st.floats(0, 1))
     return st.lists(one, min_size=1, max_size=max_size).map(np.array)  # type: ignore[no-any-return]
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from ivbridge.ports.calls import Port, PythonAnswer, call_python
 from ivbridge.ports.differ import Pair, pairs_of
-from ivbridge.ports.kinds import kinds_of
+from ivbridge.ports.kinds import kinds_of, possible_kinds
 from ivbridge.ports.r_side import RAnswer, RSide
 from ivbridge.ports.records import Case, Difference, Failure, Ledger, OutputLedger
 from ivbridge.ports.rounding import allowed
@@ -31,8 +31,8 @@ class Judged:
         None of them: the case agrees.
     pairs : tuple of Pair
         The numbers that were compared.
-    compared, declared, rounding : bool
-        Both answered; an error that is declared; the input's own rounding was needed to explain a gap.
+    compared, declared : bool
+        Both answered; an error that is declared.
     texts : int
         Texts that were compared.
     skipped : dict
@@ -46,7 +46,6 @@ class Judged:
     pairs: tuple[Pair, ...] = ()
     compared: bool = False
     declared: bool = False
-    rounding: bool = False
     texts: int = 0
     skipped: dict[str, str] = field(default_factory=dict)
 
@@ -75,18 +74,25 @@ def judge(port: Port, case: Case, r: RAnswer) -> Judged:
     differences = list(compared.differences)
     if python.changed:
         differences.append(Difference("changes its input", "", "changed it", "does not"))
-    over = [pair for pair in compared.pairs if pair.over.any()]
-    explained = False
-    for pair, limit in zip(over, allowed(port, case, over) if over else [], strict=True):
-        with np.errstate(all="ignore"):
-            beyond = pair.over & ~(np.abs(pair.python - pair.r) <= limit)
-        explained |= bool((pair.over & ~beyond).any())
-        if beyond.any():
-            differences.append(pair.difference(beyond))
+    pairs = _explained(port, case, compared.pairs)
+    differences += [pair.difference() for pair in pairs if pair.beyond.any()]
     return Judged(
-        case, python, r, tuple(differences), tuple(compared.pairs), compared=True, rounding=explained,
-        texts=compared.texts, skipped=compared.skipped,
-    )  # fmt: skip
+        case, python, r, tuple(differences), pairs, compared=True, texts=compared.texts, skipped=compared.skipped
+    )
+
+
+def _explained(port: Port, case: Case, pairs: Sequence[Pair]) -> tuple[Pair, ...]:
+    """The pairs, with the numbers marked whose gap the rounding of the input explains."""
+    over = [pair for pair in pairs if pair.over.any()]
+    limits = dict(zip([pair.path for pair in over], allowed(port, case, over) if over else [], strict=True))
+    found = []
+    for pair in pairs:
+        if pair.path in limits:
+            with np.errstate(all="ignore"):
+                explained = pair.over & (np.abs(pair.python - pair.r) <= limits[pair.path])
+            pair = replace(pair, explained=explained)
+        found.append(pair)
+    return tuple(found)
 
 
 def _failures(port: Port, python: object, r: object) -> Difference | None:
@@ -114,11 +120,12 @@ def keep(ledger: Ledger, judged: Judged) -> None:
     ledger.differed += bool(judged.differences)
     ledger.agreed += not judged.differences
     ledger.declared += judged.declared
-    ledger.rounding += judged.rounding and not judged.differences
     warned = (bool(judged.python.warnings), bool(judged.r.warnings))
     if warned[0] != warned[1]:
         side = "only Python" if warned[0] else "only R"
         ledger.warned[side] = ledger.warned.get(side, 0) + 1
+    for kind in possible_kinds(judged.case):
+        ledger.kinds.setdefault(kind, (0, 0, 0))
     for kind in kinds_of(judged.case):
         tried, compared, differed = ledger.kinds.get(kind, (0, 0, 0))
         ledger.kinds[kind] = (tried + 1, compared + judged.compared, differed + bool(judged.differences))
@@ -128,6 +135,8 @@ def keep(ledger: Ledger, judged: Judged) -> None:
         found.compared += pair.gap.size
         found.identical += identical
         found.within += int((~pair.over).sum()) - identical
-        found.worst = max(found.worst, float(pair.gap.max(initial=0.0)))
+        found.explained += int(pair.explained.sum())
+        found.worst = max(found.worst, float(pair.gap[~pair.over].max(initial=0.0)))
+        found.largest = max(found.largest, float(pair.gap[pair.beyond].max(initial=0.0)))
     ledger.texts += judged.texts
     ledger.skipped |= judged.skipped

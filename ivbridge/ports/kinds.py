@@ -11,7 +11,7 @@ import pandas as pd
 
 from ivbridge.ports.records import Case
 
-__all__ = ["KINDS", "columns_of_case", "kinds_of"]
+__all__ = ["KINDS", "columns_of_case", "kinds_of", "possible_kinds"]
 
 #: Every kind, in the order of the ledger.
 KINDS = (
@@ -32,6 +32,9 @@ KINDS = (
     "group of one",
     "unused levels",
 )
+_OF_GROUPS = {"unbalanced groups", "group of one", "unused levels"}
+_OF_TABLES = {"collinear", "more columns than rows"}
+_OF_NUMBERS = {"ties", "zero variance", "infinite", "extreme scale", "mixed scale"}
 _LARGE, _SMALL, _WIDE = 1e100, 1e-100, 1e12
 _UNBALANCED = 3
 
@@ -49,8 +52,7 @@ def kinds_of(case: Case) -> frozenset[str]:
     frozenset of str
         Some of `KINDS`; "ordinary" if there is data and no other kind applies.
     """
-    numbers = list(_numbers(case))
-    groups = list(_groups(case))
+    numbers, groups = list(_numbers(case)), list(_groups(case))
     found = {kind for values in numbers for kind in _of_numbers(values)}
     found |= {kind for group in groups for kind in _of_groups(group)}
     for value in case.values():
@@ -71,14 +73,32 @@ def columns_of_case(case: Case) -> Iterator[Any]:
             yield np.array(value)
 
 
+def possible_kinds(case: Case) -> frozenset[str]:
+    """Kinds that inputs of this shape can belong to: without groups none of groups, without a table none of tables."""
+    kinds = set(KINDS)
+    if not any(True for _ in _numbers(case)):
+        kinds -= _OF_NUMBERS
+    if not any(True for _ in _groups(case)):
+        kinds -= _OF_GROUPS
+    if not any(isinstance(value, pd.DataFrame) or getattr(value, "ndim", 0) == 2 for value in case.values()):
+        kinds -= _OF_TABLES
+    return frozenset(kinds)
+
+
+def _rows(case: Case) -> list[Any]:
+    """The columns that are as long as the first one; other arguments, such as probabilities, are no data."""
+    columns = list(columns_of_case(case))
+    return [column for column in columns if len(column) == len(columns[0])]
+
+
 def _numbers(case: Case) -> Iterator[npt.NDArray[np.float64]]:
-    for column in columns_of_case(case):
+    for column in _rows(case):
         if isinstance(column.dtype, np.dtype) and column.dtype.kind in "iuf":
             yield np.asarray(column, dtype=np.float64)
 
 
 def _groups(case: Case) -> Iterator[pd.Series[Any]]:
-    for column in columns_of_case(case):
+    for column in _rows(case):
         if isinstance(column.dtype, pd.CategoricalDtype | pd.StringDtype) or column.dtype.kind == "O":
             yield pd.Series(column)
 

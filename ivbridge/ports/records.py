@@ -270,12 +270,27 @@ class Finding:
 
 @dataclass
 class OutputLedger:
-    """What was compared of one output: numbers, identical ones, those within the tolerance, the largest gap."""
+    """What was compared of one output.
+
+    Attributes
+    ----------
+    compared, identical, within, explained : int
+        Numbers; identical ones; others within the tolerance; others that the rounding of the input explains.
+    worst, largest : float
+        Largest relative gap of those within the tolerance, and of those that differ.
+    """
 
     compared: int = 0
     identical: int = 0
     within: int = 0
+    explained: int = 0
     worst: float = 0.0
+    largest: float = 0.0
+
+    @property
+    def beyond(self) -> int:
+        """Numbers that differ."""
+        return self.compared - self.identical - self.within - self.explained
 
 
 @dataclass
@@ -292,14 +307,12 @@ class Ledger:
         Cases that agree (declared errors among them), and those that do not.
     declared : int
         Cases with an error that is declared.
-    rounding : int
-        Cases that agree since the input's own rounding explains the difference.
     texts : int
         Texts compared.
     warned : dict
         Cases in which only "Python" or only "R" warned.
     kinds : dict
-        Kind of input: cases tried, compared, differing.
+        Kind of input: cases tried, compared, differing; zeros for one that such inputs could have had.
     outputs : dict
         By part of the answer.
     skipped : dict
@@ -311,7 +324,6 @@ class Ledger:
     agreed: int = 0
     differed: int = 0
     declared: int = 0
-    rounding: int = 0
     texts: int = 0
     warned: dict[str, int] = field(default_factory=dict)
     kinds: dict[str, tuple[int, int, int]] = field(default_factory=dict)

@@ -73,9 +73,9 @@ def _first(path: str, cases: list[tuple[Numbers, Numbers, float]]) -> Iterator[R
     gaps = np.concatenate([python - r for python, r, _ in cases])
     ratio, gap = float(np.median(ratios)), float(np.median(gaps))
     candidates = {
-        f"R's times {ratio:.7g}": lambda r, n: r * ratio,
+        f"R's times {ratio:.10g}": lambda r, n: r * ratio,
         **candidates,
-        f"R's plus {gap:.7g}": lambda r, n: r + gap,
+        f"R's plus {gap:.10g}": lambda r, n: r + gap,
     }
     for text, form in candidates.items():
         holds = 0

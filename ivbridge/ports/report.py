@@ -77,8 +77,7 @@ class PortReport:
             return "Not one case was answered by both sides: nothing was compared."
         if self.ok:
             numbers = sum(one.compared for one in ledger.outputs.values())
-            worst = max((one.worst for one in ledger.outputs.values()), default=0.0)
-            same = "bit for bit" if self.verdict == "identical" else f"to rounding (largest relative gap {worst:.1e})"
+            same = "bit for bit" if self.verdict == "identical" else "to rounding"
             what = f"{numbers} numbers" + (f" and {ledger.texts} texts" if ledger.texts else "")
             return f"{what} of {ledger.compared} cases agree {same}."
         if self.relations and self.verdict == "convention":
@@ -116,16 +115,17 @@ class PortReport:
         ]
         for name, one in ledger.outputs.items():
             lines.append(
-                f"  {name}: {one.compared} numbers, {one.identical} identical, {one.within} within the tolerance, "
-                f"{one.compared - one.identical - one.within} beyond; largest relative gap {one.worst:.1e}"
+                f"  {name}: {one.compared} numbers, {one.identical} identical, {one.within} within the tolerance "
+                f"(largest relative gap {one.worst:.1e})"
+                + (f", {one.explained} explained by the rounding of the input" if one.explained else "")
+                + (f", {one.beyond} differ (largest relative gap {one.largest:.1e})" if one.beyond else "")
             )
-        if ledger.rounding:
-            lines.append(f"  {ledger.rounding} cases agree since the rounding of the input explains the gap")
         lines += [f"  {count} cases with a warning of {side}" for side, count in sorted(ledger.warned.items())]
         lines += [f"  not compared: {name} ({why})" for name, why in sorted(ledger.skipped.items())]
         lines.append("  kind of input: tried, compared, differing")
-        lines += [f"    {kind}: {', '.join(map(str, ledger.kinds[kind]))}" for kind in KINDS if kind in ledger.kinds]
-        if never := [kind for kind in KINDS if kind not in ledger.kinds]:
+        seen = [kind for kind in KINDS if ledger.kinds.get(kind, (0,))[0]]
+        lines += [f"    {kind}: {', '.join(map(str, ledger.kinds[kind]))}" for kind in seen]
+        if never := [kind for kind in KINDS if kind in ledger.kinds and kind not in seen]:
             lines.append(f"    never tried: {', '.join(never)}")
         return lines
 

@@ -1,7 +1,8 @@
 """What rounding explains at one input: how far Python's own answer moves when the input moves by a hair.
 
 Two correct programs may differ as much as their answers change when every number of the input changes by some units in
-its last place: that is the conditioning of the question at this input. The change has to grow with the size of the
+its last place (zeros by as much as the smallest other number): that is the conditioning of the question at this input.
+The change has to grow with the size of the
 move. Where it does not, the input sits on a jump (a tie, a boundary of a quantile), and a difference is a difference.
 """
 
@@ -15,12 +16,12 @@ import pandas as pd
 
 from ivbridge.ports.calls import Port, call_python
 from ivbridge.ports.differ import Pair
-from ivbridge.ports.records import Case, Failure
+from ivbridge.ports.records import RTOL, Case, Failure
 
 __all__ = ["allowed"]
 
-#: Units in the last place by which the input is moved, and the smaller move that tells a slope from a jump.
-FAR, NEAR = 16, 2
+#: Units in the last place by which the input is moved, and the larger move that tells a slope from a jump.
+FAR, FARTHER = 16, 256
 _EPS = float(np.finfo(np.float64).eps)
 
 
@@ -38,11 +39,18 @@ def allowed(port: Port, case: Case, pairs: list[Pair]) -> list[np.ndarray]:
     Returns
     -------
     list of numpy.ndarray
-        (m,) for each pair; zeros where the answer jumps, fails, or does not depend on floats.
+        (m,) for each pair; zeros where the answer fails or does not depend on floats. Where it does not grow with the
+        move, it is a jump, or the noise of Python's own sums: at most 1e-12 of the largest number beside it counts.
     """
     far = _moves(port, case, pairs, FAR)
-    near = _moves(port, case, pairs, NEAR)
-    return [np.where(a >= 2 * b, a, 0.0) for a, b in zip(far, near, strict=True)]
+    if not any((one > 0).any() for one in far):
+        return far
+    farther = _moves(port, case, pairs, FARTHER)
+    found = []
+    for pair, a, b in zip(pairs, far, farther, strict=True):
+        noise = RTOL * np.abs(pair.python[np.isfinite(pair.python)]).max(initial=0.0)
+        found.append(np.where(b >= 2 * a, a, np.minimum(a, noise)))
+    return found
 
 
 def _moves(port: Port, case: Case, pairs: list[Pair], ulps: int) -> list[np.ndarray]:
@@ -63,26 +71,24 @@ def _moves(port: Port, case: Case, pairs: list[Pair], ulps: int) -> list[np.ndar
 
 
 def _moved(case: Case, ulps: int) -> Iterator[Case]:
-    """The case with its floats moved up, down, in turn, and at random (with a fixed seed)."""
+    """The case with its floats moved up, down, and several times each by as much at random (with a fixed seed)."""
     random = np.random.default_rng(1)
-    for signs in (
-        np.ones,
-        lambda n: -np.ones(n),
-        lambda n: 1.0 - 2.0 * (np.arange(n) % 2),
-        lambda n: random.choice([-1.0, 1.0], n),
-        lambda n: random.choice([-1.0, 1.0], n),
-    ):
-        yield {name: _move(value, signs, ulps) for name, value in case.items()}
+    for moves in (lambda n: np.ones(n), lambda n: -np.ones(n), *[lambda n: random.uniform(-1, 1, n)] * 4):  # noqa: PLW0108
+        yield {name: _move(value, moves, ulps) for name, value in case.items()}
 
 
-def _move(value: Any, signs: Any, ulps: int) -> Any:
+def _move(value: Any, moves: Any, ulps: int) -> Any:
     if isinstance(value, float):
-        return value * (1 + float(signs(1)[0]) * ulps * _EPS)
+        return value * (1 + float(moves(1)[0]) * ulps * _EPS)
     if isinstance(value, np.ndarray) and value.dtype == np.float64:
+        sizes = np.abs(value)
+        present = sizes[np.isfinite(sizes) & (sizes > 0)]
+        sizes = np.where(sizes == 0, present.min(initial=np.inf) if present.size else 0.0, sizes)
         with np.errstate(all="ignore"):
-            return value * (1 + signs(value.size).reshape(value.shape) * ulps * _EPS)
+            moved = value + sizes * moves(value.size).reshape(value.shape) * ulps * _EPS
+        return np.where(np.isfinite(value), moved, value)
     if isinstance(value, pd.Series) and value.dtype == np.float64:
-        return pd.Series(_move(value.to_numpy(), signs, ulps), index=value.index, name=value.name)
+        return pd.Series(_move(value.to_numpy(), moves, ulps), index=value.index, name=value.name)
     if isinstance(value, pd.DataFrame):
-        return value.assign(**{str(name): _move(column, signs, ulps) for name, column in value.items()})
+        return value.assign(**{str(name): _move(column, moves, ulps) for name, column in value.items()})
     return value

@@ -36,7 +36,7 @@ _NONE = Leaf("none", np.empty(0))
 
 
 def leaves_of(value: Any, path: str = "") -> dict[str, Leaf]:
-    """Take Python's answer apart.
+    """Take Python's answer apart: a DataFrame of numbers whose rows have text labels is a matrix, as in R.
 
     Parameters
     ----------
@@ -53,6 +53,9 @@ def leaves_of(value: Any, path: str = "") -> dict[str, Leaf]:
     if value is None:
         return {path: _NONE}
     if isinstance(value, pd.DataFrame):
+        rows, columns = _labels(value.index), _labels(value.columns)
+        if rows is not None and all(dtype.kind in "biuf" for dtype in value.dtypes):  # R's counterpart is a matrix
+            return {path: Leaf("number", value.to_numpy(dtype=np.float64), (rows, columns))}
         return _parts({str(name): column for name, column in value.items()}, path, leaves_of)
     if isinstance(value, Mapping):
         return _parts({str(name): item for name, item in value.items()}, path, leaves_of)
