@@ -20,9 +20,13 @@ import ivbridge
 from ivbridge import cli_certify, cli_drift, cli_experiments, cli_explain, cli_ports, cli_record
 from ivbridge.cli_options import (
     DATA,
+    ENGINES,
     INFERENCE,
+    JSON,
     METHOD,
+    REPORTS,
     RESUME,
+    STRICT,
     TIMEOUT,
     VCOV,
     WEIGHTS,
@@ -100,22 +104,13 @@ def _check(
     data: Annotated[str | None, DATA] = None,
     vcov: Annotated[list[str] | None, VCOV] = None,
     weights: Annotated[str | None, WEIGHTS] = None,
-    engine: Annotated[
-        list[str] | None,
-        typer.Option("--engine", metavar="r|native|…", autocompletion=complete_engine,
-                     help="Repeat; the first one is the reference, three or more vote. [default: r, native]"),
-    ] = None,
+    engine: Annotated[list[str] | None, ENGINES] = None,
     inference: Annotated[str | None, INFERENCE] = None,
     method: Annotated[str | None, METHOD] = None,
     timeout: Annotated[float | None, TIMEOUT] = None,
-    report: Annotated[
-        list[Path] | None,
-        typer.Option("--report", metavar="FILE", help="Write a report: .html, .md, .tex or .json. Repeat for more."),
-    ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
-    strict: Annotated[
-        bool, typer.Option("--strict", help="Fail also if anything that has a value was not compared.")
-    ] = False,
+    report: Annotated[list[Path] | None, REPORTS] = None,
+    json: Annotated[bool, JSON] = False,
+    strict: Annotated[bool, STRICT] = False,
     workers: Annotated[int | None, WORKERS] = None,
     resume: Annotated[Path | None, RESUME] = None,
 ) -> None:  # fmt: skip

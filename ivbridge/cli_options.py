@@ -5,8 +5,9 @@ from __future__ import annotations
 import typer
 
 __all__ = [
-    "CONTROLS", "DATA", "INFERENCE", "JSON", "METHOD", "REPORT", "RESUME", "RULE", "SOURCE", "TIMEOUT", "VCOV",
-    "WEIGHTS", "WORKERS", "complete_dataset", "complete_engine", "complete_rule", "complete_vcov", "limit_r",
+    "CONTROLS", "DATA", "ENGINES", "INFERENCE", "JSON", "METHOD", "REPORT", "REPORTS", "RESUME", "RULE", "SOURCE",
+    "STRICT", "TIMEOUT", "VCOV", "WEIGHTS", "WORKERS", "complete_dataset", "complete_engine", "complete_rule",
+    "complete_vcov", "limit_r",
 ]  # fmt: skip
 
 VCOV_NAMES = ("classical", "HC0", "HC1", "HC2", "HC3", "HC4", "HC4m", "HC5", "nw", "andrews", "bootstrap", "bekker")
@@ -74,6 +75,12 @@ RULE = typer.Option("--rule", metavar="RULE", autocompletion=complete_rule,
                     help="1se, min, plugin, crossfit(splits=2), adaptive, stability(seeds=30).")  # fmt: skip
 CONTROLS = typer.Option("--controls", metavar="COLUMNS", help="Names or patterns, as in a,b; repeat for more.")
 REPORT = typer.Option("--report", metavar="FILE", help="Write a report: .html, .md or .json. Repeat for more.")
+REPORTS = typer.Option("--report", metavar="FILE", help="Write a report: .html, .md, .tex or .json. Repeat for more.")
+ENGINES = typer.Option(
+    "--engine", metavar="r|native|…", autocompletion=complete_engine,
+    help="Repeat; the first one is the reference, three or more vote. [default: r, native]",
+)  # fmt: skip
+STRICT = typer.Option("--strict", help="Fail also if anything that has a value was not compared.")
 JSON = typer.Option("--json", help="Print one JSON object and nothing else.")
 TIMEOUT = typer.Option("--timeout", metavar="SECONDS", callback=limit_r, show_default=False,
                        help="Time that one call of R may take. [default: 300; 3600 for a LASSO]")  # fmt: skip
