@@ -35,7 +35,7 @@ LAYERS = " ".join(
         "engines.r_gate engines.r_values engines.r_worker engines.rserial engines.rscript engines.limits engines.tasks",
         "engines.console engines.child engines.process",
         "processes engines.pool",
-        "engines.memory engines.native engines.r_calls engines.r api weak_r weakiv",
+        "engines.memory engines.native engines.r_calls engines.r engines.session api weak_r weakiv",
         "engines.peers engines.peers.reported engines.peers.base engines.peers.linearmodels_plain",
         "engines.peers.estimatr engines.peers.gmm engines.peers.ivmodels engines.peers.pyfixest",
         "engines.peers.statsmodels engines.peers.systemfit",
