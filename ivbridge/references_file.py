@@ -136,19 +136,17 @@ class Reference:
         tree = read_tree(path)
         try:
             found = _reference(tree, path)
+            same = tree.get("digest") == _digest({key: item for key, item in tree.items() if key != "digest"})
+            wrong = [f"under {vcov} {why}" for vcov, answer in found.answers.items()
+                     for why in contradictions(answer, found.sums, found.digits[vcov])]  # fmt: skip
         except IvbridgeError as error:
             raise DataError(f"{path} is no whole reference: {error.message}") from error
         except _BROKEN as error:
-            raise DataError(f"{path} is no whole reference: {type(error).__name__}: {error}.") from error
-        if tree.get("digest") != _digest({key: item for key, item in tree.items() if key != "digest"}):
+            raise DataError(f"{path} is no whole reference: {type(error).__name__}: {str(error)[:200]}.") from error
+        if not same:
             raise _edited(found, "its content is not what was recorded: the digest at its end does not fit")
-        for vcov, answer in found.answers.items():
-            try:
-                wrong = contradictions(answer, found.sums, found.digits[vcov])
-            except _BROKEN as error:
-                raise DataError(f"{path} is no whole reference: {type(error).__name__}: {error}.") from error
-            if wrong:
-                raise _edited(found, f"under {vcov} {wrong[0]}")
+        if wrong:
+            raise _edited(found, wrong[0])
         return found
 
 

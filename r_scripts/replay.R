@@ -2,9 +2,9 @@
 #
 #   Rscript replay.R FILE.json [DATA.csv]
 #
-# The data are FILE.csv beside FILE.json unless a file is named; `ivbridge record --export FILE.json` writes them. A number
-# agrees if it has as many digits as rounding left when it was recorded. Exit code: 0 all agree, 1 one differs, 2 it could
-# not be run. Needs jsonlite, AER, sandwich and lmtest; the other scripts are in the same folder.
+# The data are FILE.csv beside FILE.json unless a file is named; `ivbridge record --export FILE.json` writes them. A
+# number agrees if it has as many digits as rounding left when it was recorded. Exit code: 0 all agree, 1 one differs, 2
+# it could not be run. Needs jsonlite, AER, sandwich and lmtest; the other scripts are in the same folder.
 
 suppressPackageStartupMessages(library(jsonlite))
 
@@ -132,10 +132,27 @@ replay_needed <- function(table, digits) {
   for (quantity in unique(table$quantity)) {
     places <- which(table$quantity == quantity)
     least <- replay_numbers(digits[[quantity]])
-    if (!(length(least) %in% c(1L, length(places)))) stop("the digits of ", quantity, " are not one a number", call. = FALSE)
+    if (!(length(least) %in% c(1L, length(places)))) {
+      stop("the digits of ", quantity, " are not one a number", call. = FALSE)
+    }
     needed[places] <- least
   }
   needed
+}
+
+# Digits that two values share; both missing is the same.
+replay_digits <- function(one, other) {
+  same <- one$value == other$value | (is.na(one$value) & is.na(other$value))
+  gap <- abs(other$value - one$value) / ifelse(one$scale > 0, one$scale, 1)
+  digits <- ifelse(same %in% TRUE, 17, pmin(17, pmax(0, -log10(gap))))
+  ifelse(is.na(digits), 0, digits)
+}
+
+# The same answer with its covariances turned over: what stands above the diagonal is compared, too.
+replay_turned <- function(answer) {
+  answer$cov <- t(answer$cov)
+  answer$stages <- lapply(answer$stages, function(stage) replace(stage, "cov", list(t(stage$cov))))
+  answer
 }
 
 replay_compare <- function(answer, model, found) {
@@ -144,12 +161,10 @@ replay_compare <- function(answer, model, found) {
   one <- replay_table(recorded)
   other <- replay_table(live)
   if (!identical(one$quantity, other$quantity) || !identical(recorded$terms, live$terms)) {
-    return(list(ok = FALSE, text = "R answers with other terms or tests"))
+    return(list(ok = FALSE, text = "DIFFERS: R answers with other terms or tests"))
   }
-  same <- one$value == other$value | (is.nan(one$value) & is.na(other$value))
-  gap <- abs(other$value - one$value) / ifelse(one$scale > 0, one$scale, 1)
-  digits <- ifelse(same %in% TRUE, 17, pmin(17, pmax(0, -log10(gap))))
-  digits[is.na(digits)] <- 0
+  turned <- replay_digits(replay_table(replay_turned(recorded)), replay_table(replay_turned(live)))
+  digits <- pmin(replay_digits(one, other), turned)
   failed <- which(digits < replay_needed(one, answer$digits))
   if (!length(failed)) {
     worst <- if (all(digits == 17)) "the same bits" else sprintf("%.1f digits or more", min(digits))
@@ -203,8 +218,9 @@ replay_file <- function(file, data_file) {
   source(file.path(replay_folder, "kclass.R"))
   data <- replay_data(data_file, tree$data)
   loaded <- ivb_load("replay", tree$question$formula, data, tree$question$weights)
-  cat(tree$question$formula, "\n  recorded on ", substr(tree$recorded$on, 1L, 10L), " with R ", tree$recorded$versions$R,
-      "; here ", replay_versions(tree$recorded), "\n", sep = "")
+  then <- tree$recorded
+  cat(tree$question$formula, "\n  recorded on ", substr(then$on, 1L, 10L), " with R ", then$versions$R, "; here ",
+      replay_versions(then), "\n", sep = "")
   other <- replay_seen(loaded, tree$model)
   if (length(other)) cat("  DIFFERS: R sees other ", paste(other, collapse = ", "), "\n", sep = "")
   ok <- vapply(tree$answers, function(answer) {
@@ -212,7 +228,7 @@ replay_file <- function(file, data_file) {
     run <- switch(asked[["function"]], ivb_infer = ivb_infer, ivb_kclass = ivb_kclass,
                   stop("the reference asks for a function that is not there", call. = FALSE))
     found <- do.call(run, c(list("replay"), asked[names(asked) != "function"]))
-    for (name in c("sigma", "df_resid", "residuals", "fitted")) if (is.null(found[[name]])) found[[name]] <- loaded[[name]]
+    found <- c(found, loaded[setdiff(c("sigma", "df_resid", "residuals", "fitted"), names(found))])
     result <- replay_compare(answer, tree$model, found)
     cat("  ", answer$vcov, ": ", result$text, "\n", sep = "")
     result$ok
