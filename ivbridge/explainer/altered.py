@@ -12,7 +12,7 @@ import numpy as np
 
 from ivbridge.linear import Basis, Linear
 from ivbridge.records import FloatArray
-from ivbridge.vcov import HC2, HC3, HC4, HC5, Classical, HC4m, Vcov
+from ivbridge.vcov import HC2, HC3, HC4, HC5, Bekker, Classical, HC4m, Vcov
 
 __all__ = ["ALTERED", "PLAIN", "Altered"]
 
@@ -98,7 +98,7 @@ def _unweighted(model: Linear) -> Linear:
 
 
 def _instrumented(model: Linear, vcov: Vcov) -> bool:
-    return model.instruments is not None
+    return model.instruments is not None and not isinstance(vcov, Bekker)
 
 
 def _leveraged(model: Linear, vcov: Vcov) -> bool:
@@ -106,11 +106,11 @@ def _leveraged(model: Linear, vcov: Vcov) -> bool:
 
 
 def _k_class(model: Linear, vcov: Vcov) -> bool:
-    return model.k_class is not None and not isinstance(vcov, Classical)
+    return model.k_class is not None and not isinstance(vcov, Classical | Bekker)
 
 
 def _weighted(model: Linear, vcov: Vcov) -> bool:
-    return model.weights is not None and not isinstance(vcov, Classical)
+    return model.weights is not None and not isinstance(vcov, Classical | Bekker)
 
 
 PLAIN = Altered("", "", lambda model: model)

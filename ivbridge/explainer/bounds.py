@@ -66,10 +66,14 @@ def measured(world: World, model: Linear, vcov: Vcov, groups: Groups, other: See
     absolute = {key: SPARE * size for key, size in allowed.items() if math.isfinite(size)}
     tests = max((size for key, size in relative.items() if key[0] == "test statistic"), default=0.0)
     errors = {
-        stage: max((size for key, size in relative.items() if key[0] == f"{stage}std.error"), default=0.0)
+        stage: max((size for key, size in relative.items() if key[0] in _spreads(stage)), default=0.0)
         for stage in ("", "first stage ")
     }
     return Bounds(relative, absolute, tests, errors)
+
+
+def _spreads(stage: str) -> tuple[str, str]:
+    return f"{stage}std.error", f"{stage}cov"
 
 
 def _grouped(seen: Seen, vcov: Vcov, groups: Groups) -> Seen:

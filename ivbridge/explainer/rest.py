@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -317,10 +318,10 @@ def _first_stage(rest: Rest, endog: str, values: Numbers, ledger: _Ledger) -> No
 
 def _stage_covariances(rest: Rest, fit: Linear, endog: str) -> Iterator[tuple[tuple[Step, ...], FloatArray]]:
     """The covariance of a first stage: like the coefficients', or another one."""
-    try:
+    with suppress(IvbridgeError, np.linalg.LinAlgError):
         yield (), rest.option.applied(fit, rest.groups)
-    except (IvbridgeError, np.linalg.LinAlgError):
-        pass
+        if rest.option.factor.names:  # the factor may belong to the coefficients' standard errors alone
+            yield (), rest.option.estimator.covariance(fit, rest.groups)
     for vcov in dict.fromkeys([rest.asked, Classical(), HC0(), HC1(), rest.option.estimator.like]):
         try:
             cov = covariance(fit, vcov, rest.groups)

@@ -34,6 +34,7 @@ __all__ = ["Found", "Target", "search"]
 MOST_STEPS = 8
 #: Relative difference up to which two fits are the same.
 SAME = 1e-11
+VARIANCES = Step("variance.reported", "variances stand in the place of standard errors")
 #: Columns of the coefficient table.
 TABLE = ("estimate", "std.error", "statistic", "p.value", "conf.low", "conf.high", "cov")
 
@@ -84,12 +85,15 @@ class Fit:
         Covariance options that come close; None before they were looked for.
     dead : set of int
         Those that leave a number of the coefficient table apart, which no world with this fit can mend.
+    reading : Target or None
+        The target with variances for standard errors, where only that one comes close.
     """
 
     names: tuple[str, ...]
     signature: FloatArray
     options: list[Option] | None = None
     dead: set[int] = field(default_factory=set)
+    reading: Target | None = None
 
     @property
     def hopeless(self) -> bool:
@@ -230,7 +234,9 @@ def _renamed(reached: Reached) -> Reached:
 
 def _within(reached: Reached, target: Target, found: Found, asked: Vcov) -> None:
     """Everything but the coefficients, in one world."""
-    world, model, values = reached.world, reached.model, target.observed.values
+    world, model = reached.world, reached.model
+    target = _in_order(target, world.seen)
+    values = target.observed.values
     level, loose = len(world.steps), Tolerance(target.observed.within)
     groups = grouping_columns(world.seen, world.frame)
     bounds: dict[Vcov, Bounds] = {}
@@ -239,18 +245,24 @@ def _within(reached: Reached, target: Target, found: Found, asked: Vcov) -> None
         return
     if fit.options is None:
         all_kinds = not world.steps or bool(target.terms)
-        fit.options = list(_options(model, asked, groups, target, found.most(level) - level, all_kinds=all_kinds))
+        most = found.most(level) - level
+        fit.options = list(_options(model, asked, groups, target, most, all_kinds=all_kinds))
+        other = _as_variances(target)
+        if not fit.options and other is not None:
+            fit.reading = other
+            fit.options = list(_options(model, asked, groups, other, most - 1, all_kinds=all_kinds))
+    read, extra = (target, ()) if fit.reading is None else (fit.reading, (VARIANCES,))
     for i, option in enumerate(fit.options):
         if i in fit.dead:
             continue
-        if level + option.cost > found.most(level):
+        if level + len(extra) + option.cost > found.most(level):
             break
         found.tried += 1
         rest = Rest(world, model, option, asked, groups, loose)
-        steps, missed = _tried(rest, target)
+        steps, missed = _tried(rest, read)
         if not missed and not target.exact:
-            steps, missed = _tried(dataclasses.replace(rest, tolerance=_tight(rest, target, bounds)), target)
-        total = (*world.steps, *option.steps(), *steps)
+            steps, missed = _tried(dataclasses.replace(rest, tolerance=_tight(rest, target, bounds)), read)
+        total = (*world.steps, *option.steps(), *extra, *steps)
         if any(quantity in TABLE for quantity, _ in missed):
             fit.dead.add(i)
         if missed:
@@ -259,6 +271,37 @@ def _within(reached: Reached, target: Target, found: Found, asked: Vcov) -> None
             found.solved(total, level)
     if not fit.options and found.missed is None:
         found.failed(apart(model, None, values, loose))
+
+
+def _as_variances(target: Target) -> Target | None:
+    """The target read as if variances stood where standard errors should; None where it has none, or one below zero."""
+    values, within = dict(target.observed.values), dict(target.observed.within)
+    keys = [key for key in values if key[0] == "std.error"]
+    if not keys or not all(values[key] > 0 for key in keys):
+        return None
+    for key in keys:
+        values[key] **= 0.5
+        if key in within:
+            within[key] /= 2 * values[key]
+    return dataclasses.replace(target, observed=dataclasses.replace(target.observed, values=values, within=within))
+
+
+def _in_order(target: Target, seen: Seen) -> Target:
+    """The target with covariances keyed in the order of a world's columns."""
+    swapped: dict[Key, Key] = {}
+    tables = [("cov", "", seen.x_names)]
+    tables += [("first stage cov", f"{endog} ~ ", seen.z_names) for endog in seen.endog_names]
+    for quantity, prefix, names in tables:
+        for i, first in enumerate(names):
+            for second in names[:i]:
+                swapped[quantity, f"{prefix}{first}, {second}"] = (quantity, f"{prefix}{second}, {first}")
+    if swapped.keys().isdisjoint(target.observed.values):
+        return target
+    values, within = (
+        {swapped.get(key, key): value for key, value in numbers.items()}
+        for numbers in (target.observed.values, target.observed.within)
+    )
+    return dataclasses.replace(target, observed=dataclasses.replace(target.observed, values=values, within=within))
 
 
 def _tried(rest: Rest, target: Target) -> tuple[tuple[Step, ...], dict[Key, float]]:

@@ -154,6 +154,8 @@ def _added(name: str, full: Linear, tested: list[int], case: Case) -> Iterator[V
     choices: list[tuple[tuple[Step, ...], Callable[[], FloatArray]]] = []
     if not isinstance(case.option.estimator.like, Bekker | Bootstrap):
         choices.append(((), lambda: case.option.applied(full, case.groups)))
+        if case.option.factor.names:  # the factor may belong to the standard errors alone
+            choices.append(((), lambda: case.option.estimator.covariance(full, case.groups)))
     else:
         choices.append(((), lambda: covariance(full, Classical(), case.groups)))
     for vcov, steps in plain.items():
