@@ -182,7 +182,8 @@ main()
         assert "Traceback" not in err
 
     def test_without_r_it_ends_with_2_and_says_what_to_do(self, tmp_path: Path) -> None:
-        done = command(*CHECK, cwd=tmp_path, PATH=str(tmp_path), R_HOME="")
+        unrecorded = ("check", "log(packs) ~ log(rprice) | tdiff", *CHECK[2:])
+        done = command(*unrecorded, cwd=tmp_path, PATH=str(tmp_path), R_HOME="")
         assert (done.returncode, done.stdout) == (2, "")
         assert "ivbridge setup-r" in done.stderr
         assert "Traceback" not in done.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -118,6 +119,30 @@ except ivbridge.RNotAvailableError as error:
     assert done.returncode == 0, done.stderr
     assert "R was not found" in done.stdout
     assert "ivbridge setup-r" in done.stdout
+
+
+def test_without_r_the_gallery_is_checked_with_recorded_answers(python: Path, tmp_path: Path) -> None:
+    """And the output says so, with R's version and the day."""
+    (tmp_path / "bin").mkdir()
+    command = (python.with_name("ivbridge"), "check", FORMULA, "--data", "kmenta")
+    done = run(*command, cwd=tmp_path, path=str(tmp_path / "bin"))
+    assert done.returncode == 0, done.stderr
+    (file,) = python.parents[1].glob("lib/python3*/site-packages/ivbridge/recorded/kmenta_demand.json")
+    recorded = json.loads(file.read_text(encoding="utf-8"))["recorded"]
+    said = f"its answers are recorded ones of {recorded['on'][:10]} (R {recorded['versions']['R']}, AER "
+    assert f"R was not asked: {said}" in " ".join(done.stdout.split())
+    done = run(*command, "--engine", "r", "--engine", "native", cwd=tmp_path, path=str(tmp_path / "bin"))
+    assert done.returncode == 2
+    assert "R was not found" in done.stderr
+
+
+def test_r_alone_recomputes_a_reference_of_the_wheel(python: Path, tmp_path: Path) -> None:
+    (package,) = python.parents[1].glob("lib/python3*/site-packages/ivbridge")
+    done = run(
+        "Rscript", "--vanilla", package / "r_scripts/replay.R", package / "recorded/mroz_wages.json", cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.endswith("AGREES\n")
 
 
 def test_a_script_runs_under_rscript_alone(python: Path, tmp_path: Path) -> None:
