@@ -41,7 +41,7 @@ ivb_peer_estimatr <- function(data, roles, vcov, method) {
   fit <- answer$fit
   df <- unique(fit$df)
   joint <- if (!is.null(fit$fstatistic)) c(fit$fstatistic[2:3], fit$fstatistic[1L])
-  tests <- peer_diagnostics(fit, roles, vcov)
+  tests <- peer_diagnostics(fit, roles)
   if (!is.null(joint)) tests$wald <- c(joint, stats::pf(joint[3L], joint[1L], joint[2L], lower.tail = FALSE))
   why <- list(resid = "keeps no residuals")
   if (vcov$kind == "cluster") {
@@ -49,7 +49,13 @@ ivb_peer_estimatr <- function(data, roles, vcov, method) {
     keys <- c(paste0("test weak_instruments:", roles$endog)[seq_along(roles$endog)], "test wu_hausman", "test wald")
     why[keys] <- "takes G-1 denominator degrees of freedom here"
   }
-  if (vcov$kind != "classical") why[["test sargan"]] <- "reports Wooldridge's robust score test here"
+  sargan <- c("reports Wooldridge's robust score test here"[vcov$kind != "classical"],
+              "weights the residuals of this test otherwise"[!is.null(data$wts)],
+              "does not centre R2 in this test without an intercept"[!roles$intercept])
+  if (length(sargan)) {
+    tests$sargan <- NULL
+    why[["test sargan"]] <- sargan[1L]
+  }
   list(calls = c("library(estimatr)", answer$calls), terms = fit$term, estimate = fit$coefficients,
        std_error = fit$std.error, statistic = fit$statistic, p_value = fit$p.value, conf_low = fit$conf.low,
        conf_high = fit$conf.high, cov = unname(fit$vcov), df = df, df_resid = fit$df.residual,
@@ -57,7 +63,7 @@ ivb_peer_estimatr <- function(data, roles, vcov, method) {
        r2_adj = fit$adj.r.squared, tests = tests, why = why)
 }
 
-peer_diagnostics <- function(fit, roles, vcov) {
+peer_diagnostics <- function(fit, roles) {
   stage <- fit$diagnostic_first_stage_fstatistic
   if (is.null(stage)) return(list())
   df <- stage[c("nomdf", "dendf")]
@@ -67,7 +73,7 @@ peer_diagnostics <- function(fit, roles, vcov) {
   wu <- fit$diagnostic_endogeneity_test
   tests$wu_hausman <- wu[c("numdf", "dendf", "value", "p.value")]
   sargan <- fit$diagnostic_overid_test
-  if (vcov$kind == "classical") tests$sargan <- c(sargan[["df"]], Inf, sargan[["value"]], sargan[["p.value"]])
+  tests$sargan <- c(sargan[["df"]], Inf, sargan[["value"]], sargan[["p.value"]])
   lapply(tests, as.numeric)
 }
 
@@ -101,4 +107,77 @@ ivb_peer_gmm <- function(data, roles, vcov, method) {
     peer_table(table), list(cov = unname(vc)[seq_len(nrow(table)), ], df = Inf, df_resid = answer$fit$df.residual,
       residuals = as.vector(answer$fit$residuals), fitted = as.vector(answer$fit$fitted.values)),
     list(why = list("test sargan" = "reports it as a J test", sigma = "keeps it to itself")))
+}
+
+# ---- packages that neither Debian nor PyPI has: written from their manuals ------------------------------------------
+
+ivb_peer_ivreg <- function(data, roles, vcov, method) {
+  weighted <- if (is.null(data$wts)) NULL else list(weights = quote(wts))
+  answer <- peer_call(as.call(c(quote(ivreg::ivreg), list(peer_two_parts(roles), data = quote(data)), weighted)), data)
+  fit <- answer$fit
+  groups <- data[roles$groups]
+  vc <- switch(vcov$kind,
+    classical = stats::vcov(fit),
+    HC = sandwich::vcovHC(fit, type = vcov$type),
+    cluster = sandwich::vcovCL(fit, cluster = groups, type = vcov$type, cadjust = vcov$cadjust, multi0 = vcov$multi0))
+  table <- lmtest::coeftest(fit, vcov. = vc)
+  limits <- lmtest::coefci(fit, vcov. = vc)
+  described <- summary(fit)
+  c(list(calls = c(paste("fit <-", answer$calls), "lmtest::coeftest(fit, vcov. = vc)  # vc by sandwich")),
+    peer_table(table), list(conf_low = limits[, 1L], conf_high = limits[, 2L], cov = unname(vc),
+      df = stats::df.residual(fit), df_resid = stats::df.residual(fit), residuals = as.vector(stats::residuals(fit)),
+      fitted = as.vector(stats::fitted(fit)), sigma = fit$sigma, r2 = described$r.squared,
+      r2_adj = described$adj.r.squared))
+}
+
+ivb_peer_fixest <- function(data, roles, vcov, method) {
+  exog <- peer_sum(roles$exog, roles$intercept)
+  formula <- if (!length(roles$endog)) peer_formula(quote(y), exog) else {
+    stage <- call("~", peer_sum(roles$endog, TRUE)[[3L]], peer_sum(roles$instruments, TRUE)[[3L]])
+    as.formula(call("~", quote(y), call("|", exog, stage)), env = globalenv())
+  }
+  asked <- switch(vcov$kind, classical = "iid", HC = "hetero",
+                  cluster = as.formula(call("~", as.name(roles$groups)), env = globalenv()))
+  weighted <- if (is.null(data$wts)) NULL else list(weights = quote(~wts))
+  call <- as.call(c(quote(fixest::feols), list(formula, data = quote(data), vcov = asked), weighted))
+  answer <- peer_call(call, data)
+  table <- fixest::coeftable(answer$fit)
+  rownames(table) <- sub("^fit_", "", rownames(table))
+  c(list(calls = c("library(fixest)", answer$calls)), peer_table(table),
+    list(cov = unname(as.matrix(stats::vcov(answer$fit))), df = fixest::degrees_freedom(answer$fit, type = "t"),
+         residuals = as.vector(stats::residuals(answer$fit)), fitted = as.vector(stats::fitted(answer$fit))))
+}
+
+ivb_peer_ivreg2r <- function(data, roles, vcov, method) {
+  parts <- list(peer_sum(roles$exog, roles$intercept), peer_sum(roles$endog, FALSE)[[3L]],
+                peer_sum(roles$instruments, FALSE)[[3L]])
+  formula <- do.call(peer_formula, c(quote(y), if (length(roles$endog)) parts else parts[1L]))
+  small <- !(vcov$kind == "HC" && vcov$type == "HC0")
+  options <- list(vcov = if (vcov$kind == "HC") vcov$type else "iid", small = small)
+  if (vcov$kind == "cluster") {
+    options <- list(clusters = as.formula(call("~", as.name(roles$groups)), env = globalenv()), small = vcov$cadjust)
+  }
+  if (method == "liml") options$method <- "liml"
+  if (startsWith(method, "fuller")) options$fuller <- as.numeric(gsub("[^0-9.e+-]", "", sub("^fuller", "", method)))
+  weighted <- if (is.null(data$wts)) NULL else list(weights = quote(wts))
+  answer <- peer_call(as.call(c(quote(ivreg2r::ivreg2), list(formula, data = quote(data)), weighted, options)), data)
+  fit <- answer$fit
+  vc <- stats::vcov(fit)
+  error <- sqrt(diag(vc))
+  list(calls = c("library(ivreg2r)", answer$calls), terms = names(stats::coef(fit)), estimate = stats::coef(fit),
+       std_error = error, statistic = stats::coef(fit) / error, cov = unname(vc),
+       residuals = as.vector(stats::residuals(fit)), fitted = as.vector(stats::fitted(fit)))
+}
+
+ivb_peer_ivmodel <- function(data, roles, vcov, method) {
+  robust <- vcov$kind == "HC"
+  model <- ivmodel::ivmodel(data$y, data[[roles$endog]], as.matrix(data[roles$instruments]), intercept = FALSE)
+  fit <- if (method == "liml") ivmodel::LIML(model, heteroSE = robust) else
+         if (method == "2sls") ivmodel::KClass(model, k = 1, heteroSE = robust) else
+         ivmodel::Fuller(model, b = as.numeric(gsub("[^0-9.e+-]", "", sub("^fuller", "", method))), heteroSE = robust)
+  estimate <- as.vector(fit$point.est)
+  error <- as.vector(fit$std.err)
+  list(calls = c("library(ivmodel)", "model <- ivmodel(y, D, Z, intercept = FALSE)"), terms = roles$endog,
+       estimate = estimate, std_error = error, statistic = estimate / error, cov = matrix(error^2),
+       kappa = if (method != "2sls") fit$k)
 }

@@ -39,6 +39,7 @@ LAYERS = " ".join(
         "engines.peers engines.peers.reported engines.peers.base engines.peers.linearmodels_plain",
         "engines.peers.estimatr engines.peers.gmm engines.peers.ivmodels engines.peers.pyfixest",
         "engines.peers.statsmodels engines.peers.systemfit",
+        "engines.peers.fixest engines.peers.ivmodel engines.peers.ivreg engines.peers.ivreg2r",
         # the comparison
         "gaps given handshake verdicts vote_records agreement digits rounding",
         "explainer.records",

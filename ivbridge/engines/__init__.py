@@ -80,8 +80,12 @@ REPLAYED: dict[str, str] = {"recorded": "ivbridge.engines.recorded:RecordedEngin
 #: :attr:`ivbridge.results.Estimate.lacks` which numbers are missing.
 PEERS: dict[str, str] = {
     "estimatr": "ivbridge.engines.peers.estimatr:EstimatrEngine",
+    "fixest": "ivbridge.engines.peers.fixest:FixestEngine",
     "gmm": "ivbridge.engines.peers.gmm:GmmEngine",
+    "ivmodel": "ivbridge.engines.peers.ivmodel:IvmodelEngine",
     "ivmodels": "ivbridge.engines.peers.ivmodels:IvmodelsEngine",
+    "ivreg": "ivbridge.engines.peers.ivreg:IvregEngine",
+    "ivreg2r": "ivbridge.engines.peers.ivreg2r:Ivreg2rEngine",
     "linearmodels": "ivbridge.engines.peers.linearmodels_plain:LinearmodelsEngine",
     "pyfixest": "ivbridge.engines.peers.pyfixest:PyfixestEngine",
     "statsmodels": "ivbridge.engines.peers.statsmodels:StatsmodelsEngine",

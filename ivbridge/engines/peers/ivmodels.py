@@ -11,7 +11,7 @@ import pandas as pd
 from ivbridge.design import Design
 from ivbridge.engines.peers.base import PythonPeer
 from ivbridge.engines.peers.reported import Plain, Reported
-from ivbridge.method import TwoStage
+from ivbridge.method import Fuller, TwoStage
 from ivbridge.records import FloatArray, Seen
 from ivbridge.spec import IVSpec
 from ivbridge.vcov import HC1, Classical
@@ -41,6 +41,8 @@ class IvmodelsEngine(PythonPeer):
         kappa = "tsls" if isinstance(design.spec.method, TwoStage) else str(design.spec.method)
         x, z, c = (columns.frame[list(role)] for role in (columns.endog, columns.instruments, columns.exog))
         model = KClass(kappa=kappa, fit_intercept=columns.intercept).fit(x, seen.y, z, c)
+        if isinstance(design.spec.method, Fuller):  # by name, its tests would count other columns in Fuller's n − l
+            model = KClass(kappa=(kappa := model.kappa_), fit_intercept=columns.intercept).fit(x, seen.y, z, c)
         names = [*(["intercept"] if columns.intercept else []), *columns.endog, *columns.exog]
         estimates = np.array([*([model.intercept_] if columns.intercept else []), *np.ravel(model.coef_)], float)
         calls = f"fit = KClass(kappa={kappa!r}, fit_intercept={columns.intercept}).fit(X, y, Z, C)"
@@ -69,7 +71,7 @@ class IvmodelsEngine(PythonPeer):
         )  # fmt: skip
 
 
-def _robust(kappa: str, columns: Plain, seen: Seen) -> FloatArray:
+def _robust(kappa: str | float, columns: Plain, seen: Seen) -> FloatArray:
     """The robust Wald statistic of each coefficient: intercept, endogenous, exogenous."""
     from ivmodels.tests import wald_test
 
