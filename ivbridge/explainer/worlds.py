@@ -34,13 +34,16 @@ _BROAD: tuple[tuple[Convention, ...], ...] = (
     (roles.intercept,),
     (roles.least_squares, estimators.k_class),
 )
-#: Conventions about one column; each makes a pair with a few of those about the whole question.
-_NARROW: tuple[Convention, ...] = (
-    columns.forms, columns.centred, columns.lagged, roles.instruments_left_out, roles.regressors_left_out,
-    roles.taken_as_exogenous, roles.reversed_regression, roles.manual_first_stage,
+#: Conventions about one column, and about roles.
+_FORMS: tuple[Convention, ...] = (columns.forms, columns.centred, columns.lagged)
+_ROLES: tuple[Convention, ...] = (
+    roles.instruments_left_out, roles.regressors_left_out, roles.taken_as_exogenous, roles.reversed_regression,
+    roles.manual_first_stage,
 )  # fmt: skip
-_BEFORE_NARROW = (rows.complete_cases, rows.edges, weights.weights)
-_AFTER_NARROW = (roles.intercept, roles.least_squares)
+_NARROW = (*_FORMS, *_ROLES)
+_BEFORE_FORMS = (rows.filled, rows.complete_cases, rows.duplicates, rows.edges, weights.weights)
+_BEFORE_ROLES = (*_BEFORE_FORMS, *_CODING)
+_AFTER_NARROW = (roles.intercept, roles.least_squares, estimators.k_class)
 #: Steps that nobody takes by default, tried alone.
 _ALONE = (
     "rows.other_column", "weights.sum_one", "weights.normalised", "weights.mean_inverse", "weights.inverse_square",
@@ -96,7 +99,9 @@ def may_follow(first: Convention, step: Step, second: Convention) -> bool:
     """Whether a pair is worth a try: a first convention, the step that it led to, and one that stands after it."""
     if step.key in _ALONE or (first is storage.stored_together and second in (rows.duplicates, *_CODING)):
         return False
-    if first in _NARROW or second in _NARROW:
-        return (first in _BEFORE_NARROW and second in _NARROW) or (first in _NARROW and second in _AFTER_NARROW)
+    if first in _NARROW:
+        return second in _AFTER_NARROW or (first in _FORMS and second is roles.manual_first_stage)
+    if second in _NARROW:
+        return first in (_BEFORE_FORMS if second in _FORMS else _BEFORE_ROLES)
     line = next((i for i, some in enumerate(_BROAD) if first in some), None)
     return line is not None and any(second in some for some in _BROAD[line + 1 :])

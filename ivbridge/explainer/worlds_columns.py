@@ -177,7 +177,7 @@ def scale_divisor(world: World) -> Iterator[World]:
 def lagged(world: World) -> Iterator[World]:
     """A column is one row late or early; where rows were left out, one row of the data or one of those used."""
     seen, n = world.seen, len(world.seen.y)
-    parts = parts_of(world) if len(seen.rows) and seen.rows[-1] - seen.rows[0] != n - 1 else None
+    parts = parts_of(world) if world.frame is not None and len(world.frame) != n else None
     for name in (DEPENDENT, *seen.x_names, *seen.instrument_names):
         values = column(seen, name)
         if name == INTERCEPT or np.ptp(values) == 0:
