@@ -99,10 +99,11 @@ def test_every_change_is_found(certificate: ivbridge.Certificate, suffix: str, t
         assert verify_certificate(path) != []
 
 
-@pytest.mark.parametrize(
-    "text", ["", "no json", "{}", '{"format": "ivbridge/1", "type": "Agreement", "digest": "0"}', "[1]", "null",
-             '{"format": "ivbridge/1", "type": "Certificate", "digest": "0", "verdict": 1, "issued_on": ""}', f"{START} {{}} {END}", "[" * 100_000],
-)  # fmt: skip
+@pytest.mark.parametrize("text", [
+    "", "no json", "{}", "[1]", "null", "[" * 100_000, f"{START} {{}} {END}",
+    '{"format": "ivbridge/1", "type": "Agreement", "digest": "0"}',
+    '{"format": "ivbridge/1", "type": "Certificate", "digest": "0", "verdict": 1, "questions": [], "issued_on": ""}',
+])  # fmt: skip
 def test_what_is_no_certificate_is_refused(text: str, tmp_path: Path) -> None:
     path = tmp_path / "c.json"
     path.write_text(text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -62,14 +63,14 @@ class Reason:
         Functions of the package; with `proved` the one that, put back, gives the old numbers again, otherwise all that
         changed and ran.
     proved : bool
-    convention : str
-        The explainer's sentence about the two versions; empty where it has none.
+    conventions : tuple of str
+        The explainer's sentences about the two versions.
     """
 
     numbers: tuple[str, ...]
     functions: tuple[str, ...]
     proved: bool
-    convention: str = ""
+    conventions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +123,14 @@ class Drift:
         """Which version equals R: ``7.1 equals R, 7.0 does not``."""
         return _standing(one, self.before, self.after)
 
-    def summary(self) -> str:
-        """Text: how much was compared, every number that moved beside R's, and the reasons."""
+    def summary(self, *, most: int = 60) -> str:
+        """Text: how much was compared, the likely reasons, the numbers that moved beside R's, what was not compared.
+
+        Parameters
+        ----------
+        most : int, default 60
+            Numbers to show, those that moved furthest.
+        """
         head = f"{self.package} {self.before} -> {self.after}: "
         if not self.compared:
             head += "nothing was compared"
@@ -131,19 +138,21 @@ class Drift:
             head += f"nothing moved; {self.compared} numbers of {self.questions} questions compared"
         else:
             head += f"{len(self.moved)} of {self.compared} numbers of {self.questions} questions moved"
-        lines, last = [head], ""
-        for one in self.moved:
-            where = f"{one.question}, {one.vcov}, data {one.data}"
-            if where != last:
-                lines += ["", where]
-                last = where
-            values = {self.before: one.before, self.after: one.after, "R": one.r}
-            shown = ", ".join(f"{name} {value:.10g}" for name, value in values.items() if not math.isnan(value))
-            lines.append(f"  {one.label}: {shown}; {self.standing(one)}")
+        lines = [head]
         for reason in self.reasons:
             lines += ["", *_reason_lines(reason, self)]
-        lines += [f"not compared: {what}: {why}" for what, why in self.skipped.items()]
-        return "\n".join(lines)
+        shown = sorted(self.moved, key=lambda one: one.digits)[:most]
+        last = ""
+        for one in (one for one in self.moved if one in shown):
+            where = f"{one.question}, {one.vcov}, data {one.data}"
+            lines += ["", where] if where != last else []
+            last = where
+            values = {self.before: one.before, self.after: one.after, "R": one.r}
+            found = ", ".join(f"{name} {value:.10g}" for name, value in values.items() if not math.isnan(value))
+            lines.append(f"  {one.label}: {found}; {self.standing(one)}")
+        if len(self.moved) > most:
+            lines += ["", f"and {len(self.moved) - most} numbers that moved less; --json shows all"]
+        return "\n".join([*lines, *_skipped_lines(self.skipped)])
 
 
 def _standing(one: Moved, before: str, after: str) -> str:
@@ -160,30 +169,35 @@ def _standing(one: Moved, before: str, after: str) -> str:
 
 
 def _reason_lines(reason: Reason, drift: Drift) -> list[str]:
-    lines = [f"likely reason ({_named(reason.numbers)}):"]
+    kinds = dict.fromkeys(_kind(*label.partition(" of ")[::2]) for label in reason.numbers)
+    concerned = [one for one in drift.moved if _kind(one.quantity, one.term) in kinds]
+    standings = Counter(drift.standing(one) for one in concerned)
+    counts = ", ".join(f"{standing} ({count})" for standing, count in standings.most_common())
+    lines = [f"{'; '.join(kinds)}: {counts}"]
     if reason.proved:
         lines.append(
-            f"  {' and '.join(reason.functions)} changed: with its text of {drift.before} put back, {drift.after} "
-            "answers as before"
+            f"  likely reason: {' and '.join(reason.functions)} changed; with its text of {drift.before} put back, "
+            f"{drift.after} answers as before"
         )
     elif reason.functions:
         lines.append(f"  code that ran and changed: {', '.join(reason.functions)}")
-    if reason.convention:
-        lines.append(f"  {reason.convention}")
-    if len(lines) == 1:
-        lines.append("  none was found")
-    return lines
+    else:
+        lines.append("  no reason was found")
+    return lines + [f"  {sentence}" for sentence in reason.conventions]
 
 
-def _named(labels: tuple[str, ...]) -> str:
-    """Labels in one line; of a quantity with more than two terms the first and how many more."""
-    terms: dict[str, list[str]] = {}
-    for label in labels:
-        quantity, _, term = label.partition(" of ")
-        terms.setdefault(quantity, []).append(term)
-    parts = []
-    for quantity, found in terms.items():
-        more = f" and {len(found) - 1} more" if len(found) > 2 else ""
-        shown = ", ".join(found if not more else found[:1])
-        parts.append(f"{quantity} of {shown}{more}" if shown else quantity)
-    return "; ".join(parts)
+def _skipped_lines(skipped: Mapping[str, str]) -> list[str]:
+    """What was not compared; questions that share a reason in one line."""
+    by_reason: dict[str, list[str]] = {}
+    for what, why in skipped.items():
+        by_reason.setdefault(why, []).append(what)
+    lines = []
+    for why, whats in by_reason.items():
+        more = f" and {len(whats) - 1} more" if len(whats) > 1 else ""
+        lines.append(f"not compared: {whats[0]}{more}: {why}")
+    return ["", *lines] if lines else []
+
+
+def _kind(quantity: str, term: str) -> str:
+    """A quantity over all terms; of a test its name, over all regressors."""
+    return f"{quantity} of {term.partition(':')[0]}" if quantity.startswith("test ") else quantity

@@ -49,19 +49,20 @@ def reasons_for(
     right = {(asked, one.term): bool(one.before_ok and not one.after_ok) for asked, one in moved}
     chosen = _one_of_each_kind(keys, pairs)
     tried = _experiments(chosen, keys, pairs, before, after, engine) if before.folder and after.folder else None
-    found: dict[tuple[tuple[str, ...], bool, str], dict[str, None]] = {}
+    found: dict[tuple[tuple[str, ...], bool], tuple[dict[str, None], dict[str, None]]] = {}
     for asked in chosen:
         sentences: dict[str, str] = {}
         for key, label in keys[asked].items():
             test = key[1] if key[0].startswith("test ") else ""
-            if test not in sentences:
+            if test not in sentences and not _unasked(test, keys[asked]):
                 old, new = pairs[asked]
                 old, new = (dataclasses.replace(one, engine=at.label) for one, at in ((old, before), (new, after)))
                 sentences[test] = _convention(old, new, test) if right[asked, key[1]] else _convention(new, old, test)
-            sentence = sentences[test]
-            functions, proved = tried.get((asked, key), ((), False)) if tried else ((), False)
-            found.setdefault((functions, proved, sentence), {})[label] = None
-    return tuple(Reason(tuple(labels), *what) for what, labels in found.items())
+            what = tried.get((asked, key), ((), False)) if tried else ((), False)
+            labels, named = found.setdefault(what, ({}, {}))
+            labels[label] = None
+            named |= {sentence: None for sentence in (sentences.get(test, ""),) if sentence}
+    return tuple(Reason(tuple(labels), *what, tuple(named)) for what, (labels, named) in found.items())
 
 
 def _one_of_each_kind(keys: Mapping[Asked, Mapping[Key, str]], pairs: Pairs) -> list[Asked]:
@@ -115,6 +116,13 @@ def _returned(key: Key, tried: Estimate, before: Estimate, after: Estimate) -> b
         return False
     distance = np.inf if new is None or np.shape(new) != np.shape(old) else np.max(np.abs(np.subtract(new, old)))
     return bool(np.max(np.abs(np.subtract(value, old))) <= RETURNED * distance)
+
+
+def _unasked(test: str, moved: Mapping[Key, str]) -> bool:
+    """Whether only p-values and limits moved: the statistic is the same, so its computation changed, no convention."""
+    if test:
+        return ("test statistic", test) not in moved
+    return not any(quantity.endswith(("estimate", "std.error", "cov")) for quantity, _ in moved)
 
 
 def _convention(right: Estimate, wrong: Estimate, test: str) -> str:

@@ -12,14 +12,14 @@ from typing import Literal
 import numpy as np
 
 from ivbridge.api import design_for
-from ivbridge.data import read
 from ivbridge.design import Design
 from ivbridge.engines import ENGINES, PEERS
 from ivbridge.engines.native import asked_vcov, seen_of
 from ivbridge.errors import DataError, IvbridgeError, UnsupportedError
 from ivbridge.gaps import Gap, compare_numbers, flatten, is_lacking
 from ivbridge.records import FloatArray
-from ivbridge.references import Reference, folders, load_reference, replay
+from ivbridge.references import Reference, load_reference, reference_files, replay
+from ivbridge.references_verify import data_of
 from ivbridge.results import Estimate
 from ivbridge.rounding import allowed_gaps
 from ivbridge.sentinel.asked import Answers, Asked, ask
@@ -111,17 +111,16 @@ def _recorded(places: Sequence[str | Path] | None) -> tuple[dict[Path, Reference
     """The references by path, and those that cannot be used, with the reason."""
     known: dict[Path, Reference] = {}
     skipped: dict[str, str] = {}
-    for place in map(Path, folders() if places is None else places):
-        for path in sorted(place.glob("*.json")) if place.is_dir() else [place]:
-            try:
-                found = load_reference(path)
-                if not found.data.source:
-                    raise DataError("it is about a data frame, which the file does not hold")
-                known[path.resolve()] = found
-            except IvbridgeError as error:
-                skipped[str(path)] = str(error)
+    for path in reference_files(None if places is None else tuple(map(Path, places))):
+        try:
+            found = load_reference(path)
+            data_of(found)
+            known[path.resolve()] = found
+        except IvbridgeError as error:
+            skipped[str(path)] = str(error)
     if not known:
-        raise DataError("There is no recorded reference to ask again.", do="record one: ivbridge record --help")
+        first = "".join(f" {path}: {why}" for path, why in list(skipped.items())[:1])
+        raise DataError(f"There is no recorded reference to ask again.{first}", do="record one: ivbridge record --help")
     return known, skipped
 
 
@@ -149,7 +148,7 @@ class _Compared:
             if _same_bits(before, after):
                 continue
             reference = self.known[Path(path)]
-            design = design_for(reference.spec, read(reference.data.source), (vcov,))
+            design = design_for(reference.spec, data_of(reference), (vcov,))
             seen = seen_of(design)  # JSON leaves the matrices out, and the explainer needs them
             pair = (dataclasses.replace(before, seen=seen), dataclasses.replace(after, seen=seen))
             self.pairs[path, vcov] = pair
@@ -178,7 +177,8 @@ def _moved(reference: Reference, design: Design, before: Estimate, after: Estima
         r = known[key] if comparable else math.nan
         stands = [_equal(flatten(one).get(key), r, allowed.get(key, 0.0)) for one in (before, after)]
         shown = math.nan if isinstance(r, np.ndarray) else float(r)
-        yield Moved(str(dataclasses.replace(spec, vcov=None)), reference.data.source, str(vcov), *key,
+        data = reference.data.source or Path(str(reference.path)).stem
+        yield Moved(str(dataclasses.replace(spec, vcov=None)), data, str(vcov), *key,
                     *_values(gap), gap.digits, shown, stands[0], stands[1])  # fmt: skip
 
 

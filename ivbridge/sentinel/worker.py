@@ -17,11 +17,11 @@ from types import FrameType
 from typing import Any
 
 from ivbridge.api import design_for
-from ivbridge.data import read
 from ivbridge.engines import Unsupported
 from ivbridge.engines import engine as engine_named
 from ivbridge.errors import IvbridgeError
 from ivbridge.references import load_reference
+from ivbridge.references_verify import data_of
 from ivbridge.vcov_text import parse_vcov
 
 __all__ = ["main"]
@@ -49,7 +49,7 @@ def _answers(path: str, engine: str, trace: str | None) -> Iterator[dict[str, An
     reference = load_reference(path)
     asked = engine_named(engine)
     vcovs = [parse_vcov(vcov) for vcov in reference.vcovs]
-    design = design_for(reference.spec, read(reference.data.source), vcovs)
+    design = design_for(reference.spec, data_of(reference), vcovs)
     for vcov in vcovs:
         row: dict[str, Any] = {"path": path, "vcov": str(vcov)}
         question = replace(design, spec=replace(design.spec, vcov=vcov))
