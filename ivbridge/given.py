@@ -29,7 +29,7 @@ _TESTS = {"test statistic": "statistic", "test p.value": "p_value", "test df1": 
 QUANTITIES = (*_COLUMNS, "cov", *_SCALARS, *_ROWS, *_TESTS)
 
 
-def given(base: Estimate, numbers: Numbers, name: str = "given") -> Estimate:
+def given(base: Estimate, numbers: Numbers, name: str = "candidate") -> Estimate:
     """Numbers from elsewhere as an answer to the question of an estimate.
 
     Parameters
@@ -41,7 +41,7 @@ def given(base: Estimate, numbers: Numbers, name: str = "given") -> Estimate:
         a Series). ``cov``: a data frame with terms as rows and columns. ``sigma r.squared adj.r.squared df.residual
         kappa``: a value. ``resid fitted``: n values. ``test statistic``, ``test p.value``, ``test df1``, ``test df2``:
         a value by key of :attr:`Estimate.tests`.
-    name : str, default "given"
+    name : str, default "candidate"
         What messages call their source.
 
     Returns

@@ -143,7 +143,7 @@ class IVAgreement:
         try:
             found.assert_ok(strict=strict)
         except DisagreementError as error:
-            raise DisagreementError(f"{error.message}\n  {self._source(found)}\n", do=error.do) from None
+            raise DisagreementError(f"{error.message}\n  {self._source(found)}\n  Do this: {error.do}") from None
         return found
 
     def reference(
@@ -230,7 +230,7 @@ class IVAgreement:
     def _source(self, found: Agreement) -> str:
         made = found.comparisons[0].reference.provenance
         versions = ", ".join(f"{name} {version}" for name, version in made.versions.items())
-        return f"R's answer: {made.engine}, {made.recorded_on[:10]} ({versions}); --ivref={self._mode}"
+        return f"{made.engine}: {versions}; --ivref={self._mode}"
 
 
 def _options(question: Any = None, data: Any = None, vcovs: Any = None, **options: Any) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ from ivbridge import pytest_agreement
 
 pytest_plugins = ["pytester"]
 
+ROOT = Path(__file__).resolve().parents[1]
 #: Where ivbridge is installed, pytest finds the plugin itself; in a checkout it has to be named.
 INSTALLED = bool(importlib.metadata.entry_points(group="pytest11", name="ivbridge"))
 LOAD = () if INSTALLED else ("-p", "ivbridge.pytest_plugin")
@@ -166,7 +168,7 @@ class TestFailures:
         text = result.stdout.str()
         for part in (
             ">       iv_agreement(", "SUBSTANTIVE: Q ~", "numbers differ by more than rounding explains",
-            "HC1: estimate of P: r -0.24", "native -0.24", "digits, rounding explains", "R's answer: r, 20", "AER",
+            "HC1: estimate of P: r -0.24", "native -0.24", "digits, rounding explains", "r: R 4", "AER", "--ivref=live",
             "Do this: ",
         ):  # fmt: skip
             assert part in text, part
@@ -338,3 +340,34 @@ def test_files_of_tests_never_meet() -> None:
     paths = [one._path() for one in made]
     assert len(set(paths)) == len(names)
     assert all(len(path.name) < 110 and path.name.isascii() and path.parent == Path("ivref") for path in paths)
+
+
+def _cut(lines: list[str]) -> list[str]:
+    """Without what differs from machine to machine: last digits, versions, the hash in a file's name, dates."""
+    text = "\n".join(line.rstrip() for line in lines)
+    text = re.sub(r"(\d\.\d{6})\d+", r"\1", text)
+    text = re.sub(r"\d+\.\d digits( or more)?|explains \d+\.\d", "digits", text)
+    return re.sub(r"-[0-9a-f]{8}\.json|R \d\.\d\.\d, \d{4}-\d\d-\d\d|: R \d.*; --ivref", "…", text).splitlines()
+
+
+def test_the_page_shows_what_happens(pytester: pytest.Pytester) -> None:
+    """Every file and every output of docs/how-to/pytest.md."""
+    page = (ROOT / "docs/how-to/pytest.md").read_text(encoding="utf-8")
+    for place, text in re.findall(r'```py title="([^"]+)"\n(.*?)```', page, flags=re.DOTALL):
+        path = pytester.path / place
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    (settings,) = re.findall(r'```ini title="pytest.ini"\n(.*?)```', page, flags=re.DOTALL)
+    pytester.makeini(settings)
+    arguments = (*LOAD, "-p", "no:cacheprovider", "-p", "no:xdist")
+    result = pytester.runpytest_inprocess(*arguments, "--ivref=record", "tests/test_against_r.py", "tests/test_mine.py")
+    result.assert_outcomes(passed=2)
+    (console,) = re.findall(r"```console\n(.*?)```", page, flags=re.DOTALL)
+    shown = [line for line in console.splitlines() if line.startswith("ivref: ")]
+    assert len(shown) == 4
+    assert [line for line in _cut(shown) if line not in _cut(result.outlines)] == []
+    result = pytester.runpytest_inprocess(*arguments, "tests")
+    result.assert_outcomes(passed=2, failed=1)
+    (failure,) = re.findall(r"```text\n(.*?)```", page, flags=re.DOTALL)
+    assert len(failure.splitlines()) > 5
+    assert [line for line in _cut(failure.splitlines()) if line not in _cut(result.outlines)] == []
