@@ -36,7 +36,9 @@ from ivbridge.vcov_text import parse_vcov  # noqa: E402
 
 HOME = "/home/you"
 MADE = "<!-- made by: python docs/make_reference.py -->\n\n"
-COMMANDS = ("check", "fit", "select", "encourage", "post", "datasets", "demo", "doctor", "setup-r")
+COMMANDS = (
+    "check", "explain", "fit", "certify", "drift", "select", "encourage", "post", "datasets", "demo", "doctor", "setup-r",
+)
 #: One line of the vcov table each: the short text forms that are worth showing.
 FORMS = (
     "classical",
@@ -146,7 +148,45 @@ def glossary_page() -> str:
     return "\n".join(lines) + "\n"
 
 
-PAGES = {"cli.md": cli_page, "vcov.md": vcov_page, "glossary.md": glossary_page}
+STAGES = {
+    "world": "What changes the coefficients",
+    "covariance": "What changes standard errors and covariances",
+    "inference": "What changes statistics, p-values and intervals",
+    "test": "What changes the tests",
+}
+
+
+def conventions_page() -> str:
+    """The explainer's catalogue and its table of programs' defaults."""
+    folder = ROOT / "ivbridge" / "explainer"
+    load = lambda name: tomllib.loads((folder / name).read_text(encoding="utf-8"))  # noqa: E731
+    entries = load("catalogue_worlds.toml") | load("catalogue.toml")
+    lines = ["# Known conventions\n", MADE.strip(), "",
+             f"The {len(entries)} conventions that `ivbridge explain` tries, alone and in pairs or longer combinations, from "
+             "`ivbridge/explainer/catalogue*.toml`.",
+             "A convention that is a mistake has no program that makes it on purpose. [How the search works](../explanation/why.md).\n"]  # fmt: skip
+    for stage, title in STAGES.items():
+        lines += [f"## {title}", "", "| key | convention | who has it | source |", "| --- | --- | --- | --- |"]
+        for key, entry in entries.items():
+            if entry["stage"] == stage:
+                who = "a mistake" if entry.get("mistake") else ", ".join(entry["packages"])
+                lines.append(f"| `{key}` | **{cell(entry['title'])}.** {cell(entry['about'])} | {cell(who)} | {cell(entry['source'])} |")
+        lines.append("")
+    lines += ["## What programs print by default", "", "From `ivbridge/explainer/defaults.toml`; the names are those of `--reference` and `--candidate`.",
+              "", "| name | call | standard errors | reference | source |", "| --- | --- | --- | --- | --- |"]  # fmt: skip
+    for name, entry in load("defaults.toml").items():
+        vcov = f"{entry['vcov']}, divisor n" if entry.get("divisor") == "n" else entry["vcov"]
+        law = {"t": "t", "z": "normal"}[entry["inference"]]
+        lines.append(f"| `{name}` | `{entry['call'].replace('|', chr(92) + '|')}` | {vcov} | {law} | {cell(entry['source'])} |")
+    return "\n".join(lines) + "\n"
+
+
+def cell(text: str) -> str:
+    """A text that may stand in a table and holds no markup of its own."""
+    return re.sub(r"([|_*<])", r"\\\1", text) if "`" not in text else text.replace("|", "\\|")
+
+
+PAGES = {"cli.md": cli_page, "vcov.md": vcov_page, "glossary.md": glossary_page, "conventions.md": conventions_page}
 _BLOCK = re.compile(r"(<!-- run -->\n```console\n)(.*?)(\n```)", re.DOTALL)
 _FILE = re.compile(r'^```\w+ title="([\w.-]+)"\n(.*?)\n```$', re.DOTALL | re.MULTILINE)
 
