@@ -116,10 +116,9 @@ def check_many(
     """
     for path in reports:
         report.check_path(path)
-    if workers is None and resume is None:
-        entries = _entries(questions, quiet=as_json)
-    else:
-        entries = _entries_at_once(questions, workers, resume, quiet=as_json)
+    here = workers is None and resume is None
+    told = {"quiet": as_json}
+    entries = _entries(questions, **told) if here else _entries_at_once(questions, workers, resume, **told)
     for path in reports:
         report.write(entries, path)
     worst = report.worst_verdict(entries)

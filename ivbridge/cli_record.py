@@ -11,28 +11,26 @@ from ivbridge.cli_options import DATA, INFERENCE, METHOD, TIMEOUT, VCOV, WEIGHTS
 
 if TYPE_CHECKING:
     from ivbridge.data import Dataset
+    from ivbridge.questions import Question
     from ivbridge.references import Reference
 
 __all__ = ["app"]
 
 app = typer.Typer()
 
+_ASKED = typer.Argument(metavar="[FORMULA|FILE.toml|FILE.json…]", help="A question, a file of them, or references.")
+_OUT = typer.Option("--out", "-o", metavar="FILE.json|DIR", help="Where the reference goes; a folder for FILE.toml.")
+
 
 @app.command("record")
 def _record(
-    asked: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[FORMULA|FILE.toml|FILE.json…]", help="A question, a file of them, or references."),
-    ] = None,
+    asked: Annotated[list[str] | None, _ASKED] = None,
     data: Annotated[str | None, DATA] = None,
     vcov: Annotated[list[str] | None, VCOV] = None,
     weights: Annotated[str | None, WEIGHTS] = None,
     inference: Annotated[str | None, INFERENCE] = None,
     method: Annotated[str | None, METHOD] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option("--out", "-o", metavar="FILE.json|DIR", help="Where the reference goes; a folder for FILE.toml."),
-    ] = None,
+    out: Annotated[Path | None, _OUT] = None,
     export: Annotated[
         bool, typer.Option("--export", help="Write the data beside the reference, for replay.R.")
     ] = False,
@@ -67,10 +65,17 @@ def _record(
         return
     if data is None:
         raise typer.BadParameter("a formula needs --data: a file or the name of a bundled dataset.")
+    from ivbridge.questions import Question
+
+    asked_one = Question("", texts[0], data, tuple(vcov or ()), weights, inference=inference, method=method)
+    _say(_recorded(asked_one, out), export=export)
+
+
+def _recorded(one: Question, path: Path) -> Reference:
     from ivbridge.references import record
 
-    found = record(texts[0], _read(data), vcov or None, out, weights=weights, inference=inference, method=method)
-    _say(found, export=export)
+    changes = {"weights": one.weights, "inference": one.inference, "method": one.method}
+    return record(one.formula, _read(one.data), one.vcovs or None, path, **changes)
 
 
 def _read(data: str) -> Dataset:
@@ -100,18 +105,13 @@ def _record_file(path: Path, folder: Path, *, export: bool) -> None:
 
     from ivbridge.errors import DataError
     from ivbridge.questions import load_questions
-    from ivbridge.references import record
 
     questions = load_questions(path)
     names = [re.sub(r"\W+", "-", question.name.lower()).strip("-") for question in questions]
     if twice := [name for name in names if not name or names.count(name) > 1]:
         raise DataError(f"{path}: two questions would be recorded as {twice[0]!r}.json.", do="give them other names.")
     for name, one in zip(names, questions, strict=True):
-        found = record(
-            one.formula, _read(one.data), one.vcovs or None, folder / f"{name}.json",
-            weights=one.weights, inference=one.inference, method=one.method,
-        )  # fmt: skip
-        _say(found, export=export)
+        _say(_recorded(one, folder / f"{name}.json"), export=export)
 
 
 def _export(texts: list[str]) -> int:

@@ -114,15 +114,19 @@ def record(
     chosen: Any = vcovs
     if vcovs is None:
         chosen = default_vcovs(design_for(spec_or_formula, data, **changed).spec.method)
-    parsed = [parse_vcov(vcov) for vcov in chosen]
+    parsed = list(dict.fromkeys(parse_vcov(vcov) for vcov in chosen))
     if not parsed:
         raise UnsupportedError("record() got no vcov.", do="name one at least, or leave them out.")
-    design = design_for(spec_or_formula, data, parsed, **changed)
+    found = _answered(design_for(spec_or_formula, data, parsed, **changed), parsed, data)
+    return found if path is None else found.write(path)
+
+
+def _answered(design: Design, vcovs: Sequence[Vcov], data: pd.DataFrame | Dataset) -> Reference:
     spec = dataclasses.replace(design.spec, vcov=None)
-    questions = [dataclasses.replace(design, spec=dataclasses.replace(spec, vcov=vcov)) for vcov in parsed]
+    questions = [dataclasses.replace(design, spec=dataclasses.replace(spec, vcov=vcov)) for vcov in vcovs]
     answers = {str(question.spec.vcov): engine("r").fit(question) for question in questions}
     columns = [name for question in questions for name in question.spec.columns]
-    found = Reference(
+    return Reference(
         spec=spec,
         data=data_facts(data, design, dict.fromkeys(columns)),
         answers={vcov: _kept(answer) for vcov, answer in answers.items()},
@@ -132,7 +136,6 @@ def record(
         environment=_environment(),
         scripts=script_hashes(spec),
     )
-    return found if path is None else found.write(path)
 
 
 def _arguments(question: Design) -> dict[str, Any]:
@@ -215,7 +218,7 @@ def reference_files(places: Sequence[Path] | None = None) -> Iterator[Path]:
             yield place
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=4096)
 def _head(path: Path, _changed: tuple[int, int]) -> tuple[IVSpec | None, tuple[str, ...]]:
     """Question and vcovs of a file; nothing where it is no reference."""
     try:

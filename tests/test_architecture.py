@@ -51,7 +51,8 @@ LAYERS = " ".join(
         "explainer.defaults explainer.numbers",
         "vote compare",
         # recorded answers
-        "references_data references_export references_checks references_digits references_file references engines.recorded references_verify",
+        "references_data references_export references_checks references_digits references_file references",
+        "engines.recorded references_verify",
         # versions of a package
         "sentinel sentinel.places sentinel.sources sentinel.drifted sentinel.asked sentinel.reasons sentinel.watch",
         "sentinel.worker",
