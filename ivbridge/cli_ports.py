@@ -12,7 +12,7 @@ import typer
 if TYPE_CHECKING:
     from ivbridge.ports import PortReport
 
-__all__ = ["app", "read_cases"]
+__all__ = ["app", "ask", "one_vector", "read_cases"]
 
 app = typer.Typer()
 
@@ -60,9 +60,9 @@ def _port(
             raise typer.BadParameter(f"--report {report}: .md and .json can be written.")
         check_folder(report)
     sys.path.insert(0, str(Path.cwd()))
-    given = _one_vector() if cases is None else read_cases(cases)
+    given = one_vector() if cases is None else read_cases(cases)
     asked = {name: value for name, value in (("examples", examples), ("seed", seed)) if value is not None}
-    found = _ask(function, r, given, asked, replay)
+    found = ask(function, r, given, asked, replay)
     _write(found, report, as_json=json)
     if save is not None and replay is None:
         file = "" if cases is None else f" --cases {cases.name}"
@@ -70,7 +70,20 @@ def _port(
     raise typer.Exit(0 if found.ok else 1)
 
 
-def _ask(function: str, r: str, given: dict[str, Any], asked: dict[str, int], replay: Path | None) -> PortReport:
+def ask(function: str, r: str, given: dict[str, Any], asked: dict[str, int], replay: Path | None = None) -> PortReport:
+    """Check, or replay, what a file of cases says.
+
+    Parameters
+    ----------
+    function, r : str
+        The two functions.
+    given : dict
+        As `read_cases` returns it.
+    asked : dict
+        ``examples`` and ``seed``, where they are not those of the file.
+    replay : pathlib.Path, optional
+        Only the recorded cases there.
+    """
     import dataclasses
 
     from ivbridge import ports
@@ -99,7 +112,7 @@ def _write(found: PortReport, report: Path | None, *, as_json: bool) -> None:
     typer.echo(found.to_json() if as_json else visible(found.summary()))
 
 
-def _one_vector() -> dict[str, Any]:
+def one_vector() -> dict[str, Any]:
     """Without a file: one row of numbers, as the first argument of both functions."""
     from ivbridge.ports import arguments, vectors
 

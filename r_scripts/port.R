@@ -158,4 +158,9 @@ port_bare <- function(x, dim) {
   x
 }
 
-port_valid <- function(x) ifelse(is.na(x), NA_character_, iconv(enc2utf8(x), "UTF-8", "UTF-8", sub = "byte"))
+# iconv() would make the text "NA" of a missing one
+port_valid <- function(x) {
+  there <- !is.na(x)
+  x[there] <- iconv(enc2utf8(x[there]), "UTF-8", "UTF-8", sub = "byte")
+  x
+}

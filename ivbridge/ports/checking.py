@@ -85,18 +85,17 @@ def _port(
 
 def _checked(port: Port, source: Source) -> PortReport:
     started = time.perf_counter()
-    with RSide(port) as side:
-        inputs = drawn(source, port.options.examples, port.options.seed)
-        side.check_names(inputs[0])
-        judged = judge_all(port, inputs, side)
-        ledger = Ledger()
-        for one in judged:
-            keep(ledger, one)
-        asked = time.perf_counter() - started
-        findings = _findings(port, source, judged, side)
-        provenance = side.provenance()
+    side = RSide(port)
+    inputs = drawn(source, port.options.examples, port.options.seed)
+    side.check_names(inputs[0])
+    judged = judge_all(port, inputs, side)
+    ledger = Ledger()
+    for one in judged:
+        keep(ledger, one)
+    asked = time.perf_counter() - started
+    findings = _findings(port, source, judged, side)
     return PortReport(
-        _name(port), port.r, ledger, tuple(findings), tuple(map(str, relations(judged))), provenance,
+        _name(port), port.r, ledger, tuple(findings), tuple(map(str, relations(judged))), side.provenance(),
         asked, time.perf_counter() - started, port.options.seed,
     )  # fmt: skip
 
@@ -226,3 +225,6 @@ def _refuse_another(port: Port, plain: dict[str, Any], file: Path) -> None:
             f"({', '.join(names)}).",
             do="record it again: ivbridge port … --save FOLDER.",
         )
+    answer = plain["answer"]
+    if not isinstance(answer, dict) or not (set(answer) == set(names) or set(answer) == {"raises"}):
+        raise DataError(f"{file} is no whole recorded case: its answer is not that of its outputs.")

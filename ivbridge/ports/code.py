@@ -177,6 +177,8 @@ def _python_column(series: pd.Series[Any]) -> str:
         values = [None if pd.isna(item) else item for item in series]
         return f"pd.Categorical({values!r}, {list(dtype.categories)!r}{', ordered=True' if dtype.ordered else ''})"
     values = [None if item is pd.NA or item is pd.NaT else item for item in series.tolist()]
+    if dtype.kind in "mM":
+        values = [None if item is None else str(item) for item in values]
     plain = isinstance(dtype, np.dtype) and dtype in _OWN and len(series)
     return _list(values) if plain else f"pd.array({_list(values)}, dtype={str(dtype)!r})"
 

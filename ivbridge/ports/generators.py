@@ -18,6 +18,8 @@ __all__ = ["frames", "groups", "matrices", "needed", "numbers", "probabilities",
 
 #: Powers of ten by which a whole column may be scaled.
 _SCALES = (0, 0, 0, 3, -3, 8, -8, 150, -150)
+#: Numbers of which one drowns the other in a sum.
+_MIXED = (0.0, 1.0, -1.0, 1e-8, 1e8, 1e16, -1e16, 3.0)
 
 
 def needed() -> ModuleType:
@@ -80,6 +82,7 @@ def _column(low: int, high: int, missing: bool, infinite: bool, extreme: bool) -
         if extreme:
             scaled = st.tuples(values(decimal), st.sampled_from(_SCALES))
             styles.append(scaled.map(lambda one: [value * 10.0 ** one[1] for value in one[0]]))
+            styles.append(values(st.sampled_from(_MIXED)))
             styles.append(values(st.floats(allow_nan=False, allow_infinity=False)))
         if holes:
             styles.append(values(st.one_of(small, small, st.sampled_from(holes))))

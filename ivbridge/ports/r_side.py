@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from types import TracebackType
+from pathlib import Path
 from typing import Any
 
 from ivbridge.engines.process import RWorker
@@ -17,6 +18,31 @@ __all__ = ["BATCH", "RAnswer", "RSide"]
 
 #: Cases in one message to R.
 BATCH = 100
+_BASE = {"base", "stats", "utils", "methods", "graphics", "grDevices"}
+
+
+#: R processes that are kept for the next check in the same thread.
+_KEPT = 3
+_of_thread = threading.local()
+
+
+def _warm(functions: Sequence[str]) -> RWorker:
+    """An R that has loaded the scripts of these functions, and no package but theirs."""
+    scripts = {_existing(script) for one in functions if (script := script_of(one)) is not None}
+    packages = {one.partition("::")[0] for one in functions if script_of(one) is None} - _BASE
+    kept: dict[Any, RWorker] = _of_thread.__dict__.setdefault("workers", {})
+    key = (frozenset((script, Path(script).stat().st_mtime_ns) for script in scripts), frozenset(packages))
+    worker = kept.pop(key, None) or RWorker(scripts=["port.R", *sorted(scripts)])
+    kept[key] = worker
+    for old in list(kept)[:-_KEPT]:
+        kept.pop(old).close()
+    return worker
+
+
+def _existing(script: Path) -> str:
+    if not script.is_file():
+        raise UnsupportedError(f"There is no R script {script}.", do="name it as FILE.R::function.")
+    return str(script.resolve())
 
 
 @dataclass(frozen=True)
@@ -28,7 +54,7 @@ class RAnswer:
 
 
 class RSide:
-    """One warm R that answers the cases of a port.
+    """A warm R that answers the cases of a port; the next port of the same packages gets the same R.
 
     Parameters
     ----------
@@ -47,24 +73,14 @@ class RSide:
         self.port = port
         self.paths = [(output.r or "").split() for output in port.outputs]
         functions = [port.r, *(step for path in self.paths for step in path if not step.startswith("$"))]
-        scripts = {str(script) for one in functions if (script := script_of(one)) is not None}
-        self.worker = RWorker(scripts=["port.R", *(script if "/" in script else f"./{script}" for script in scripts)])
+        self.worker = _warm(functions)
         self.paths = [[one if one.startswith("$") else r_name(one) for one in path] for path in self.paths]
         try:
             found = self.worker.call("ivb_port_find", functions=[r_name(one) for one in functions]).value
         except RError as error:
-            self.worker.close()
             raise UnsupportedError(f"R: {error.message}", do="name an exported function: package::name.") from error
         self.arguments: list[str] = list(found[r_name(port.r)]["arguments"])
         self.versions = {one.partition("::")[0]: found[r_name(one)]["version"][0] for one in functions}
-
-    def __enter__(self) -> RSide:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.worker.close()
 
     def provenance(self) -> dict[str, Any]:
         """R's version, platform and linear algebra, and the versions of the packages that were asked."""

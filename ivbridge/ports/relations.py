@@ -69,9 +69,9 @@ def relations(judged: Sequence[Judged]) -> list[Relation]:
 
 def _first(path: str, cases: list[tuple[Numbers, Numbers, float]]) -> Iterator[Relation]:
     candidates = dict(_FORMS)
-    ratios = np.concatenate([python / r for python, r, _ in cases])
-    gaps = np.concatenate([python - r for python, r, _ in cases])
-    ratio, gap = float(np.median(ratios)), float(np.median(gaps))
+    with np.errstate(all="ignore"):
+        ratio = float(np.median(np.concatenate([python / r for python, r, _ in cases])))
+        gap = float(np.median(np.concatenate([python - r for python, r, _ in cases])))
     candidates = {
         f"R's times {ratio:.10g}": lambda r, n: r * ratio,
         **candidates,

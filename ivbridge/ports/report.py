@@ -115,8 +115,8 @@ class PortReport:
         ]
         for name, one in ledger.outputs.items():
             lines.append(
-                f"  {name}: {one.compared} numbers, {one.identical} identical, {one.within} within the tolerance "
-                f"(largest relative gap {one.worst:.1e})"
+                f"  {name}: {one.compared} numbers, {one.identical} identical"
+                + (f", {one.within} within the tolerance (largest relative gap {one.worst:.1e})" if one.within else "")
                 + (f", {one.explained} explained by the rounding of the input" if one.explained else "")
                 + (f", {one.beyond} differ (largest relative gap {one.largest:.1e})" if one.beyond else "")
             )

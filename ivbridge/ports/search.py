@@ -88,8 +88,9 @@ def _find(source: Source, holds: Callable[[Case], bool], examples: int, seed: in
     from hypothesis.errors import NoSuchExample
 
     settings = hypothesis.settings(
-        max_examples=examples, database=None, deadline=None, suppress_health_check=list(hypothesis.HealthCheck)
-    )
+        max_examples=examples, database=None, deadline=None, suppress_health_check=list(hypothesis.HealthCheck),
+        phases=[hypothesis.Phase.generate, hypothesis.Phase.shrink],
+    )  # fmt: skip
     try:
         found: Case = hypothesis.find(source, holds, settings=settings, random=random.Random(seed))
     except NoSuchExample:

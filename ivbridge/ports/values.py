@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -67,6 +68,9 @@ def leaves_of(value: Any, path: str = "") -> dict[str, Leaf]:
         return _array(value.array, path, (_labels(value.index),))
     if isinstance(value, pd.Index | pd.Categorical | pd.api.extensions.ExtensionArray):
         return _array(value, path)
+    if isinstance(value, dt.date | dt.timedelta):
+        kind = "timedelta64[us]" if isinstance(value, dt.timedelta) else "datetime64[us]"
+        return _array(np.array(value, dtype=kind), path)
     if isinstance(value, np.ndarray | np.generic | str | bool | int | float | complex):
         return _array(np.asarray(value, dtype=object if isinstance(value, str) else None), path)
     if isinstance(value, Sequence) and not isinstance(value, bytes | bytearray | memoryview):
@@ -150,7 +154,7 @@ def leaves_of_r(value: Mapping[str, Any], path: str = "") -> dict[str, Leaf]:
         return {f"{path}.re".lstrip("."): Leaf("number", np.asarray(found)),
                 f"{path}.im".lstrip("."): Leaf("number", value["imaginary"])}  # fmt: skip
     if kind == "text":
-        texts = np.empty(len(found or []), dtype=object)
+        texts = np.empty(len(found), dtype=object)
         texts[:] = found
         dim = value.get("dim")
         shaped = texts if dim is None else texts.reshape([int(one) for one in dim], order="F")
