@@ -217,11 +217,19 @@ def _page(certificate: Certificate) -> dict[str, Any]:
     questions = [
         {"q": q, "mark": marks.get(q.verdict, "bad"), "digits": Number(f"{q.digits:.1f}"),
          "outcomes": [(o, marks.get(o.verdict, "bad"), Number(f"{o.digits:.1f}")) for o in q.outcomes],
-         "grid": _grid(q.numbers)}
+         "grid": _grid(q.numbers), "skipped": _by_reason(q.skipped)}
         for q in certificate.questions
     ]  # fmt: skip
     return {"c": certificate, "questions": questions, "mark": marks.get(certificate.verdict, "bad"),
             "digits": Number(f"{certificate.digits:.1f}"), "many": len(questions) > 1}  # fmt: skip
+
+
+def _by_reason(skipped: tuple[tuple[str, ...], ...]) -> list[tuple[str, str]]:
+    """What was not compared, in one entry for each reason."""
+    found: dict[str, list[str]] = {}
+    for what, why in skipped:
+        found.setdefault(why, []).append(what)
+    return [(", ".join(whats), why) for why, whats in found.items()]
 
 
 def _grid(numbers: tuple[tuple[str, ...], ...]) -> list[list[str]]:

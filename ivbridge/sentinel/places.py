@@ -147,4 +147,4 @@ def r_program(rscript: str | Path) -> Place:
     found = probe_r(str(beside))
     version = ".".join(map(str, found.version))
     path = os.pathsep.join([str(program.resolve().parent), os.environ.get("PATH", os.defpath)])
-    return Place(f"R {version}", {"R_HOME": found.home, "PATH": path, "IVBRIDGE_R_BRIDGE": "rscript"})
+    return Place(version, {"R_HOME": found.home, "PATH": path, "IVBRIDGE_R_BRIDGE": "rscript"})
