@@ -45,7 +45,7 @@ LAYERS = " ".join(
         "explainer.records",
         "explainer.matrices explainer.rebuild explainer.worlds_rows explainer.worlds_storage explainer.worlds_coding",
         "explainer.worlds_columns explainer.worlds_weights explainer.worlds_roles explainer.worlds_estimators",
-        "explainer.worlds explainer.reach",
+        "explainer.worlds explainer.merge explainer.reach",
         "explainer.altered explainer.vcovs explainer.covariances explainer.inference explainer.tests_",
         "explainer.observed explainer.bounds explainer.table explainer.rest explainer.search explainer.why explainer",
         "explainer.defaults explainer.numbers",

@@ -7,16 +7,19 @@ in a pair: they are read off the ratios of the coefficients.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import linalg
 
 from ivbridge.errors import IvbridgeError
+from ivbridge.explainer import worlds_columns as columns
 from ivbridge.explainer.matrices import DEPENDENT, INTERCEPT
+from ivbridge.explainer.merge import merged
 from ivbridge.explainer.records import World
-from ivbridge.explainer.worlds import WORLDS, Convention, may_follow
+from ivbridge.explainer.worlds import EDGES, FORMS, SHIFTS, WORLDS, Convention, may_follow
 from ivbridge.explainer.worlds_columns import FACTORS, may_scale, rescaled
 from ivbridge.kclass import correction, decomposed, estimated
 from ivbridge.linear import Linear
@@ -33,6 +36,10 @@ FLAT = 1e-4
 UNDEFINED = (IvbridgeError, np.linalg.LinAlgError, linalg.LinAlgError, ValueError, ZeroDivisionError)
 #: Names of the constant in other programs.
 CONSTANTS = (INTERCEPT, "Intercept", "const", "_cons", "Constant", "constant", "cons")
+
+
+#: A world one step away, its coefficients, and the place of its convention.
+_Single = tuple[World, FloatArray, int]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -139,7 +146,7 @@ def reach(
     yield from _matched(world, asked)
     if steps() < 1:
         return
-    singles: list[tuple[World, FloatArray, int]] = []
+    singles: list[_Single] = []
     for place, convention in enumerate(WORLDS):
         for one in _worlds(convention, world):
             coef = _screened(one)
@@ -160,6 +167,22 @@ def reach(
             if may_follow(WORLDS[place], one.steps[-1], convention):
                 for other in _worlds(convention, one):
                     yield from _matched(other, asked)
+    for other in _merged(world, singles, asked):
+        yield from _matched(other, asked)
+
+
+def _merged(world: World, singles: Sequence[_Single], asked: _Wanted) -> Iterator[World]:
+    """Pairs of steps that replace different columns; shifted columns on the rows that a shift leaves."""
+    close = np.maximum(asked.within, SCREEN * np.abs(asked.values))
+    wanted = dict(zip(asked.terms, zip(asked.values.tolist(), close.tolist(), strict=True), strict=True))
+    forms, shifts, edges = (
+        [one for one, _, place in singles if WORLDS[place] in some] for some in (FORMS, SHIFTS, EDGES)
+    )
+    with suppress(*UNDEFINED):
+        yield from merged(world, forms, forms, wanted)
+        for edge in edges:
+            others = [other for form in (columns.forms, columns.centred) for other in _worlds(form, edge)]
+            yield from merged(edge, shifts, others, wanted)
 
 
 def _worlds(convention: Convention, world: World) -> Iterator[World]:

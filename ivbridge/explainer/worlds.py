@@ -18,7 +18,7 @@ from ivbridge.explainer import worlds_storage as storage
 from ivbridge.explainer import worlds_weights as weights
 from ivbridge.explainer.records import Step, World
 
-__all__ = ["WORLDS", "Convention", "may_follow"]
+__all__ = ["EDGES", "FORMS", "SHIFTS", "WORLDS", "Convention", "may_follow"]
 
 Convention = Callable[[World], Iterator[World]]
 
@@ -41,9 +41,15 @@ _ROLES: tuple[Convention, ...] = (
     roles.manual_first_stage,
 )  # fmt: skip
 _NARROW = (*_FORMS, *_ROLES)
-_BEFORE_FORMS = (rows.filled, rows.complete_cases, rows.duplicates, rows.edges, weights.weights)
-_BEFORE_ROLES = (*_BEFORE_FORMS, *_CODING)
+_BEFORE_ROLES: tuple[Convention, ...] = (
+    rows.filled, rows.complete_cases, rows.duplicates, rows.edges, weights.weights, *_CODING,
+)  # fmt: skip
+_BEFORE_FORMS: tuple[Convention, ...] = (*_BEFORE_ROLES[:5], storage.stored_together)
 _AFTER_NARROW = (roles.intercept, roles.least_squares, estimators.k_class)
+#: Conventions that replace columns; pairs of these need not be built (:mod:`ivbridge.explainer.merge`).
+FORMS: tuple[Convention, ...] = (columns.forms, columns.centred, *_CODING, storage.stored_apart)
+#: Conventions that shift a column, and those that leave the rows which that leaves.
+SHIFTS, EDGES = (columns.lagged,), (rows.edges,)
 #: Steps that nobody takes by default, tried alone.
 _ALONE = (
     "rows.other_column", "weights.sum_one", "weights.normalised", "weights.mean_inverse", "weights.inverse_square",
@@ -70,6 +76,7 @@ WORLDS: tuple[Convention, ...] = (
     weights.weights,
     # the numbers in columns
     storage.stored_apart,
+    storage.stored_rarely,
     columns.units,
     columns.forms,
     columns.centred,
@@ -81,6 +88,7 @@ WORLDS: tuple[Convention, ...] = (
     roles.taken_as_exogenous,
     roles.instruments_left_out,
     roles.regressors_left_out,
+    roles.rows_recovered,
     roles.instruments_as_regressors,
     roles.reversed_regression,
     # the estimator

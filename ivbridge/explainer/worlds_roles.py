@@ -7,11 +7,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from ivbridge.explainer.matrices import DEPENDENT, INTERCEPT, added, chosen, column, replaced
+from ivbridge.errors import IvbridgeError
+from ivbridge.explainer.matrices import DEPENDENT, INTERCEPT, added, chosen, column, independent, replaced
+from ivbridge.explainer.rebuild import parts_of
 from ivbridge.explainer.records import Step, World
 from ivbridge.linear import scaled
 from ivbridge.method import TwoStage
 from ivbridge.records import FloatArray
+from ivbridge.spec import IVSpec
 
 __all__ = [
     "instruments_as_regressors",
@@ -22,6 +25,7 @@ __all__ = [
     "reduced_form",
     "regressors_left_out",
     "reversed_regression",
+    "rows_recovered",
     "taken_as_exogenous",
 ]
 
@@ -74,6 +78,35 @@ def regressors_left_out(world: World) -> Iterator[World]:
         if name in seen.z_names and seen.endog_names:
             step = Step("roles.exog_as_instrument", f"{name} is an instrument, but no regressor")
             yield world.after(step, chosen(seen, x=x))
+
+
+def rows_recovered(world: World) -> Iterator[World]:
+    """What is left out takes its missing values along: rows come back in which nothing else is missing."""
+    spec = world.spec
+    if spec is None or world.frame is None or len(world.seen.rows) == len(world.frame):
+        return
+    texts = [*spec.instruments, *spec.exog] if spec.endog else list(spec.exog)
+    for name in texts:
+        instruments, exog = (tuple(t for t in some if t != name) for some in (spec.instruments, spec.exog))
+        if len(instruments) >= len(spec.endog) and (exog or instruments or spec.intercept):
+            role = "instrument" if name in spec.instruments else "regressor"
+            word = "the instrument " if name in spec.instruments else ""
+            step = Step(f"roles.{role}_left_out", f"{word}{name} is left out, and rows in which it is missing are kept")
+            yield from _fewer(world, replace(spec, instruments=instruments, exog=exog), step)
+    if spec.endog:
+        what = f"{_and(spec.endog)} is not instrumented: these are least squares, on rows without instruments, too"
+        plain = replace(spec, instruments=(), endog=(), exog=spec.exog + spec.endog, method=TwoStage())
+        yield from _fewer(world, plain, Step("estimator.ols", what))
+
+
+def _fewer(world: World, spec: IVSpec, step: Step) -> Iterator[World]:
+    parts = parts_of(replace(world, spec=spec))
+    try:
+        seen = None if parts is None else independent(parts.seen())
+    except IvbridgeError:
+        return
+    if seen is not None and len(seen.rows) != len(world.seen.rows):
+        yield world.after(step, seen, method=spec.method)
 
 
 def instruments_as_regressors(world: World) -> Iterator[World]:

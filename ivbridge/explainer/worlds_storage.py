@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from itertools import islice
 
 import numpy as np
 
@@ -13,10 +14,11 @@ from ivbridge.explainer.rebuild import Parts, parts_of
 from ivbridge.explainer.records import Step, World
 from ivbridge.records import FloatArray
 
-__all__ = ["decimals", "significant", "single_matrices", "stored_apart", "stored_together"]
+__all__ = ["decimals", "significant", "single_matrices", "stored_apart", "stored_rarely", "stored_together"]
 
 #: Significant digits that programs print or write: R's write.table 15, its print 7, and fewer.
-DIGITS = (15, 10, 9, 8, 7, 6, 5, 4, 3)
+DIGITS = (7, 6, 5, 4, 15, 10, 9, 8, 3)
+USUAL = 4
 DECIMALS = (6, 5, 4, 3, 2, 1)
 #: Largest integers of one, two and four bytes.
 INTEGERS = {"8 bits": 2**7, "16 bits": 2**15, "32 bits": 2**31}
@@ -67,10 +69,19 @@ def _at_place(values: FloatArray, place: int, digits: int) -> FloatArray:
 
 
 def stored_together(world: World) -> Iterator[World]:
-    """All columns went through single precision, a text with few digits, or whole numbers."""
+    """All columns went through single precision, or through a text with four to seven digits."""
+    yield from _together(world, 0, 1 + USUAL)
+
+
+def stored_rarely(world: World) -> Iterator[World]:
+    """All columns went through a text with another number of digits, or through whole numbers."""
+    yield from _together(world, 1 + USUAL, None)
+
+
+def _together(world: World, start: int, end: int | None) -> Iterator[World]:
     parts = parts_of(world, BEFORE)
     columns = _columns(parts, world)
-    for key, text, new in _changes(columns):
+    for key, text, new in _changes(columns, start, end):
         if parts is None or not new:
             continue
         if parts.spec.weights in new and len(new) > 1:
@@ -99,9 +110,11 @@ def _columns(parts: Parts | None, world: World) -> dict[str, FloatArray]:
     return {name: v for name, v in values.items() if np.isfinite(v[world.seen.rows]).all()}
 
 
-def _changes(columns: Mapping[str, FloatArray]) -> Iterator[tuple[str, str, dict[str, FloatArray]]]:
+def _changes(
+    columns: Mapping[str, FloatArray], start: int = 0, end: int | None = None
+) -> Iterator[tuple[str, str, dict[str, FloatArray]]]:
     """Every way of keeping numbers, and the columns that it changes."""
-    for key, text, change in _ways() if columns else ():
+    for key, text, change in islice(_ways(), start, end) if columns else ():
         with np.errstate(all="ignore"):
             new = {name: change(values) for name, values in columns.items()}
         yield key, text, {n: v for n, v in new.items() if not np.array_equal(v, columns[n], equal_nan=True)}
