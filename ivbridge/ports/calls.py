@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import importlib
-import pickle  # nosec B403  # only written, to see whether a value changed
 import re
 import sys
 import warnings
@@ -12,6 +11,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+import pandas as pd
 
 from ivbridge.errors import DataError, UnsupportedError
 from ivbridge.ports.records import Arguments, Case, Failure, Formula, Output, PortOptions, RCall
@@ -151,10 +153,24 @@ def call_python(port: Port, case: Case) -> PythonAnswer:
     return PythonAnswer({name: leaves_of(one) for name, one in parts.items()}, texts, _print_of(given) != before)
 
 
-def _print_of(given: Arguments) -> bytes:
-    """The arguments as bytes; a stream of random numbers is there to be used up."""
-    named = {name: item for name, item in given.named.items() if not isinstance(item, RRandom)}
-    return pickle.dumps((given.positional, named))
+def _print_of(value: Any) -> Any:
+    """What a value holds, to see whether it changed; a stream of random numbers is there to be used up."""
+    match value:
+        case Arguments(positional, named):
+            return _print_of(positional), _print_of(named)
+        case np.ndarray():
+            content = repr(value.tolist()) if value.dtype.hasobject else value.tobytes()
+            return str(value.dtype), value.shape, content
+        case pd.DataFrame():
+            return [(name, _print_of(column)) for name, column in value.items()]
+        case pd.Series():
+            plain = value.to_numpy() if isinstance(value.dtype, np.dtype) else repr(value.tolist())
+            return str(value.dtype), _print_of(plain), repr(value.index.tolist())
+        case list() | tuple():
+            return [_print_of(item) for item in value]
+        case Mapping():
+            return [(name, _print_of(item)) for name, item in value.items() if not isinstance(item, RRandom)]
+    return repr(value)
 
 
 def take(value: Any, path: str | Callable[[Any], Any] | None) -> Any:

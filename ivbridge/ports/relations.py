@@ -19,7 +19,7 @@ Numbers = npt.NDArray[np.float64]
 _CLOSE, _CASES, _SHARE = 1e-9, 5, 0.8
 
 #: Python's number as a function of R's number and of the number of rows.
-_FORMS: dict[str, Callable[[Numbers, float], Numbers]] = {
+_FORMS: dict[str, Callable[[Numbers, np.float64], Numbers]] = {
     "minus R's": lambda r, n: -r,
     "R's squared": lambda r, n: r * r,
     "the root of R's": lambda r, n: np.sqrt(r),
@@ -57,7 +57,7 @@ def relations(judged: Sequence[Judged]) -> list[Relation]:
     judged : sequence of Judged
         All cases of a search.
     """
-    by_path: dict[str, list[tuple[Numbers, Numbers, float]]] = {}
+    by_path: dict[str, list[tuple[Numbers, Numbers, np.float64]]] = {}
     for one in judged:
         beyond = {difference.output for difference in one.differences if difference.what == "value"}
         for pair in one.pairs:
@@ -67,7 +67,7 @@ def relations(judged: Sequence[Judged]) -> list[Relation]:
     return [found for path, cases in by_path.items() for found in _first(path, cases)]
 
 
-def _first(path: str, cases: list[tuple[Numbers, Numbers, float]]) -> Iterator[Relation]:
+def _first(path: str, cases: list[tuple[Numbers, Numbers, np.float64]]) -> Iterator[Relation]:
     candidates = dict(_FORMS)
     with np.errstate(all="ignore"):
         ratio = float(np.median(np.concatenate([python / r for python, r, _ in cases])))
@@ -88,9 +88,9 @@ def _first(path: str, cases: list[tuple[Numbers, Numbers, float]]) -> Iterator[R
             return
 
 
-def _rows(case: Case) -> float:
+def _rows(case: Case) -> np.float64:
     """Values of the first column that are not missing."""
     for column in columns_of_case(case):
         values = np.asarray(column)
-        return float(len(values) - (np.isnan(values).sum() if values.dtype.kind == "f" else 0))
-    return 1.0
+        return np.float64(len(values) - (np.isnan(values).sum() if values.dtype.kind == "f" else 0))
+    return np.float64(1)

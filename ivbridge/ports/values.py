@@ -74,9 +74,10 @@ def leaves_of(value: Any, path: str = "") -> dict[str, Leaf]:
     if isinstance(value, np.ndarray | np.generic | str | bool | int | float | complex):
         return _array(np.asarray(value, dtype=object if isinstance(value, str) else None), path)
     if isinstance(value, Sequence) and not isinstance(value, bytes | bytearray | memoryview):
-        if all(isinstance(item, str | bool | int | float | np.number | np.bool_) for item in value) and value:
+        scalars = [item for item in value if item is not None]
+        if scalars and all(isinstance(item, str | bool | int | float | np.number | np.bool_) for item in scalars):
             texts = any(isinstance(item, str) for item in value)
-            return _array(np.array(value, dtype=object if texts else None), path)
+            return _array(np.array(value, dtype=object if texts or len(scalars) < len(value) else None), path)
         return _parts({f"[{i}]": item for i, item in enumerate(value, 1)}, path, leaves_of)
     raise UnsupportedError(
         f"Python's answer holds a {type(value).__module__}.{type(value).__qualname__} at {path or 'its top'}, which is "
@@ -140,7 +141,8 @@ def leaves_of_r(value: Mapping[str, Any], path: str = "") -> dict[str, Leaf]:
     path : str, default ""
         Name of the part.
     """
-    (kind,), found, names = value["kind"], value.get("value"), value.get("names")
+    (kind,), names = value["kind"], value.get("names")
+    found: Any = value.get("value")
     if kind == "none":
         return {path: _NONE}
     if kind == "left out":
