@@ -97,6 +97,7 @@ _HOMES = {
         "Z",
     ),
     "ivbridge.vcov_text": ("parse_vcov",),
+    "ivbridge.vote_records": ("Outlier", "Vote"),
     "ivbridge.weak_records": ("ConfidenceSet", "EffectiveF"),
     "ivbridge.weakiv": ("anderson_rubin", "confidence_set", "effective_f"),
 }
@@ -153,6 +154,7 @@ __all__ = [
     "NearTie",
     "NeweyWest",
     "NotApplicable",
+    "Outlier",
     "PanelCorrected",
     "PostResult",
     "Provenance",
@@ -177,6 +179,7 @@ __all__ = [
     "TwoStage",
     "UnsupportedError",
     "Vcov",
+    "Vote",
     "Z",
     "__version__",
     "agree",
