@@ -66,7 +66,7 @@ def test_what_it_has_in_another_form_is_named_and_not_shown_as_an_answer(cigaret
 def test_a_vcov_that_it_does_not_have_is_refused(cigarettes: ivbridge.Dataset) -> None:
     spec = ivbridge.IVSpec.from_formula(FORMULA, vcov="HC3")
     assert engine("linearmodels").supports(spec) == Unsupported("linearmodels has no equal of HC3")
-    with pytest.raises(ivbridge.EngineError, match="HC3"):
+    with pytest.raises(ivbridge.UnsupportedError, match="HC3"):
         ivbridge.fit(spec, cigarettes, engine="linearmodels")
 
 

@@ -1,179 +1,76 @@
 """linearmodels called by hand: its own fit, its own diagnostics, nothing refined and nothing filled in.
 
 The native engine uses linearmodels' formulas and adds to them; this one shows what a user of linearmodels alone reads,
-so that a change from one version to the next is seen. What linearmodels reports in another form than the question asks
-is left out and named in :attr:`~ivbridge.results.Estimate.lacks`.
+so that a change from one version to the next is seen. It imports what every version since 7.0 has.
 """
 
 from __future__ import annotations
 
 import math
-import platform
-import warnings
-from collections.abc import Mapping
-from datetime import UTC, datetime
-from importlib.metadata import version
 from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 from linearmodels.iv import IV2SLS, IVLIML
 
-from ivbridge import diagnostics
 from ivbridge.design import Design
-from ivbridge.engines import Available, Supported, Unavailable, Unsupported
-from ivbridge.engines.native import asked_vcov, linearmodels_options, seen_of
-from ivbridge.errors import EngineError
+from ivbridge.diagnostics import OVERID
+from ivbridge.engines.native import linearmodels_options
+from ivbridge.engines.peers.base import PythonPeer
+from ivbridge.engines.peers.reported import Plain, Reported
 from ivbridge.method import Fuller, TwoStage
-from ivbridge.records import Coefficients, FirstStage, FloatArray, NotApplicable, Provenance, Seen, Test
-from ivbridge.results import Estimate
+from ivbridge.records import Coefficients, FirstStage, NotApplicable, Seen, Test
 from ivbridge.spec import IVSpec
-from ivbridge.threads import one_thread
 from ivbridge.vcov import Classical, Clustered, T, Z
 
 __all__ = ["LinearmodelsEngine"]
 
-INFERENCE = "linearmodels has t with n−k degrees of freedom if debiased, else the normal distribution"
 SIGMA = "linearmodels scales the weights to mean 1"
 CLASSICAL_ONLY = "linearmodels' wu_hausman() is classical, whatever the covariance"
-K_CLASS = "linearmodels' wu_hausman() takes the residuals of LIML, where AER's auxiliary regression has none of them"
+K_CLASS = "linearmodels' wu_hausman() takes the residuals of LIML, which AER's auxiliary regression does not"
 CHI2 = "linearmodels reports a χ² statistic under this covariance, not an F"
-_TABLE = ("p.value", "conf.low", "conf.high")
+TAILS = "linearmodels has t with n−k degrees of freedom if debiased, else the normal distribution"
+_TAILS = ("p_value", "conf_low", "conf_high")
 
 
-class LinearmodelsEngine:
+class LinearmodelsEngine(PythonPeer):
     """``linearmodels.iv.IV2SLS`` and ``IVLIML`` with ``first_stage``, ``wu_hausman()`` and ``sargan`` as they are."""
 
     name: ClassVar[str] = "linearmodels"
 
-    def available(self) -> Available | Unavailable:
-        """Always: linearmodels is a dependency of the package."""
-        return Available()
+    def lacking(self, spec: IVSpec) -> str:
+        """Every covariance but classical, HC0, HC1, clustered by one or two columns, and Newey-West of a given lag."""
+        known = spec.vcov is None or linearmodels_options(spec.vcov) is not None
+        return "" if known else f"has no equal of {spec.vcov}"
 
-    def supports(self, spec: IVSpec) -> Supported | Unsupported:
-        """Whether linearmodels has the covariance of the question."""
-        if spec.vcov is not None and linearmodels_options(spec.vcov) is None:
-            return Unsupported(f"linearmodels has no equal of {spec.vcov}")
-        return Supported()
-
-    def versions(self) -> Mapping[str, str]:
-        """Python, linearmodels and what it computes with."""
-        packages = ("linearmodels", "numpy", "scipy", "pandas")
-        return {"python": platform.python_version(), **{name: version(name) for name in packages}}
-
-    @one_thread()
-    def fit(self, design: Design) -> Estimate:
-        """Answer the question.
-
-        Raises
-        ------
-        UnsupportedError, DataError, DesignError
-            As the native engine's.
-        EngineError
-            If linearmodels raises; its message is quoted.
-        """
-        vcov, seen = asked_vcov(design.spec), seen_of(design)
-        options = linearmodels_options(vcov)
-        if options is None:
-            raise EngineError(f"linearmodels has no equal of {vcov}.", do='ask engine="native".')
-        inapplicable = diagnostics.inapplicable(seen, design.spec.method, vcov)
-        with warnings.catch_warnings(record=True) as said:
-            warnings.simplefilter("always")
-            try:
-                found = _Reading(design, seen, options, inapplicable)
-                numbers = found.numbers()
-            except Exception as error:  # whatever it raises is what its user would see
-                raise EngineError(f"linearmodels raised {type(error).__name__}: {error}") from error
-        return Estimate(
-            spec=design.spec, engine=self.name, n=len(seen.rows), seen=seen, data_sha256=design.sha256,
-            provenance=Provenance(
-                self.name, self.versions(), platform.platform(), threads="1",
-                recorded_on=datetime.now(UTC).isoformat(timespec="seconds"),
-            ),
-            notes=design.notes, warnings=tuple(dict.fromkeys(str(one.message) for one in said)), **numbers,
-        )  # fmt: skip
-
-
-class _Reading:
-    """One fit, read out in the shapes of an estimate."""
-
-    def __init__(
-        self, design: Design, seen: Seen, options: dict[str, Any], inapplicable: Mapping[str, NotApplicable]
-    ) -> None:
-        self.spec, self.seen, self.inapplicable = design.spec, seen, inapplicable
-        self.debiased = bool(options["debiased"])
-        self.fit = _fit(seen, self.spec, options)
-
-    @property
-    def inferred(self) -> bool:
-        """Whether linearmodels' reference distribution is the question's."""
-        return self.spec.inference == (T() if self.debiased else Z())
-
-    def numbers(self) -> dict[str, Any]:
-        """The fields of an estimate."""
-        fit, spec = self.fit, self.spec
-        names = ("", "first stage ")
-        lacks = {} if self.inferred else {stage + name: INFERENCE for stage in names for name in _TABLE}
-        if spec.weights is not None:
-            lacks |= {"sigma": SIGMA, "first stage sigma": SIGMA}
-        tests, left_out = self.tests()
-        coefs, cov = self.table(fit, self.seen.x_names)
-        return {
-            "coefs": coefs, "cov": cov, "residuals": _vector(fit.resids), "fitted": _vector(fit.fitted_values),
-            "df_resid": int(fit.df_resid), "sigma": _sigma(fit), "r2": float(fit.rsquared),
-            "r2_adj": float(fit.rsquared_adj), "tests": tests, "first_stages": self.first_stages(tests),
-            "kappa": None if isinstance(spec.method, TwoStage) else float(fit.kappa), "lacks": {**lacks, **left_out},
-        }  # fmt: skip
-
-    def table(self, fit: Any, names: tuple[str, ...]) -> tuple[Coefficients, FloatArray]:
-        """Coefficients and their covariance in the order of our columns."""
-        order = list(names)
-        interval = fit.conf_int().loc[order]
-        columns = [fit.params, fit.std_errors, fit.tstats, fit.pvalues, interval["lower"], interval["upper"]]
-        values = [np.asarray(column.loc[order], dtype=float) for column in columns]
-        if not self.inferred:
-            values[3:] = [np.full(len(order), math.nan)] * 3
-        return Coefficients(names, *values), np.asarray(fit.cov.loc[order, order], dtype=float)
-
-    def tests(self) -> tuple[dict[str, Test | NotApplicable], dict[str, str]]:
-        """The tests by key, and those that linearmodels has in another form, with the reason."""
-        found: dict[str, Test | NotApplicable] = {}
-        classical, two_stage = isinstance(self.spec.vcov, Classical), isinstance(self.spec.method, TwoStage)
-        reasons: dict[str, str] = {}
-        if self.seen.endog_names:
-            rows = self.fit.first_stage.diagnostics
-            df2 = len(self.seen.rows) - len(self.seen.z_names)
-            for name in self.seen.endog_names:
-                key, df1 = f"weak_instruments:{name}", float(len(self.seen.instrument_names))
-                title = f"Weak instruments ({name})" if len(self.seen.endog_names) > 1 else "Weak instruments"
-                row = rows.loc[name]
-                law: Any = ("F", float(df2)) if classical else ("chi2", math.inf)
-                found[key] = Test(title, float(row["f.stat"]), float(row["f.pval"]), df1, law[1], law[0])
-                reasons |= {} if classical else {key: CHI2}
-            found["wu_hausman"] = _test("Wu-Hausman", self.fit.wu_hausman())
-            if not (classical and two_stage):
-                reasons["wu_hausman"] = K_CLASS if classical else CLASSICAL_ONLY
-            if "sargan" not in self.inapplicable:
-                found["sargan"] = _test("Sargan", self.fit.sargan)
-            if not two_stage and "anderson_rubin" not in self.inapplicable:
-                found["anderson_rubin"] = _test(diagnostics.OVERID, self.fit.anderson_rubin)
-        if "wald" not in self.inapplicable:
-            found["wald"] = _test("Wald test", self.fit.f_statistic)
-            reasons |= {} if self.inferred else {"wald": INFERENCE}
-        lacks = {f"test {key}": why for key, why in reasons.items() if key not in self.inapplicable}
-        return {**found, **self.inapplicable}, lacks
-
-    def first_stages(self, tests: Mapping[str, Test | NotApplicable]) -> tuple[FirstStage, ...]:
-        """``first_stage.individual``, one a regressor."""
-        if not self.seen.endog_names:
-            return ()
-        stages = []
-        for name, fit in self.fit.first_stage.individual.items():
-            coefs, cov = self.table(fit, self.seen.z_names)
-            numbers = (float(fit.rsquared), float(fit.rsquared_adj), _sigma(fit))
-            weak = tests[f"weak_instruments:{name}"]
-            stages.append(FirstStage(name, coefs, cov, int(fit.nobs), int(fit.df_resid), *numbers, weak))
-        return tuple(stages)
+    def report(self, design: Design, seen: Seen, columns: Plain) -> Reported:
+        """``IV2SLS(…).fit(…)`` or ``IVLIML(…).fit(…)`` and what hangs on it."""
+        spec = design.spec
+        options: dict[str, Any] = (linearmodels_options(spec.vcov) if spec.vcov else None) or {}
+        shown = ", ".join(f"{name}={value!r}" for name, value in options.items())
+        fit, kind = _fit(seen, spec, options), "IV2SLS" if isinstance(spec.method, TwoStage) else "IVLIML"
+        tails = spec.inference == (T() if options["debiased"] else Z())
+        why = {} if spec.weights is None else {"sigma": SIGMA, "first stage sigma": SIGMA}
+        if not tails:
+            why |= dict.fromkeys(("first stage p.value", "first stage conf.low", "first stage conf.high"), TAILS)
+        tests = _tests(fit, seen, spec, why)
+        return Reported(
+            calls=(f"from linearmodels.iv import {kind}", f"{kind}(y, exog, endog, instruments).fit({shown})"),
+            terms=seen.x_names,
+            table=_table(fit, seen.x_names),
+            df=float(fit.df_resid) if options["debiased"] else math.inf,
+            df_resid=int(fit.df_resid),
+            cov=_square(fit, seen.x_names),
+            residuals=fit.resids,
+            fitted=fit.fitted_values,
+            sigma=None if spec.weights else _sigma(fit),
+            r2=float(fit.rsquared),
+            r2_adj=float(fit.rsquared_adj),
+            kappa=None if isinstance(spec.method, TwoStage) else float(fit.kappa),
+            tests=tests,
+            first_stages=_first_stages(fit, seen, tests, tails=tails) if seen.endog_names else (),
+            why=why,
+        )
 
 
 def _fit(seen: Seen, spec: IVSpec, options: dict[str, Any]) -> Any:
@@ -192,15 +89,61 @@ def _fit(seen: Seen, spec: IVSpec, options: dict[str, Any]) -> Any:
     return IVLIML(y, *given, weights=weights, fuller=fuller).fit(**options)
 
 
-def _test(name: str, found: Any) -> Test:
-    df2 = math.inf if found.df_denom is None else float(found.df_denom)
-    law: Any = "chi2" if math.isinf(df2) else "F"
-    return Test(name, float(found.stat), float(found.pval), float(found.df), df2, law)
+def _table(fit: Any, names: tuple[str, ...]) -> dict[str, Any]:
+    interval = fit.conf_int()
+    found = (fit.params, fit.std_errors, fit.tstats, fit.pvalues, interval["lower"], interval["upper"])
+    keys = ("estimate", "std_error", "statistic", *_TAILS)
+    return {key: column.loc[list(names)].to_numpy(float) for key, column in zip(keys, found, strict=True)}
+
+
+def _square(fit: Any, names: tuple[str, ...]) -> Any:
+    return fit.cov.loc[list(names), list(names)].to_numpy(float)
 
 
 def _sigma(fit: Any) -> float:
     return math.sqrt(float(fit.resid_ss) / int(fit.df_resid))
 
 
-def _vector(values: Any) -> FloatArray:
-    return np.asarray(values, dtype=float).ravel()
+def _test(name: str, found: Any) -> Test:
+    df2 = math.inf if found.df_denom is None else float(found.df_denom)
+    return Test(name, float(found.stat), float(found.pval), float(found.df), df2, "chi2" if math.isinf(df2) else "F")
+
+
+def _tests(fit: Any, seen: Seen, spec: IVSpec, why: dict[str, str]) -> dict[str, Test]:
+    """The tests by key; `why` gets the reasons of those that linearmodels has in another form."""
+    classical, two_stage = isinstance(spec.vcov, Classical), isinstance(spec.method, TwoStage)
+    found = {"wald": _test("Wald test", fit.f_statistic)} if seen.x_names != ("(Intercept)",) else {}
+    if not seen.endog_names:
+        return found
+    over = len(seen.instrument_names) > len(seen.endog_names)
+    if classical and two_stage:
+        found["wu_hausman"] = _test("Wu-Hausman", fit.wu_hausman())
+    else:
+        why["test wu_hausman"] = K_CLASS if classical else CLASSICAL_ONLY
+    if over:
+        found["sargan"] = _test("Sargan", fit.sargan)
+    if over and not two_stage:
+        found["anderson_rubin"] = _test(OVERID, fit.anderson_rubin)
+    rows, count = fit.first_stage.diagnostics, float(len(seen.instrument_names))
+    for name in seen.endog_names:
+        title = f"Weak instruments ({name})" if len(seen.endog_names) > 1 else "Weak instruments"
+        if classical:
+            numbers = (float(rows.loc[name, "f.stat"]), float(rows.loc[name, "f.pval"]))
+            found[f"weak_instruments:{name}"] = Test(title, *numbers, count, float(len(seen.y) - seen.z.shape[1]), "F")
+        else:
+            why[f"test weak_instruments:{name}"] = CHI2
+    return found
+
+
+def _first_stages(fit: Any, seen: Seen, tests: dict[str, Test], *, tails: bool) -> tuple[FirstStage, ...]:
+    """``first_stage.individual``, one a regressor; without p-values of another distribution than asked."""
+    stages = []
+    for name, stage in fit.first_stage.individual.items():
+        table = _table(stage, seen.z_names)
+        if not tails:
+            table |= {key: np.full(len(seen.z_names), math.nan) for key in _TAILS}
+        numbers = (float(stage.rsquared), float(stage.rsquared_adj), _sigma(stage))
+        weak = tests.get(f"weak_instruments:{name}") or NotApplicable("Weak instruments", CHI2)
+        coefs, cov = Coefficients(seen.z_names, **table), _square(stage, seen.z_names)
+        stages.append(FirstStage(name, coefs, cov, int(stage.nobs), int(stage.df_resid), *numbers, weak))
+    return tuple(stages)

@@ -21,7 +21,7 @@ from ivbridge.design import Design
 from ivbridge.engines.native import asked_vcov
 from ivbridge.errors import EngineError, IvbridgeError
 from ivbridge.method import TwoStage
-from ivbridge.records import Coefficients, FloatArray, NotApplicable, Provenance, Seen, Test
+from ivbridge.records import Coefficients, FirstStage, FloatArray, NotApplicable, Provenance, Seen, Test
 from ivbridge.results import Estimate
 from ivbridge.vcov import T
 
@@ -111,6 +111,7 @@ class Reported:
     residuals, fitted : (n,) arrays, optional
     sigma, r2, r2_adj, kappa : float, optional
     tests : mapping of str to Test
+    first_stages : tuple of FirstStage
     why : mapping of str to str
         Reasons for what is missing, by its key in :attr:`ivbridge.results.Estimate.lacks`.
     """
@@ -128,6 +129,7 @@ class Reported:
     r2_adj: float | None = None
     kappa: float | None = None
     tests: Mapping[str, Test] = field(default_factory=dict)
+    first_stages: tuple[FirstStage, ...] = ()
     why: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -160,7 +162,7 @@ def estimate(
     found = {name: filled(key, table.get(name), k)[order] for name, key in _TABLE.items()}
     tests = _tests(engine, design, seen, reported, lacks)
     filled("df.residual", reported.df_resid)
-    if seen.endog_names:
+    if seen.endog_names and not reported.first_stages:
         filled("first stage", None)
     if not isinstance(design.spec.method, TwoStage):
         filled("kappa", reported.kappa)
@@ -177,7 +179,7 @@ def estimate(
         r2=float(filled("r.squared", reported.r2)),
         r2_adj=float(filled("adj.r.squared", reported.r2_adj)),
         tests=tests,
-        first_stages=(),
+        first_stages=reported.first_stages,
         seen=seen,
         data_sha256=design.sha256,
         provenance=Provenance(
