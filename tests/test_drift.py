@@ -118,8 +118,10 @@ def test_only_code_counts_as_changed(tmp_path: Path) -> None:
         folder.mkdir()
     (old / "a.py").write_text('def f(x: int) -> int:\n    """Old."""\n    return x\n\n\nclass C:\n    def g(self):\n'
                               "        return 1\n\n\ndef gone():\n    return 0\n")  # fmt: skip
-    (new / "a.py").write_text("import os\n\n\ndef f(x):\n    # a comment\n    return x\n\n\n"
-                              "class C:\n    def g(self):\n        return 2\n\n    def h(self):\n        return 3\n")  # fmt: skip
+    text = (
+        "import os\n\n\ndef f(x):\n    # a comment\n    return x\n\n\nclass C:\n    def g(self):\n        return 2\n\n"
+    )
+    (new / "a.py").write_text(text + "    def h(self):\n        return 3\n")
     called = {("a.py", name) for name in ("f", "C.g", "C.h", "gone")} | {("missing.py", "f")}
     assert changed(old, new, called) == [Function("a.py", "C.g")]
     place = put_back(Function("a.py", "C.g"), old, new, tmp_path / "mixed")
