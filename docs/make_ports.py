@@ -79,7 +79,8 @@ PAGES: dict[str, Page] = {
         "The covariance of least squares that Newey and West (1987) made robust to autocorrelation, with a given number "
         "of lags. R's function takes a fitted model, so `to_r` says that R fits it: "
         "`ports.r_call(\"stats::lm\", ports.formula(\"y ~ x\"), data=case[\"data\"])`.",
-        ("hac", "hac_same_lag", "hac_no_prewhitening", "hac_full_rank", "hac_small_sample"),
+        ("hac", "hac_same_lag", "hac_no_prewhitening", "hac_full_rank", "hac_declared",
+         "hac_small_sample"),
         ("statsmodels",),
         (
             Section("The same number of lags", "hac:newey_west", "sandwich::NeweyWest", "hac_same_lag", 300,
@@ -89,10 +90,14 @@ PAGES: dict[str, Page] = {
                     "residuals are zero, R's autoregression fails and R raises."),
             Section("Without prewhitening", "hac:newey_west", "sandwich::NeweyWest", "hac_no_prewhitening", 300,
                     "What is left are data without full rank: where x is constant, `lm` drops it and R's covariance is "
-                    "1 by 1; statsmodels takes a pseudo-inverse and answers 2 by 2, without a warning."),
+                    "1 by 1; statsmodels warns, takes a pseudo-inverse and answers 2 by 2."),
             Section("Full rank", "hac:newey_west", "sandwich::NeweyWest", "hac_full_rank", 300,
-                    "With a regressor that varies, the two agree. The tolerance and its reason are declared in the file: "
-                    "a variance that is zero but for rounding cannot be compared by digits."),
+                    "With a regressor that varies the two are the same estimator. What the search still finds are "
+                    "variances that are exactly zero, of which each side leaves another rounding error; R's can be "
+                    "negative."),
+            Section("With a declared tolerance", "hac:newey_west", "sandwich::NeweyWest", "hac_declared", 300,
+                    "A number that is zero has no digits to compare. The file says from which size on a number counts, "
+                    "and why."),
             Section("Small samples", "hac:newey_west", "sandwich::NeweyWest", "hac_small_sample", 300,
                     "use_correction=True is adjust = TRUE: both multiply by n/(n - k)."),
         ),
@@ -105,18 +110,18 @@ PAGES: dict[str, Page] = {
         ("pandas", "numpy"),
         (
             Section("NumPy's nine methods, finite numbers", "quantiles:numpy_quantile", "stats::quantile",
-                    "quantile_types", 2000,
+                    "quantile_types", 1000,
                     "They agree but for R's fuzz: from type 4 on R takes a position within `4 * .Machine$double.eps` of "
                     "a whole number for that number, NumPy interpolates. The difference is the size of the rounding of "
                     "the probability times the distance of two neighbours: seen where the answer is near 0, or where "
                     "neighbours are of very different size."),
-            Section("At the steps", "quantiles:numpy_quantile", "stats::quantile", "quantile_steps", 2000,
+            Section("At the steps", "quantiles:numpy_quantile", "stats::quantile", "quantile_steps", 1000,
                     "Probabilities up to two units in the last place from k/n, and numbers up to 1e20 beside 1. R 4.2 has "
                     "no fuzz for types 1 to 3."),
-            Section("Infinite numbers", "quantiles:numpy_quantile", "stats::quantile", "quantile_infinite", 2000,
+            Section("Infinite numbers", "quantiles:numpy_quantile", "stats::quantile", "quantile_infinite", 1000,
                     "NumPy computes a + (b - a) * t, which is missing where a and b are infinite; R answers the infinite "
                     "number. Already one infinite value and its quantile 0 differ."),
-            Section("Missing values", "quantiles:pandas_quantile", "stats::quantile", "quantile_missing", 1000,
+            Section("Missing values", "quantiles:pandas_quantile", "stats::quantile", "quantile_missing", 500,
                     "pandas leaves missing values out, R raises unless na.rm = TRUE."),
         ),
     ),
@@ -141,7 +146,7 @@ def pandas_table() -> list[str]:
     names: Any = sys.modules["quantile_pandas"].INTERPOLATIONS
     lines = [
         "## Which type is pandas' interpolation?",
-        "Cases that differ, of 100 each (finite numbers of one size; the cases of `docs/ports/quantile_pandas.py`).",
+        "Cases that differ, of 60 each (finite numbers of one size; the cases of `docs/ports/quantile_pandas.py`).",
         "| interpolation | " + " | ".join(f"type {kind}" for kind in range(1, 10)) + " |",
         "|---|" + "---|" * 9,
     ]
@@ -149,7 +154,7 @@ def pandas_table() -> list[str]:
         cells = []
         for kind in range(1, 10):
             cases = {**given["cases"], "interpolation": st.just(name), "type": st.just(kind)}
-            found = ask("quantiles:pandas_quantile", "stats::quantile", {**given, "cases": cases}, {"examples": 100})
+            found = ask("quantiles:pandas_quantile", "stats::quantile", {**given, "cases": cases}, {"examples": 60})
             cells.append(f"{found.ledger.differed}" if found.ledger.differed else "**0**")
         lines.append(f"| {name} | {' | '.join(cells)} |")
     table = "\n".join(lines[2:])

@@ -324,6 +324,9 @@ def test_an_r_that_ends_or_hangs_is_a_finding(tmp_path: Path) -> None:
     report = ports.check(add, f"{script}::hangs", cases, options=ports.PortOptions(timeout=1))
     assert [(finding.difference.what, finding.cases) for finding in report.findings] == [("stops R", 1)]
     assert f'source("{script}")' in report.findings[0].r_code
+    assert list(report.provenance["scripts"]) == ["faulty.R"]
+    with pytest.raises(UnsupportedError, match="no R script"):
+        ports.check(add, f"{tmp_path}/none.R::f", cases)
 
 
 def test_random_numbers_are_shared() -> None:
@@ -351,7 +354,7 @@ def test_generators_reach_every_kind_of_input() -> None:
         {"d": ports.frames({"y": "number", "x": "number", "z": "number", "g": "group"}, 1, 8, missing=True)},
         {"m": ports.matrices(1, 6, 4)},
     ):
-        found |= {kind for case in drawn(source_of(cases, None), 400, 0) for kind in kinds.kinds_of(case)}
+        found |= {kind for case in drawn(source_of(cases, None), 200, 0) for kind in kinds.kinds_of(case)}
     assert found == set(kinds.KINDS)
 
 
@@ -370,6 +373,8 @@ def test_a_case_is_kept_exactly(value: Any) -> None:
     if isinstance(value, dt.timedelta):
         with pytest.raises(DataError):
             store.case_plain(value)
+        report = ports.check(lambda x: 1.0, "base::identity", [{"x": value}])
+        assert json.loads(report.to_json())["findings"][0]["case"]["x"] == {"python": repr(value)}
         return
     again = store.case_from(json.loads(json.dumps(store.case_plain(value), allow_nan=False)))
     assert type(again) is type(value)

@@ -1,6 +1,6 @@
-"""The same, with the small-sample factor of both sides: use_correction=True and adjust = TRUE."""
+"""The same with the small-sample factor of both sides: use_correction=True and adjust = TRUE."""
 
-from hac_full_rank import cases, outputs  # noqa: F401
+from hac_declared import cases, outputs  # noqa: F401
 
 from ivbridge import ports
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -80,15 +81,17 @@ class RSide:
         except RError as error:
             raise UnsupportedError(f"R: {error.message}", do="name an exported function: package::name.") from error
         self.arguments: list[str] = list(found[r_name(port.r)]["arguments"])
-        self.versions = {one.partition("::")[0]: found[r_name(one)]["version"][0] for one in functions}
+        self.packages = sorted({one.partition("::")[0] for one in functions if script_of(one) is None})
+        self.scripts = sorted({script for one in functions if (script := script_of(one)) is not None})
 
     def provenance(self) -> dict[str, Any]:
-        """R's version, platform and linear algebra, and the versions of the packages that were asked."""
-        found = self.worker.call("ivb_provenance", packages=sorted(one for one in self.versions if one)).value
+        """R's version, platform and linear algebra, versions of the packages, hashes of the scripts that were asked."""
+        found = self.worker.call("ivb_provenance", packages=self.packages).value
         kept = ("r", "platform", "blas", "lapack_version", "rng")
         plain = {name: found[name][0] for name in kept}
         packages = {name: version[0] for name, version in found["packages"].items()} if found["packages"] else {}
-        return {**plain, "packages": packages}
+        scripts = {script.name: hashlib.sha256(script.read_bytes()).hexdigest() for script in self.scripts}
+        return {**plain, "packages": packages, **({"scripts": scripts} if scripts else {})}
 
     def check_names(self, case: Case) -> None:
         """Refuse arguments that R's function does not have, before all cases fail for the same reason.

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ivbridge.errors import DataError, DisagreementError
 from ivbridge.ports.kinds import KINDS
 from ivbridge.ports.records import Finding, Ledger
 from ivbridge.ports.store import case_plain, write_record
@@ -87,8 +88,6 @@ class PortReport:
 
     def assert_ok(self) -> None:
         """Raise `DisagreementError` with the whole text unless the port agrees."""
-        from ivbridge.errors import DisagreementError
-
         if not self.ok:
             raise DisagreementError(str(self))
 
@@ -161,7 +160,7 @@ class PortReport:
                     "relative gap": None if math.isnan(one.difference.gap) else _finite(one.difference.gap),
                     "cases": one.cases,
                     "note": one.note,
-                    "case": {name: case_plain(value) for name, value in one.case.items()},
+                    "case": {name: _shown(value) for name, value in one.case.items()},
                     "python code": one.python_code.splitlines(),
                     "r code": one.r_code.splitlines(),
                 }
@@ -204,6 +203,14 @@ class PortReport:
             }
             written.append(write_record(Path(folder), self.r, plain))
         return written
+
+
+def _shown(value: Any) -> Any:
+    """The value as JSON, or as Python writes it where it is of a kind that files do not keep."""
+    try:
+        return case_plain(value)
+    except DataError:
+        return {"python": repr(value)}
 
 
 def _finite(value: float) -> float | str:
