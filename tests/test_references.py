@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 import ivbridge
@@ -32,7 +34,7 @@ from ivbridge.errors import (
 )
 from ivbridge.references import BUNDLED, Reference, load_reference, record, references_from
 from ivbridge.references_export import beside, read_exported
-from ivbridge.references_file import _digest, _lines
+from ivbridge.references_file import _digest, _lines, _ranges, _rows
 from ivbridge.references_verify import data_of, export, verify
 from ivbridge.resources import scripts_dir
 from tests.cases import CASES, FEW_VCOVS, VCOVS, Case, frame
@@ -191,6 +193,16 @@ def test_of_large_data_the_residuals_are_rebuilt(monkeypatch: pytest.MonkeyPatch
 
     with pytest.raises(EditedReferenceError):
         load_reference(spoiled(load_reference(path), other, forged=True))
+
+
+@given(st.sets(st.integers(0, 60), min_size=1))
+def test_rows_are_kept_as_ranges(rows: set[int]) -> None:
+    positions = np.array(sorted(rows), dtype=np.int64)
+    ranges = _ranges(positions)
+    np.testing.assert_array_equal(_rows(ranges, 61), positions)
+    for wrong in (ranges[::-1] if len(ranges) > 1 else [], [[-1, 3]], [[0, 61]], [[3, 2]], [*ranges, ranges[-1]]):
+        with pytest.raises(ValueError, match="rows are not"):
+            _rows(wrong, 61)
 
 
 def test_nothing_is_recorded_without_a_vcov() -> None:
@@ -511,6 +523,20 @@ def test_r_alone_notices_other_data(alone: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_r_alone_allows_what_rounding_does(alone: Path, tmp_path: Path) -> None:
+    """Another BLAS changes last digits: OpenBLAS left 9.7 to 14.3 digits of the references of the package."""
+    path = Path(shutil.copy(alone, tmp_path / "alone.json"))
+
+    def change(tree: Any) -> None:
+        tree["answers"][1]["coefs"]["estimate"][1] *= 1 + 1e-14
+
+    spoiled(dataclasses.replace(load_reference(path), path=path), change)
+    done = replayed(path, beside(alone))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("the same bits") == 2 and "digits or more" in done.stdout
+
+
+@pytest.mark.slow
 def test_r_alone_says_why_it_cannot_run(alone: Path, tmp_path: Path) -> None:
     csv = tmp_path / "alone.csv"
     csv.write_text(beside(alone).read_text(encoding="utf-8").rpartition("\n")[0].rpartition("\n")[0], encoding="utf-8")
@@ -546,6 +572,25 @@ def test_verify_says_what_moved(kept: Reference, rich: Reference, tmp_path: Path
     assert "R script ivreg.R changed" in found[1].problem and found[1].agreement and found[1].agreement.ok
     (unknown,) = verify([kept.path])
     assert unknown.verdict == "could not run" and "data frame in memory" in unknown.problem
+
+
+def test_verify_says_which_numbers_moved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "demand.json"
+    record("Q ~ P + D | D + F", ivbridge.load("kmenta"), ["HC1"], path)
+    fit = REngine.fit
+
+    def later(engine: REngine, design: Design) -> ivbridge.Estimate:
+        """An R whose standard errors are one part per million larger."""
+        found = fit(engine, design)
+        errors = found.coefs.std_error * (1 + 1e-6)
+        coefs = dataclasses.replace(found.coefs, std_error=errors, statistic=found.coefs.estimate / errors)
+        return dataclasses.replace(found, cov=found.cov * (1 + 1e-6) ** 2, coefs=coefs)
+
+    monkeypatch.setattr(REngine, "fit", later)
+    code, out, _ = invoke("record", "--verify", str(path))
+    assert code == 1
+    assert "demand.json: substantive" in out and "0 of 1 references agree" in out
+    assert "std.error of " in out and ": recorded (R " in out and "6.0 digits" in out
 
 
 # ---- the command line --------------------------------------------------------------------------------------------
