@@ -116,13 +116,15 @@ PAGES: dict[str, Page] = {
                     "the probability times the distance of two neighbours: seen where the answer is near 0, or where "
                     "neighbours are of very different size."),
             Section("At the steps", "quantiles:numpy_quantile", "stats::quantile", "quantile_steps", 1000,
-                    "Probabilities up to two units in the last place from k/n, and numbers up to 1e20 beside 1. R 4.2 has "
-                    "no fuzz for types 1 to 3."),
+                    "Probabilities up to two units in the last place from k/n, and numbers up to 1e20 beside 1: types 1 "
+                    "to 3 jump at the same doubles on both sides, as this R has no fuzz there."),
             Section("Infinite numbers", "quantiles:numpy_quantile", "stats::quantile", "quantile_infinite", 1000,
                     "NumPy computes a + (b - a) * t, which is missing where a and b are infinite; R answers the infinite "
-                    "number. Already one infinite value and its quantile 0 differ."),
+                    "number. Already one infinite value and its quantile 0 differ. A difference of values is the fuzz "
+                    "again."),
             Section("Missing values", "quantiles:pandas_quantile", "stats::quantile", "quantile_missing", 500,
-                    "pandas leaves missing values out, R raises unless na.rm = TRUE."),
+                    "pandas leaves missing values out, R raises unless na.rm = TRUE. A difference of values is the fuzz "
+                    "again."),
         ),
     ),
 }  # fmt: skip

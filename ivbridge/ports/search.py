@@ -38,7 +38,8 @@ def source_of(cases: Any, draws: str | None) -> Source:
         It is none of these, or empty.
     """
     if isinstance(cases, Mapping) and cases and all(_is_strategy(one) for one in cases.values()):
-        cases = needed().fixed_dictionaries(dict(cases))
+        names = tuple(cases)  # Hypothesis draws them in any order
+        cases = needed().fixed_dictionaries(dict(cases)).map(lambda case: {name: case[name] for name in names})
     if _is_strategy(cases):
         if draws is None:
             return cases
