@@ -15,9 +15,10 @@ from worlds_by_hand import ONE, PLANTS, Plant, iv, pick, standard
 
 from ivbridge.design import build
 from ivbridge.engines.native import seen_of
+from ivbridge.explainer.merge import merged
 from ivbridge.explainer.reach import coefficients, reach
 from ivbridge.explainer.records import World
-from ivbridge.explainer.worlds import WORLDS
+from ivbridge.explainer.worlds import FORMS, WORLDS
 from ivbridge.explainer.worlds_storage import decimals, significant
 from ivbridge.kclass import estimated
 from ivbridge.spec import IVSpec
@@ -172,6 +173,18 @@ def test_every_plant_is_reached(plant: Plant) -> None:
 
 
 D = worlds_by_hand.data()
+
+
+def scale(column: pd.Series) -> pd.Series:
+    return (column - column.mean()) / column.std()
+
+
+def deviations(column: pd.Series) -> dict[str, pd.Series]:
+    """Sum contrasts, under R's names."""
+    last = (column == "elm").astype(float)
+    return {f"g{i}": (column == level).astype(float) - last for i, level in enumerate(("ash", "birch", "cedar"), 1)}
+
+
 SOME = {f"g{level}": (D["g"] == level).astype(float) for level in ("ash", "birch", "cedar")}
 PAIRS = {
     ("unit.thousands", "unit.sign"): (Q, standard(D, y=D["y"] * -1, x1=D["x1"] / 1000), {}),
@@ -202,6 +215,36 @@ PAIRS = {
         ),
         {"weights": "wt"},
     ),
+    ("storage.digits", "form.standardised"): (
+        Q, standard((e := worlds_by_hand.through_text(D, worlds_by_hand.USED, "%.5g")), x1=scale(e["x1"])), {},
+    ),
+    ("form.square", "form.centred"): (
+        Q, standard(D, D["wt"], w1=D["w1"] ** 2, x1=D["x1"] - D["x1"].mean()), {"weights": "wt"},
+    ),
+    ("form.lag", "form.standardised"): (
+        Q, standard((e := D.assign(z1=D["z1"].shift(1)).iloc[1:]), w1=scale(e["w1"])), {},
+    ),
+    ("form.lead", "form.log_forgotten"): (
+        LOGS,
+        iv(
+            (e := D.assign(y=D["y"].shift(-1)).iloc[:-1])["y"],
+            {ONE: np.ones(len(e)), "log(q)": np.log(e["q"]), "log(p)": e["p"]},
+            {ONE: np.ones(len(e)), "log(q)": np.log(e["q"]), "z1": e["z1"], "z2": e["z2"]},
+        ),
+        {},
+    ),
+    ("coding.sum", "form.centred"): (
+        worlds_by_hand.FACTOR,
+        iv(
+            D["y"],
+            pick(D, "") | (DEVIATIONS := deviations(D["g"])) | {"x1": D["x1"] - D["x1"].mean()},
+            pick(D, "") | DEVIATIONS | {"z1": D["z1"], "z2": D["z2"]},
+        ),
+        {},
+    ),
+    ("storage.truncated", "form.centred"): (
+        Q, standard(D, w1=D["w1"].astype(int).astype(float), x1=D["x1"] - D["x1"].mean()), {},
+    ),
     ("rows.missing_as_zero", "estimator.ols"): (
         worlds_by_hand.GAP, iv(D["y"], pick(D.fillna({"gap": 0.0}), "gap x1")), {},
     ),
@@ -228,6 +271,29 @@ def test_a_wrong_number_is_reached_by_nothing(formula: str, options: dict[str, s
     own = coefs(question(formula, **options))
     term = list(own)[1]
     assert found(formula, own | {term: own[term] * (1 + size)}, 1e-10, **options) == []
+
+
+def test_what_is_left_out_takes_its_gaps_along() -> None:
+    formula = "y ~ x1 + w1 | w1 + z1 + gap"
+    exactly = iv(D["y"], pick(D, "w1 x1"), pick(D, "w1 z1"))  # on all rows, those with a gap in the instrument too
+    assert ("roles.instrument_left_out",) in found(formula, exactly)
+    assert ("estimator.ols",) in found(formula, iv(D["y"], pick(D, "w1 x1")))
+    fewer = iv(D["y"], pick(D, "x1"), pick(D, "z1 z2"))
+    assert ("roles.regressor_left_out",) in found(worlds_by_hand.GAP, fewer)
+
+
+@pytest.mark.parametrize("options", [{}, {"weights": "wt"}])
+def test_merged_pairs_are_those_that_are_built(options: dict[str, str]) -> None:
+    """Every pair that a target matches has its coefficients, and none that has them is missing."""
+    asked = question(LOGS, **options)
+    forms = [world for convention in FORMS for world in convention(asked)]
+    pairs = list(merged(asked, forms, forms, dict.fromkeys(asked.seen.x_names, (0.0, np.inf))))
+    assert len(pairs) > 2000
+    rng = np.random.default_rng(1)
+    for pair in rng.choice(np.array(pairs, dtype=object), 40, replace=False):
+        wanted = {name: (value, 1e-6 * abs(value) + 1e-9) for name, value in coefs(pair).items()}
+        again = [w.steps for w in merged(asked, forms, forms, wanted)]
+        assert pair.steps in again, pair.steps
 
 
 def test_terms_that_another_program_calls_otherwise_are_matched() -> None:

@@ -117,7 +117,7 @@ ROWS = (
 )
 
 
-def _through_text(d: pd.DataFrame, columns: list[str], pattern: str) -> pd.DataFrame:
+def through_text(d: pd.DataFrame, columns: list[str], pattern: str) -> pd.DataFrame:
     written = io.StringIO(d[columns].to_csv(index=False, float_format=pattern))
     rows = list(csv.DictReader(written))
     return d.assign(**{name: [float(row[name]) for row in rows] for name in columns})
@@ -127,7 +127,7 @@ USED = ["y", "x1", "w1", "z1", "z2", "z3"]
 
 
 def _texts(pattern: str, columns: list[str]) -> Callable[[pd.DataFrame], Coefs]:
-    return lambda d: standard(_through_text(d, columns, pattern))
+    return lambda d: standard(through_text(d, columns, pattern))
 
 
 def _single(d: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
@@ -165,7 +165,7 @@ STORAGE = (
     Plant(
         "storage.digits",
         Q,
-        lambda d: standard(_through_text(d, USED, "%.4g"), w=d["wt"]),
+        lambda d: standard(through_text(d, USED, "%.4g"), w=d["wt"]),
         WEIGHTED,
         "not the weights",
     ),
