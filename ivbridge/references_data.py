@@ -24,6 +24,7 @@ __all__ = [
     "column_sums",
     "data_facts",
     "other_columns",
+    "same_data",
     "same_sums",
     "sums",
     "uneven",
@@ -133,6 +134,13 @@ def changed_columns(facts: DataFacts, design: Design) -> list[str]:
             same = (found.levels, found.ordered, _BASE[found.kind]) == (known.levels, known.ordered, _BASE[known.kind])
             changes.append(f"the {'values' if same else 'type or levels'} of the column {name!r} changed")
     return changes
+
+
+def same_data(facts: DataFacts, design: Design) -> bool:
+    """Whether the columns that a reference and a design share, one at least, have the same values."""
+    shared = [name for name in facts.columns if name in design.frame.columns]
+    same = all(_facts_of(design, name).sha256 == facts.columns[name].sha256 for name in shared)
+    return len(design.frame) == facts.rows and bool(shared) and same
 
 
 def _facts_of(design: Design, name: str) -> ColumnFacts:

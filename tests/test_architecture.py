@@ -48,11 +48,11 @@ LAYERS = " ".join(
         "explainer.worlds explainer.merge explainer.reach",
         "explainer.altered explainer.vcovs explainer.covariances explainer.inference explainer.tests_",
         "explainer.observed explainer.bounds explainer.table explainer.rest explainer.search explainer.why explainer",
-        "explainer.defaults explainer.numbers",
+        "explainer.catalogue explainer.defaults explainer.typed explainer.numbers",
         "vote compare",
         # recorded answers
-        "references_data references_export references_checks references_digits references_file references",
-        "engines.recorded references_verify",
+        "references_data references_export references_checks references_digits references_file references_replay",
+        "references_find references engines.recorded references_verify",
         # versions of a package
         "sentinel sentinel.places sentinel.sources sentinel.drifted sentinel.asked sentinel.reasons sentinel.watch",
         "sentinel.worker",

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 import ivbridge
-from ivbridge import place, references, references_data
+from ivbridge import place, references, references_data, references_replay
 from ivbridge.api import design_for
 from ivbridge.cli import app
 from ivbridge.design import Design
@@ -260,7 +260,7 @@ def test_another_script_makes_it_stale(rich: Reference, tmp_path: Path, monkeypa
     shutil.copytree(scripts_dir(), tmp_path / "r_scripts")
     with (tmp_path / "r_scripts" / "covariance.R").open("a") as script:
         script.write("# changed\n")
-    monkeypatch.setattr(references, "scripts_dir", lambda: tmp_path / "r_scripts")
+    monkeypatch.setattr(references_replay, "scripts_dir", lambda: tmp_path / "r_scripts")
     with references_from(rich.path or ""), pytest.raises(StaleReferenceError, match=r"R script covariance\.R changed"):
         ivbridge.fit(FORMULA, DATA, "HC1", "recorded")
 
@@ -418,7 +418,13 @@ def test_the_reference_with_these_data_is_taken(tmp_path: Path, monkeypatch: pyt
         ivbridge.fit("y ~ x1 | z1", DATA.iloc[:20], "HC1", "recorded")
     with pytest.raises(ReferenceNotFoundError, match=r"broken\.json") as caught:
         ivbridge.fit("y ~ x1 | z2", DATA, "HC1", "recorded")
-    assert caught.value.do.endswith("ivbridge record 'y ~ x1 | z2' --data DATA --vcov HC1 --out FILE.json")
+    assert f"if the question of {tmp_path / 'a.json'}, y ~ x1 | z1, changed, record it again" in caught.value.do
+    assert f"ivbridge.record('y ~ x1 | z2', data, ['HC1'], '{tmp_path / 'a.json'}')" in caught.value.do
+    with pytest.raises(ReferenceNotFoundError, match=r"a\.json lacks this vcov.*\['HC1', 'HC3'\]"):
+        ivbridge.fit("y ~ x1 | z1", DATA, "HC3", "recorded")
+    with pytest.raises(ReferenceNotFoundError) as caught:
+        ivbridge.fit("w1 ~ x1 | z2", DATA, "HC1", "recorded")
+    assert caught.value.do.endswith("ivbridge record 'w1 ~ x1 | z2' --data DATA --vcov HC1 --out FILE.json")
     monkeypatch.delenv("IVBRIDGE_REFERENCES")
     with pytest.raises(ReferenceNotFoundError):
         ivbridge.fit("y ~ x1 | z1", DATA, "HC1", "recorded")
@@ -444,6 +450,9 @@ def test_columns_that_r_did_not_have_are_not_comparable(rich: Reference) -> None
     assert "x1, x2 are not those that R had" in answer.warnings[-1]
     native = ivbridge.engines.engine("native").fit(wrong)
     assert ivbridge.agree(answer, native).verdict == "not comparable"
+    fewer = dataclasses.replace(design, z=design.z[:, :-1], z_names=design.z_names[:-1])
+    answer = references.replay(rich, fewer)
+    assert ivbridge.agree(answer, ivbridge.engines.engine("native").fit(fewer)).verdict == "not comparable"
     permuted = dataclasses.replace(design, z=design.z[::-1])
     assert references_data.other_columns(rich.sums, permuted)
 
