@@ -90,7 +90,8 @@ PAGES: dict[str, Page] = {
                     "residuals are zero, R's autoregression fails and R raises."),
             Section("Without prewhitening", "hac:newey_west", "sandwich::NeweyWest", "hac_no_prewhitening", 300,
                     "What is left are data without full rank: where x is constant, `lm` drops it and R's covariance is "
-                    "1 by 1; statsmodels warns, takes a pseudo-inverse and answers 2 by 2."),
+                    "1 by 1; statsmodels warns, takes a pseudo-inverse and answers 2 by 2. The other finding is an exact "
+                    "fit."),
             Section("Full rank", "hac:newey_west", "sandwich::NeweyWest", "hac_full_rank", 300,
                     "With a regressor that varies the two are the same estimator. What the search still finds are "
                     "variances that are exactly zero, of which each side leaves another rounding error; R's can be "

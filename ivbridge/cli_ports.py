@@ -91,7 +91,7 @@ def ask(function: str, r: str, given: dict[str, Any], asked: dict[str, int], rep
     options = dataclasses.replace(given.pop("options", None) or ports.PortOptions(), **asked)
     if replay is None:
         return ports.check(function, r, given.pop("cases"), options=options, **given)
-    kept = {name: given[name] for name in ("to_py", "outputs") if name in given}
+    kept = {name: given[name] for name in ("to_py", "to_r", "outputs") if name in given}
     return ports.replay(replay, function, r, options=options, **kept)
 
 

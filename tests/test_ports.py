@@ -400,8 +400,10 @@ def test_a_finding_is_recorded_and_replayed_without_r(tmp_path: Path, monkeypatc
     with pytest.raises(UnsupportedError, match=r"stats::sd .*was asked"):
         ports.replay(path, _variance_n, "stats::sd")
     plain["answer"]["value"][""]["values"][0] *= 1 + 1e-6
+    plain["r code"] = plain["python code"] = ["system('touch owned')"]
     path.write_text(json.dumps(plain))
-    assert not ports.replay(path, lambda x: float(np.var(x, ddof=1)), "stats::var").ok
+    edited = ports.replay(path, lambda x: float(np.var(x, ddof=1)), "stats::var")
+    assert not edited.ok and "stats::var(" in str(edited) and "owned" not in str(edited)
 
 
 HEAD = '{"format": "ivbridge-port/1", "r": "stats::var", "python": "f", "outputs": ["value"], '

@@ -167,6 +167,7 @@ def replay(
     r: str,
     *,
     to_py: Adapter | None = None,
+    to_r: Adapter | None = None,
     outputs: Sequence[Output] = (),
     options: PortOptions | None = None,
 ) -> PortReport:
@@ -176,7 +177,7 @@ def replay(
     ----------
     path : path
         A recorded case, or a folder of them, as `PortReport.save` writes them.
-    py, r, to_py, outputs, options
+    py, r, to_py, to_r, outputs, options
         As for `check`; a file that records another R function, or other outputs, is refused.
 
     Raises
@@ -184,7 +185,7 @@ def replay(
     DataError
         There is no recorded case, or a file is not one of this function and these outputs.
     """
-    port = _port(py, r, to_py, None, outputs, options)
+    port = _port(py, r, to_py, to_r, outputs, options)
     return _replayed(port, _recorded_in(Path(path)))
 
 
@@ -205,11 +206,10 @@ def _replayed(port: Port, files: Sequence[Path]) -> PortReport:
         judged = judge(port, case, answer_from(plain["answer"]))
         provenance = plain.get("provenance", {})
         keep(ledger, judged)
-        r_lines = "\n".join(map(str, plain.get("r code", [])))
-        findings += [
-            Finding(one, case, python_code(port, case, _output_of(port, one)), r_lines, 1, file.name)
-            for one in judged.differences
-        ]
+        for one in judged.differences:
+            output = _output_of(port, one)
+            codes = python_code(port, case, output), r_code(port, case, output)
+            findings.append(Finding(one, case, codes[0], codes[1], 1, file.name))
     seconds = time.perf_counter() - started
     return PortReport(
         _name(port), port.r, ledger, tuple(findings), (), provenance, seconds, seconds, port.options.seed, recorded=True
