@@ -24,7 +24,7 @@ from ivbridge.explainer.worlds_columns import FACTORS, may_scale, rescaled
 from ivbridge.kclass import correction, decomposed, estimated
 from ivbridge.linear import Linear
 from ivbridge.method import TwoStage
-from ivbridge.records import FloatArray
+from ivbridge.records import FloatArray, Seen
 
 __all__ = ["Reached", "coefficients", "reach"]
 
@@ -204,7 +204,7 @@ def _screened(world: World) -> FloatArray | None:
 
 def _matched(world: World, asked: _Wanted, coef: FloatArray | None = None) -> Iterator[Reached]:
     names = _columns(world, asked)
-    if names is None:
+    if names is None or (coef is None and not _balanced(world.seen, names, asked)):
         return
     quick = _screened(world) if coef is None else coef
     if quick is None:
@@ -219,6 +219,27 @@ def _matched(world: World, asked: _Wanted, coef: FloatArray | None = None) -> It
         return
     if (np.abs(model.coef[places] - asked.values) <= asked.within).all():
         yield Reached(world, model, names)
+
+
+def _balanced(seen: Seen, names: Mapping[str, str], asked: _Wanted) -> bool:
+    """Whether the residuals of the observed coefficients can be orthogonal to the exogenous regressors.
+
+    Every k-class estimator makes them so. It takes two products to see, and nearly every wrong world fails.
+    """
+    exog = [name in seen.z_names for name in seen.x_names]
+    if len(names) < len(exog) or not any(exog):
+        return True
+    values, off = np.empty(len(exog)), np.empty(len(exog))
+    places = [seen.x_names.index(name) for name in names.values()]
+    values[places], off[places] = asked.values, np.maximum(asked.within, SCREEN * np.abs(asked.values))
+    rest = seen.y - seen.x @ values
+    largest = 1.0
+    if seen.weights is not None:
+        rest *= seen.weights
+        largest = float(seen.weights.max())
+    length = np.sqrt(np.einsum("ij,ij->j", seen.x, seen.x))
+    bound = largest * length * float(length @ off + 1e-9 * np.sqrt(seen.y @ seen.y))
+    return bool((np.abs(seen.x.T @ rest) <= bound)[exog].all())
 
 
 def _columns(world: World, asked: _Wanted) -> dict[str, str] | None:
