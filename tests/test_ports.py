@@ -112,6 +112,10 @@ def _wrong_names(x: np.ndarray) -> pd.Series:
     return pd.Series(np.quantile(x, [0.25, 0.75]), index=["lower", "upper"])
 
 
+def _a_little_off(x: np.ndarray) -> float:
+    return float(np.median(x)) * (1 + 1e-11)
+
+
 def _column(x: np.ndarray) -> np.ndarray:
     return np.asarray(x)[:, None]
 
@@ -134,6 +138,7 @@ PLANTED: list[tuple[Callable[..., Any], str, Any, str, int]] = [
     (_levels, "base::levels", ports.groups(), "shape", 1),
     (_wrong_names, "stats::quantile", FINITE, "names", 2),
     (_column, "base::identity", FINITE, "shape", 2),
+    (_a_little_off, "stats::median", FINITE, "value", 2),
 ]
 
 
