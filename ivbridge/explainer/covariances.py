@@ -145,7 +145,8 @@ _KEYS = {"n/(n−k)": "factor.n_nk", "(n−1)/(n−k)": "factor.n1_nk", "n/(n−
 
 
 def _key(name: str) -> str:
-    return _KEYS.get(name.removeprefix("1/").strip("()") if name.startswith("1/(") else name, "factor.groups")
+    plain = name[3:-1] if name.startswith("1/(") else name
+    return _KEYS.get(plain, "factor.groups")
 
 
 def _text(name: str) -> str:

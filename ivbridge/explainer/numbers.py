@@ -1,54 +1,41 @@
 """Numbers typed from a paper or another program: which convention do they follow?
 
-A typed number keeps its digits: 0.0549 stands for everything between 0.05485 and 0.05495.
+A typed number keeps its digits: 0.0549 stands for everything between 0.05485 and 0.05495. Few digits can be reached by
+accident, the more so the more combinations there are, so a reason has to be less likely than that.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import re
+import math
 from collections.abc import Mapping, Sequence
-from decimal import Decimal, InvalidOperation
 
 import pandas as pd
 
 from ivbridge.api import design_for
 from ivbridge.data import Dataset
 from ivbridge.design import Design
-from ivbridge.errors import DataError, FormulaError, IvbridgeError
-from ivbridge.explainer.defaults import defaults
+from ivbridge.engines import engine
+from ivbridge.errors import IvbridgeError
+from ivbridge.explainer.catalogue import catalogue
+from ivbridge.explainer.defaults import Default, defaults
 from ivbridge.explainer.observed import asked_world
-from ivbridge.explainer.records import Explanation, Observed
+from ivbridge.explainer.records import Explanation, Observed, Step
+from ivbridge.explainer.typed import Typed, observed
 from ivbridge.explainer.why import explain_observed
-from ivbridge.formula import parse_term
 from ivbridge.gaps import Key, flatten
 from ivbridge.method import Method
 from ivbridge.spec import IVSpec
 from ivbridge.vcov import Inference, Vcov
 
-__all__ = ["KINDS", "Typed", "explain_numbers", "observed"]
+__all__ = ["explain_numbers"]
 
-#: A number as it was typed.
-Typed = str | float | int
-
-#: What may be typed, by its short name: the quantity, and what the number belongs to.
-KINDS: Mapping[str, tuple[str, str]] = {
-    "coef": ("estimate", "term"),
-    "se": ("std.error", "term"),
-    "t": ("statistic", "term"),
-    "p": ("p.value", "term"),
-    "ci": ("conf.low", "term"),
-    "f": ("test statistic", "endogenous regressor"),
-    "wu_hausman": ("test statistic", ""),
-    "sargan": ("test statistic", ""),
-    "wald": ("test statistic", ""),
-    "r2": ("r.squared", ""),
-    "adj_r2": ("adj.r.squared", ""),
-    "sigma": ("sigma", ""),
-    "n": ("n", ""),
-}
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
-_INTERVAL = re.compile(r"\s*[\[(]?\s*([^\s,;:\]\[()]+)\s*(?:[,;:]|\s)\s*([^\s,;:\]\[()]+)\s*[\])]?\s*")
+#: How many conventions of a stage a search tries, roughly: what a chance hit is counted with.
+CHOICES = {"world": 700, "covariance": 60, "inference": 10, "test": 30}
+#: A reason that so many wrong numbers out of one would have as well is none.
+CHANCE = 0.1
+#: Numbers that conventions lead to lie within a factor of two of each other, so in an interval of this relative width.
+SPREAD = 0.7
 
 
 def explain_numbers(
@@ -95,10 +82,50 @@ def explain_numbers(
     if design.spec.vcov is None:
         design = dataclasses.replace(design, spec=design.spec.with_vcov("classical"))
     typed = observed(numbers, design.x_names, design.endog_names, "the paper")
-    found = explain_observed(asked_world(design.spec, frame), typed, f"{design.spec.vcov} standard errors")
+    vcov_name = str(design.spec.vcov)
+    found = _preferred(explain_observed(asked_world(design.spec, frame), typed, f"{vcov_name} standard errors"))
     if not found.ok:
         return found
-    return dataclasses.replace(found, reason=_reason(found, typed, _programs(design, typed), str(design.spec.vcov)))
+    programs = _programs(design, typed)
+    if found.steps and not programs and _by_chance(found.steps, typed, _numbers(None, design)) > CHANCE:
+        return _undecided(found, typed)
+    return dataclasses.replace(found, reason=_reason(found, typed, programs, vcov_name))
+
+
+def _preferred(found: Explanation) -> Explanation:
+    """Of combinations of one length the most ordinary one first: no mistakes, and the question's own coefficients."""
+
+    def oddity(steps: tuple[Step, ...]) -> int:
+        entries = [catalogue()[step.key] for step in steps]
+        return sum((entry.stage == "world") + 2 * entry.mistake for entry in entries)
+
+    listed = sorted((found.steps, *found.alternatives), key=oddity)
+    return dataclasses.replace(found, steps=listed[0], alternatives=tuple(listed[1:]))
+
+
+def _by_chance(steps: Sequence[Step], typed: Observed, asked: Mapping[Key, object]) -> float:
+    """How many combinations as long as this one would reproduce numbers that mean nothing.
+
+    Numbers that the question gives as it was asked are no evidence for a step.
+    """
+    combinations = math.prod(CHOICES[catalogue()[step.key].stage] for step in steps)
+    windows = [
+        min(1.0, 2 * typed.within[key] / (SPREAD * abs(value))) if value else 1.0
+        for key, value in typed.values.items()
+        if key[0] != "n" and not _close(asked.get(key), value, typed.within[key])
+    ]
+    return combinations * math.prod(windows)
+
+
+def _undecided(found: Explanation, typed: Observed) -> Explanation:
+    text = " and ".join(dict.fromkeys(step.text for step in found.steps))
+    reason = (
+        f"{typed.name} gives too few digits for a reason: its numbers fit if {text}, but wrong numbers would fit some "
+        "combination of that length as well; give more numbers"
+    )
+    return dataclasses.replace(
+        found, verdict="none", steps=(), reason=reason, alternatives=(found.steps, *found.alternatives)
+    )
 
 
 def _reason(found: Explanation, typed: Observed, programs: Sequence[str], vcov: str) -> str:
@@ -131,112 +158,20 @@ def _programs(design: Design, typed: Observed) -> list[str]:
     for entry in defaults().values():
         convention = (entry.vcov, entry.divisor, entry.inference)
         if convention not in answers:
-            try:
-                answer = dataclasses.replace(entry, engine="native").answer(design)
-                answers[convention] = {**flatten(answer), ("n", ""): float(answer.n)}
-            except IvbridgeError:
-                answers[convention] = {}
+            answers[convention] = _numbers(dataclasses.replace(entry, engine="native"), design)
         if all(_close(answers[convention].get(key), value, typed.within[key]) for key, value in typed.values.items()):
             found.append(entry.says)
     return found
 
 
+def _numbers(who: Default | None, design: Design) -> Mapping[Key, object]:
+    """All numbers of a program, or of the question as asked; none where it has no answer."""
+    try:
+        answer = who.answer(design) if who else engine("native").fit(design)
+    except IvbridgeError:
+        return {}
+    return {**flatten(answer), ("n", ""): float(answer.n)}
+
+
 def _close(number: object, value: float, within: float) -> bool:
     return isinstance(number, float) and abs(number - value) <= within * (1 + 1e-9)
-
-
-def observed(
-    numbers: Mapping[str, Mapping[str, Typed] | Typed], terms: Sequence[str], endog: Sequence[str], name: str
-) -> Observed:
-    """Typed numbers by quantity and term, each with half a unit of its last digit.
-
-    Parameters
-    ----------
-    numbers : mapping
-        By kind (a key of :data:`KINDS`): a number, or a mapping of term to number. Text keeps trailing zeros. An
-        interval is text such as ``"0.02, 0.24"``.
-    terms, endog : sequence of str
-        Columns of the regression, and those of them that are endogenous.
-    name : str
-        What a sentence calls the source.
-
-    Raises
-    ------
-    DataError
-        If a kind or term is unknown, nothing was typed, or a text is not a number.
-    """
-    values: dict[Key, float] = {}
-    within: dict[Key, float] = {}
-    for kind, given in numbers.items():
-        if kind not in KINDS:
-            raise DataError(f"{kind!r} is no kind of number that can be explained.", available=", ".join(KINDS))
-        for key, text in _keyed(kind, given, terms, endog):
-            values[key], within[key] = _read(key, text)
-    if not values:
-        raise DataError("There is no number to explain.", do="give one at least, for example --se educ=0.0549.")
-    return Observed(values, within, name)
-
-
-def _keyed(
-    kind: str, given: Mapping[str, Typed] | Typed, terms: Sequence[str], endog: Sequence[str]
-) -> list[tuple[Key, Typed]]:
-    quantity, belongs = KINDS[kind]
-    if not belongs:
-        if isinstance(given, Mapping):
-            raise DataError(f"{kind} is one number, not one for each term.", do=f"write {kind}=12.3.")
-        return [((quantity, kind if quantity == "test statistic" else ""), given)]
-    if not isinstance(given, Mapping):
-        if belongs == "term" or len(endog) != 1:
-            raise DataError(
-                f"{kind} {given!r} names no {belongs}.", available=", ".join(terms if belongs == "term" else endog)
-            )
-        given = {endog[0]: given}
-    found: list[tuple[Key, Typed]] = []
-    for term, text in given.items():
-        known = _term(term, terms if belongs == "term" else endog, belongs)
-        if kind == "f":
-            found.append(((quantity, f"weak_instruments:{known}"), text))
-        elif kind == "ci":
-            found += zip((("conf.low", known), ("conf.high", known)), _ends(text), strict=True)
-        else:
-            found.append(((quantity, known), text))
-    return found
-
-
-def _ends(text: Typed) -> tuple[str, str]:
-    match = _INTERVAL.fullmatch(str(text))
-    if match is None:
-        raise DataError(f"{text!r} is not an interval.", do="write its two ends, for example 0.02,0.24.")
-    return match.group(1), match.group(2)
-
-
-def _term(text: str, known: Sequence[str], what: str) -> str:
-    """The column that a name stands for: R's name, another spelling of it, or ``const``."""
-    if text in known:
-        return text
-    if text.strip().lower() in ("const", "_cons", "intercept", "constant") and "(Intercept)" in known:
-        return "(Intercept)"
-    try:
-        spelled = ":".join(parse_term(text))
-    except FormulaError:
-        spelled = text.strip()
-    if spelled in known:
-        return spelled
-    raise DataError(f"The question has no {what} {text!r}.", available=", ".join(known))
-
-
-def _read(key: Key, typed: Typed) -> tuple[float, float]:
-    """A number and half a unit of its last digit; whole numbers such as n are exact."""
-    text = str(typed).strip().replace("−", "-")
-    try:
-        value = Decimal(text) if _NUMBER.fullmatch(text) else None
-    except InvalidOperation:
-        value = None
-    if value is None or abs(value.adjusted()) > 300:
-        raise DataError(
-            f"{key[0]}{f' of {key[1]}' if key[1] else ''}: {typed!r} is not a number.",
-            do="write it with a decimal point and without signs such as *, < or %.",
-        )
-    exponent = value.as_tuple().exponent
-    assert isinstance(exponent, int)
-    return float(value), 0.0 if key[0] == "n" else float(Decimal(5).scaleb(exponent - 1))

@@ -327,7 +327,8 @@ def _stage_covariances(rest: Rest, fit: Linear, endog: str) -> Iterator[tuple[tu
             cov = covariance(fit, vcov, rest.groups)
         except (IvbridgeError, np.linalg.LinAlgError):
             continue
-        yield (Step("first_stage.vcov", f"the first stage of {endog} has {label_of(vcov)} standard errors"),), cov
+        other = Step("first_stage.vcov", f"the first stage of {endog} has {label_of(vcov)} standard errors")
+        yield () if vcov == rest.asked else (other,), cov
 
 
 def _stage_gaps(prefix: str, fit: Linear, cov: FloatArray, own: Numbers, tolerance: Tolerance) -> dict[Key, float]:

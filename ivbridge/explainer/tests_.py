@@ -150,7 +150,8 @@ def _added(name: str, full: Linear, tested: list[int], case: Case) -> Iterator[V
     plain: dict[Vcov, tuple[Step, ...]] = {}
     for vcov in (case.asked, Classical(), HC0(), HC1(), case.option.estimator.like):
         text = f"the {name} uses the {label_of(vcov)} covariance"
-        plain.setdefault(vcov, (Step("test.vcov", text),))
+        # a test may follow the coefficients, or stay as the question has it
+        plain.setdefault(vcov, () if vcov == case.asked else (Step("test.vcov", text),))
     choices: list[tuple[tuple[Step, ...], Callable[[], FloatArray]]] = []
     if not isinstance(case.option.estimator.like, Bekker | Bootstrap):
         choices.append(((), lambda: case.option.applied(full, case.groups)))

@@ -146,10 +146,10 @@ def _kernels(asked: Vcov) -> Iterator[Vcov]:
     orders = (order,) if order is None else (order, None)
     for place, lag, prewhite, adjust in product(orders, lags, whitened, (False, True)):
         yield NeweyWest(lag, prewhite, adjust, place)
-    if not isinstance(asked, NeweyWest | Andrews):
-        return
-    bandwidths = [None, *range(1, max(LAGS, (own or 0) + MORE_LAGS) + 2)]
-    for kernel, bw, prewhite, adjust in product(_KERNELS, bandwidths, (0, 1), (False, True)):
+    is_hac = isinstance(asked, NeweyWest | Andrews)
+    bandwidths = [None, *range(1, max(LAGS, (own or 0) + MORE_LAGS) + 2 if is_hac else MORE_LAGS + 2)]
+    kernels = _KERNELS if isinstance(asked, Andrews) else [kernel for kernel in _KERNELS if kernel != "Bartlett"]
+    for kernel, bw, prewhite, adjust in product(kernels, bandwidths, (0, 1) if is_hac else (0,), (False, True)):
         yield Andrews(kernel, bw, prewhite, adjust, order)  # type: ignore[arg-type]
 
 
