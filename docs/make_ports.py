@@ -121,10 +121,10 @@ PAGES: dict[str, Page] = {
                     "to 3 jump at the same doubles on both sides, as this R has no fuzz there."),
             Section("Infinite numbers", "quantiles:numpy_quantile", "stats::quantile", "quantile_infinite", 1000,
                     "NumPy computes a + (b - a) * t, which is missing where a and b are infinite; R answers the infinite "
-                    "number. Already one infinite value and its quantile 0 differ. A difference of values is the fuzz "
+                    "number. Already one infinite value and its quantile 0 differ. The second finding is the fuzz "
                     "again."),
             Section("Missing values", "quantiles:pandas_quantile", "stats::quantile", "quantile_missing", 500,
-                    "pandas leaves missing values out, R raises unless na.rm = TRUE. A difference of values is the fuzz "
+                    "pandas leaves missing values out, R raises unless na.rm = TRUE. The second finding is the fuzz "
                     "again."),
         ),
     ),

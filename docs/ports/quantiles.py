@@ -1,4 +1,4 @@
-"""The ports: quantiles as users of pandas and NumPy ask for them, and one that was made with this page's help."""
+"""The ports: quantiles as users of pandas and NumPy ask for them."""
 
 import numpy as np
 import pandas as pd
