@@ -9,10 +9,10 @@ from functools import cache
 
 import numpy as np
 import pandas as pd
-import planted_plain as plain
-from planted_plain import Factor, Fit, Plan, Term
 
 from ivbridge.data import load
+from tests import planted_plain as plain
+from tests.planted_plain import Factor, Fit, Plan, Term
 
 
 @dataclass(frozen=True, eq=False)
@@ -240,8 +240,9 @@ def _weights(change: Callable[[pd.Series], pd.Series] | None) -> Callable[[Plan]
 
 
 def _frequency(plan: Plan) -> Plans:
-    if plan.weights:
-        yield plan.weights, plan.but(frequency=True)
+    if plan.weights and plan.frame[plan.weights].sum() < 5000:
+        frame = plan.frame.loc[plan.frame.index.repeat(plan.frame[plan.weights].astype(int))]
+        yield plan.weights, plan.but(frame=frame.reset_index(drop=True), weights=None)
 
 
 def _complete(plan: Plan) -> Plans:

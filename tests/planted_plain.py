@@ -89,7 +89,6 @@ class Plan:
     factor: Factor | None = None
     intercept: bool = True
     weights: str | None = None
-    frequency: bool = False
     estimator: str = "2sls"
     complete: tuple[str, ...] = ()
     keep_missing: bool = False
@@ -141,7 +140,7 @@ def arrays(plan: Plan) -> Arrays:
         frame, w = frame[keep], w[keep]
         x, z = ({k: v[keep] for k, v in m.items()} for m in (x, z))
     y = plan.y.values(frame)
-    n = float(w.sum()) if plan.frequency else float(len(y))
+    n = float(len(y))
     stack = lambda m: np.column_stack(list(m.values()))  # noqa: E731
     return Arrays(y, stack(x), stack(z), list(x), list(z), w, n, np.flatnonzero(ok), frame)
 

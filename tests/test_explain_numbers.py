@@ -16,7 +16,7 @@ from ivbridge.api import design_for
 from ivbridge.cli import app
 from ivbridge.errors import DataError, UnsupportedError
 from ivbridge.explainer.defaults import default_named, defaults
-from ivbridge.explainer.numbers import KINDS, observed
+from ivbridge.explainer.typed import KINDS, observed
 
 FORMULA = "log(packs) ~ log(rprice) + log(rincome) | log(rincome) + tdiff + rtax"
 TERMS = ("(Intercept)", "log(rprice)", "log(rincome)")
