@@ -54,11 +54,10 @@ class Subject:
 
 @dataclass(frozen=True)
 class Mutant:
-    """An answer with one thing wrong; ``size`` is how wrong, as a part of the number."""
+    """An answer with one thing wrong."""
 
     what: str
     answer: Estimate
-    size: float = PART_PER_MILLION
 
 
 def _published(name: str) -> Subject:
@@ -76,55 +75,57 @@ GALLERY = tuple(_published(name) for name in RESULTS)
 QUESTIONS = tuple(Subject(case.name, case.formula, _synthetic, case.options) for case in CASES)
 
 
-def numbers(answer: Estimate) -> Iterator[Mutant]:
-    """One mutant for each number in an answer; one residual and one fitted value stand for all."""
-    yield from _coefficients("", answer.coefs, lambda coefs: dataclasses.replace(answer, coefs=coefs))
-    yield from _matrix("", answer.cov, lambda cov: dataclasses.replace(answer, cov=cov))
+def numbers(answer: Estimate, size: float = PART_PER_MILLION) -> Iterator[Mutant]:
+    """One mutant for each number in an answer, 1 ppm off; one residual and one fitted value stand for all."""
+    yield from _coefficients(size, answer.coefs, lambda coefs: dataclasses.replace(answer, coefs=coefs))
+    yield from _matrix(size, answer.cov, lambda cov: dataclasses.replace(answer, cov=cov))
     for name in ("residuals", "fitted"):
         values = getattr(answer, name)
         place = len(values) // 2
-        yield Mutant(f"{name}[{place}]", dataclasses.replace(answer, **{name: _moved(values, place, _largest(values))}))
+        yield Mutant(
+            f"{name}[{place}]", dataclasses.replace(answer, **{name: _moved(values, place, size * _largest(values))})
+        )
     for name in ("n", "df_resid", "sigma", "r2", "r2_adj", "kappa"):
         if getattr(answer, name) is not None:
-            yield Mutant(name, dataclasses.replace(answer, **{name: _nudged(getattr(answer, name))}))
+            yield Mutant(name, dataclasses.replace(answer, **{name: _nudged(getattr(answer, name), size)}))
     for key, test in answer.tests.items():
-        for what, changed in _test(test) if isinstance(test, Test) else ():
+        for what, changed in _test(test, size) if isinstance(test, Test) else ():
             yield Mutant(f"{key} {what}", dataclasses.replace(answer, tests={**answer.tests, key: changed}))
     for place, stage in enumerate(answer.first_stages):
-        for what, changed in _stage(stage):
+        for what, changed in _stage(stage, size):
             stages = (*answer.first_stages[:place], changed, *answer.first_stages[place + 1 :])
             yield Mutant(f"first stage of {stage.endog}: {what}", dataclasses.replace(answer, first_stages=stages))
 
 
-def _coefficients(where: str, coefs: Coefficients, put: Callable[[Coefficients], Any]) -> Iterator[Any]:
+def _coefficients(size: float, coefs: Coefficients, put: Callable[[Coefficients], Any]) -> Iterator[Any]:
     for column in ("estimate", "std_error", "statistic", "p_value", "conf_low", "conf_high"):
         values = getattr(coefs, column)
         for place, term in enumerate(coefs.terms):
-            changed = dataclasses.replace(coefs, **{column: _moved(values, place, values[place])})
-            yield _made(f"{where}{column} of {term}", put(changed))
+            changed = dataclasses.replace(coefs, **{column: _moved(values, place, size * values[place])})
+            yield _made(f"{column} of {term}", put(changed))
 
 
-def _matrix(where: str, cov: np.ndarray, put: Callable[[np.ndarray], Any]) -> Iterator[Any]:
+def _matrix(size: float, cov: np.ndarray, put: Callable[[np.ndarray], Any]) -> Iterator[Any]:
     deviations = np.sqrt(np.abs(np.diag(cov)))
     for i, j in np.ndindex(cov.shape):
         changed = cov.copy()
-        changed[i, j] += PART_PER_MILLION * (cov[i, j] if i == j else deviations[i] * deviations[j])
-        yield _made(f"{where}cov[{i}, {j}]", put(changed))
+        changed[i, j] += size * (cov[i, j] if i == j else deviations[i] * deviations[j])
+        yield _made(f"cov[{i}, {j}]", put(changed))
 
 
-def _test(test: Test) -> Iterator[tuple[str, Test]]:
+def _test(test: Test, size: float) -> Iterator[tuple[str, Test]]:
     for name in ("statistic", "p_value", "df1", "df2"):
         if math.isfinite(value := getattr(test, name)):
-            changed = value * (1 + PART_PER_MILLION) if value else PART_PER_MILLION
+            changed = value * (1 + size) if value else size
             yield name, dataclasses.replace(test, **{name: changed})
 
 
-def _stage(stage: FirstStage) -> Iterator[tuple[str, FirstStage]]:
-    yield from _coefficients("", stage.coefs, lambda coefs: dataclasses.replace(stage, coefs=coefs))
-    yield from _matrix("", stage.cov, lambda cov: dataclasses.replace(stage, cov=cov))
+def _stage(stage: FirstStage, size: float) -> Iterator[tuple[str, FirstStage]]:
+    yield from _coefficients(size, stage.coefs, lambda coefs: dataclasses.replace(stage, coefs=coefs))
+    yield from _matrix(size, stage.cov, lambda cov: dataclasses.replace(stage, cov=cov))
     for name in ("n", "df_resid", "sigma", "r2", "r2_adj"):
-        yield name, dataclasses.replace(stage, **{name: _nudged(getattr(stage, name))})
-    for what, changed in _test(stage.weak) if isinstance(stage.weak, Test) else ():
+        yield name, dataclasses.replace(stage, **{name: _nudged(getattr(stage, name), size)})
+    for what, changed in _test(stage.weak, size) if isinstance(stage.weak, Test) else ():
         yield f"weak {what}", dataclasses.replace(stage, weak=changed)
 
 
@@ -132,19 +133,19 @@ def _made(what: str, changed: Estimate | FirstStage) -> Any:
     return Mutant(what, changed) if isinstance(changed, Estimate) else (what, changed)
 
 
-def _nudged(value: float) -> float:
-    """1 ppm more; a whole number is one more, zero (or what rounding left of it) is 1e-6, and no number is 1."""
+def _nudged(value: float, size: float) -> float:
+    """So much more; a whole number is one more, zero (or what rounding left of it) is that much, and no number is 1."""
     if isinstance(value, int):
         return value + 1
     if math.isnan(value):
         return 1.0
-    return value + PART_PER_MILLION if abs(value) < NOTHING else value * (1 + PART_PER_MILLION)
+    return value + size if abs(value) < NOTHING else value * (1 + size)
 
 
-def _moved(values: np.ndarray, place: int, size: float) -> np.ndarray:
-    """One entry moved by 1 ppm of the size; as for single numbers, zero and no number move, too."""
+def _moved(values: np.ndarray, place: int, by: float) -> np.ndarray:
+    """One entry moved; zero and no number move, too."""
     changed = values.copy()
-    changed[place] = 1.0 if math.isnan(values[place]) else values[place] + (PART_PER_MILLION * size or PART_PER_MILLION)
+    changed[place] = 1.0 if math.isnan(values[place]) else values[place] + (by or PART_PER_MILLION)
     return changed
 
 
