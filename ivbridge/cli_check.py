@@ -192,7 +192,7 @@ def _say_skipped(entries: Sequence[report.Entry], *, strict: bool) -> None:
 
 def _code(entries: Sequence[report.Entry], *, strict: bool) -> int:
     found = [entry.outcome for entry in entries if isinstance(entry.outcome, Agreement)]
-    if len(found) < len(entries):
+    if not found or len(found) < len(entries):
         return 2
     return 0 if all(agreement.passes(strict=strict) for agreement in found) else 1
 

@@ -181,7 +181,7 @@ class IVAgreement:
         data, vcovs = options["data"], options.get("vcovs")
         if isinstance(data, str):
             beside = self._node.path.parent / data
-            data = read(beside if beside.is_file() else data)
+            data = read(os.path.relpath(beside) if beside.is_file() else data)
         vcovs = [vcovs] if isinstance(vcovs, str | Vcov) else vcovs
         marked = {name: options[name] for name in Changes.__annotations__ if name in options}
         return _Asked(options["question"], data, vcovs, {**marked, **changes})
@@ -191,7 +191,7 @@ class IVAgreement:
         if self._mode == "live":
             return "r"
         if self._mode == "record" or (self._mode == "auto" and _is_missing(asked)):
-            place = Path(os.path.relpath(self._path()))  # relative, since the file tells how it was made
+            place = Path(os.path.relpath(self._path()))  # relative, as all paths here: the file tells how it was made
             record(asked.question, asked.data, asked.vcovs, place, **asked.changes)
             self._note(recorded=place.as_posix())
         return "recorded"
@@ -228,9 +228,9 @@ class IVAgreement:
         self._node.user_properties.append(("ivref", {**nothing, **values}))
 
     def _source(self, found: Agreement) -> str:
-        made = found.comparisons[0].reference.provenance
-        versions = ", ".join(f"{name} {version}" for name, version in made.versions.items())
-        return f"{made.engine}: {versions}; --ivref={self._mode}"
+        made = found.provenance[:1]
+        versions = [f"{one.engine}: {', '.join(map(' '.join, one.versions.items()))}; " for one in made]
+        return f"{''.join(versions)}--ivref={self._mode}"
 
 
 def _options(question: Any = None, data: Any = None, vcovs: Any = None, **options: Any) -> dict[str, Any]:

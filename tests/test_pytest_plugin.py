@@ -300,6 +300,17 @@ class TestSession:
         assert len(written(pytester)) == 2
         run(text, "--ivref-strict", "-k", "HC1").assert_outcomes(passed=1, deselected=5)
 
+    def test_data_beside_the_test_keep_their_place_in_the_reference(self, run, pytester: pytest.Pytester) -> None:
+        (pytester.path / "mine.csv").write_text(
+            "y,x,z\n1,1,0\n3,2,1\n2,2,1\n5,3,2\n4,4,2\n6.5,4.5,3\n", encoding="utf-8"
+        )
+        run(
+            "def test_file(iv_agreement):\n    iv_agreement('y ~ x | z', 'mine.csv', 'HC1')", "--ivref=record"
+        ).assert_outcomes(passed=1)
+        (path,) = written(pytester)
+        assert str(pytester.path) not in path.read_text(encoding="utf-8")
+        assert json.loads(path.read_text(encoding="utf-8"))["data"]["source"] == "mine.csv"
+
     @pytest.mark.slow
     def test_several_processes_record_without_harm(self, pytester: pytest.Pytester) -> None:
         pytester.makepyfile(test_one=FRAME, test_two=FRAME)
