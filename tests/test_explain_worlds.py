@@ -7,6 +7,7 @@ import tomllib
 from functools import cache
 from importlib.resources import files
 
+import cases
 import numpy as np
 import pandas as pd
 import pytest
@@ -161,6 +162,7 @@ def test_the_question_itself_is_found_first() -> None:
     assert found(Q, standard(worlds_by_hand.data()))[0] == ()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("plant", PLANTS, ids=lambda p: f"{p.key} {p.note}".strip())
 def test_every_plant_is_reached(plant: Plant) -> None:
     wanted = plant.coefs(worlds_by_hand.data())
@@ -326,6 +328,28 @@ def test_worlds_need_no_data_frame() -> None:
     keys = {world.steps[0].key for convention in WORLDS for world in convention(bare)}
     assert {"estimator.ols", "unit.sign", "rows.first", "intercept.missing", "form.lag"} <= keys
     assert not any(key.startswith(("storage.", "coding.", "rows.missing", "rows.complete")) for key in keys)
+
+
+def test_other_data_than_those_of_the_question_are_not_looked_at() -> None:
+    asked = question(Q)
+    wrong = World(asked.seen, asked.spec, worlds_by_hand.data().head(9), asked.method)
+    wanted = standard(worlds_by_hand.data().iloc[1:])
+    reached = reach(wrong, wanted, dict.fromkeys(wanted, 1e-09), complete=True)
+    assert [one.world.steps[0].key for one in reached] == ["rows.first"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", cases.CASES, ids=lambda case: case.name)
+def test_no_question_makes_the_search_stumble(case: cases.Case) -> None:
+    data = cases.frame()
+    spec = IVSpec.from_formula(case.formula, **{"vcov": "cluster(g)", **case.options})
+    asked = World(seen_of(build(spec, data)), spec, data, spec.method)
+    own = coefs(asked)
+    wrong = {term: value * (1 + 1e-3 * np.cos(i)) for i, (term, value) in enumerate(own.items())}
+    sizes = {term: 1e-9 * abs(value) for term, value in wrong.items()}
+    assert list(reach(asked, wrong, sizes, complete=True)) == []
+    again = reach(asked, own, {term: 1e-6 * abs(value) for term, value in own.items()}, complete=True)
+    assert next(again).world.steps == ()
 
 
 def test_the_text_of_a_step_names_what_is_concerned() -> None:

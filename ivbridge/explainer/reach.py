@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import linalg
@@ -141,6 +141,8 @@ def reach(
     Reached
         The question's own world first, then those one step away, then pairs.
     """
+    if world.frame is not None and len(world.frame) <= world.seen.rows.max(initial=-1):
+        world = replace(world, frame=None)  # other data than those of the matrices
     values = np.array(list(wanted.values()), dtype=float)
     asked = _Wanted(tuple(wanted), values, np.array([within.get(t, 0.0) for t in wanted], dtype=float), complete)
     yield from _matched(world, asked)

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
-from scipy import linalg
 
 from ivbridge.explainer.matrices import added, chosen
 from ivbridge.explainer.records import Step, World
 from ivbridge.kclass import decomposed
 from ivbridge.linear import scaled
 from ivbridge.method import LIML, Fuller, Method, TwoStage
-from ivbridge.records import FloatArray, Seen
+from ivbridge.records import FloatArray, IntArray
 
 __all__ = ["k_class", "moments"]
 
@@ -49,25 +49,22 @@ def _moments(world: World) -> Iterator[World]:
     """GMM with a weighting matrix W: instruments ZW·Z'X give its coefficients."""
     seen = world.seen
     w = np.ones(len(seen.y)) if seen.weights is None else seen.weights
-    zx = seen.z.T @ (seen.x * w[:, None])
-    yield _instrumented(
-        world, Step("estimator.gmm_identity", "the estimator is GMM with the identity as weighting matrix"), seen.z @ zx
-    )
+    weighted = seen.x * w[:, None]
+    one = Step("estimator.gmm_identity", "the estimator is GMM with the identity as weighting matrix")
+    yield _instrumented(world, one, seen.z @ (seen.z.T @ weighted))
+    z = seen.z / np.linalg.norm(seen.z, axis=0)  # two steps do not depend on units, but rounding does
     first = decomposed(seen, TwoStage()).residuals * w
-    for key, text, meat in _meats(seen, first):
-        try:
-            values = seen.z @ linalg.solve(meat, zx, assume_a="pos")
-        except (linalg.LinAlgError, ValueError):
-            continue
-        yield _instrumented(world, Step(key, text), values)
+    for key, text, meat in _meats(z * first[:, None], seen.groups):
+        with suppress(np.linalg.LinAlgError):
+            yield _instrumented(world, Step(key, text), z @ np.linalg.solve(meat, z.T @ weighted))
 
 
-def _meats(seen: Seen, residuals: FloatArray) -> Iterator[tuple[str, str, FloatArray]]:
-    scores = seen.z * residuals[:, None]
+def _meats(scores: FloatArray, groups: Mapping[str, IntArray]) -> Iterator[tuple[str, str, FloatArray]]:
+    """Covariances of the moments, (l, l), from the scores (n, l)."""
     yield "estimator.gmm", "the estimator is two-step GMM with a robust weighting matrix", scores.T @ scores
     centred = scores - scores.mean(axis=0)
     yield "estimator.gmm_centred", "the estimator is two-step GMM with centred moments", centred.T @ centred
-    for name, codes in seen.groups.items():
+    for name, codes in groups.items():
         sums = np.zeros((int(codes.max()) + 1, scores.shape[1]))
         np.add.at(sums, codes, scores)
         if len(sums) > scores.shape[1]:
