@@ -46,14 +46,23 @@ def _drift(
     ivbridge drift --package linearmodels --versions 7.0,7.1
     ivbridge drift --package sandwich --r-lib ~/R/old,~/R/new --reference references/
     """
+    named = (("pip", versions), ("r-library", r_lib), ("rscript", rscript))
+    given = [(kind, text) for kind, text in named if text]
+    raise typer.Exit(_run(package, given, reference, engine, as_json=json))
+
+
+def _run(
+    package: str, given: list[tuple[str, str]], reference: list[Path] | None, engine: str | None, *, as_json: bool
+) -> int:
+    """Compare the versions one after the other, and print what moved; the exit code."""
     from ivbridge import cli_text
     from ivbridge.progress import progress_bar
     from ivbridge.sentinel.watch import KINDS, drift
 
-    given = {kind: text for kind, text in zip(KINDS, (versions, r_lib, rscript), strict=True) if text}
     if len(given) != 1:
         raise typer.BadParameter("name the versions by one of --versions, --r-lib and --rscript.")
-    ((kind, text),) = given.items()
+    ((named, text),) = given
+    (kind,) = (one for one in KINDS if one == named)
     names = [name.strip() for name in text.split(",")]
     if len(names) < 2 or not all(names):
         raise typer.BadParameter(f"{text!r} names fewer than two versions; write OLD,NEW.")
@@ -62,10 +71,8 @@ def _drift(
             drift(package, before, after, kind=kind, references=reference, engine=engine, progress=progress)
             for before, after in pairwise(names)
         ]
-    if json:
+    if as_json:
         typer.echo(found[0].to_json() if len(found) == 1 else f"[{', '.join(one.to_json() for one in found)}]")
     else:
         cli_text.say("\n\n".join(one.summary() for one in found))
-    if any(one.moved for one in found):
-        raise typer.Exit(1)
-    raise typer.Exit(0 if all(one.ok for one in found) else 2)
+    return 1 if any(one.moved for one in found) else 0 if all(one.ok for one in found) else 2

@@ -79,6 +79,7 @@ LAYERS = " ".join(
         "encouragement.chart encouragement.page",
         "certificates certificates.badge certificates.records certificates.issue certificates.verify",
         "setup_r doctor cli_text cli_check cli_select cli_encourage cli_post cli_options cli_experiments cli_drift",
+        "cli_certify",
         "cli_record cli_ports cli_explain cli",
         "pytest_agreement pytest_plugin",
     ]

@@ -20,7 +20,7 @@ _TABLE = ("estimate", "std_error", "statistic", "p_value", "conf_low", "conf_hig
 
 
 def from_session(text: str, like: Estimate) -> Estimate:
-    """An estimate made of what an R session says.
+    """Make an estimate of what an R session says.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ def from_session(text: str, like: Estimate) -> Estimate:
     Returns
     -------
     Estimate
-        Its matrices are R's own, so that a comparison starts with the handshake.
+        With R's own matrices, for the handshake.
 
     Raises
     ------
@@ -43,36 +43,38 @@ def from_session(text: str, like: Estimate) -> Estimate:
         If the text is no such object.
     """
     try:
-        said = json.loads(text)
-        names = {name: tuple(map(str, said[name])) for name in ("terms", "x_names", "z_names")}
-        columns = [_floats(said[name]) for name in _TABLE]
-        seen = dataclasses.replace(
-            like.seen, rows=np.asarray(said["rows"], dtype=np.int64), x_names=names["x_names"],
-            z_names=names["z_names"], y=_floats(said["y"]), x=_floats(said["x"]), z=_floats(said["z"]),
-        )  # fmt: skip
-        versions = {str(name): str(version) for name, version in said["versions"].items()}
-        return dataclasses.replace(
-            like,
-            engine="R session",
-            coefs=Coefficients(names["terms"], *columns),
-            cov=np.atleast_2d(_floats(said["cov"])),
-            residuals=_floats(said["residuals"]),
-            fitted=_floats(said["fitted"]),
-            n=len(seen.rows),
-            df_resid=int(said["df_resid"]),
-            sigma=float(said["sigma"]),
-            r2=float(said["r2"]),
-            r2_adj=float(said["r2_adj"]),
-            tests=_tests(said, like),
-            first_stages=(),
-            seen=seen,
-            provenance=Provenance("R session", versions),
-            notes=(),
-            warnings=(),
-            lacks={"first stage": FIRST_STAGES},
-        )
+        return _estimate(json.loads(text), like)
     except (ValueError, TypeError, LookupError, AttributeError) as error:
         raise DataError(f"This is no answer of an R session: {type(error).__name__}: {error}.") from error
+
+
+def _estimate(said: dict[str, Any], like: Estimate) -> Estimate:
+    names = {name: tuple(map(str, said[name])) for name in ("terms", "x_names", "z_names")}
+    seen = dataclasses.replace(
+        like.seen, rows=np.asarray(said["rows"], dtype=np.int64), x_names=names["x_names"],
+        z_names=names["z_names"], y=_floats(said["y"]), x=_floats(said["x"]), z=_floats(said["z"]),
+    )  # fmt: skip
+    versions = {str(name): str(version) for name, version in said["versions"].items()}
+    return dataclasses.replace(
+        like,
+        engine="R session",
+        coefs=Coefficients(names["terms"], *(_floats(said[name]) for name in _TABLE)),
+        cov=np.atleast_2d(_floats(said["cov"])),
+        residuals=_floats(said["residuals"]),
+        fitted=_floats(said["fitted"]),
+        n=len(seen.rows),
+        df_resid=int(said["df_resid"]),
+        sigma=float(said["sigma"]),
+        r2=float(said["r2"]),
+        r2_adj=float(said["r2_adj"]),
+        tests=_tests(said, like),
+        first_stages=(),
+        seen=seen,
+        provenance=Provenance("R session", versions),
+        notes=(),
+        warnings=(),
+        lacks={"first stage": FIRST_STAGES},
+    )
 
 
 def _floats(values: Any) -> FloatArray:

@@ -75,23 +75,19 @@ def drift(
     EngineError
         If a version cannot be run.
     """
-    asked = engine or ("r" if kind != "pip" else package)
-    if asked not in {**ENGINES, **PEERS}:
-        raise UnsupportedError(f"No engine is called {asked!r}.", available=", ".join(sorted({**ENGINES, **PEERS})),
-                               do='name the one that calls the package: engine="native".')  # fmt: skip
+    asked = _engine(engine or ("r" if kind != "pip" else package))
     tell = progress or (lambda done, total, what: None)
     tell(0, 4, f"{package} {before} and {after}")
     places = [_place(package, version, kind) for version in (before, after)]
     known, skipped = _recorded(references)
     paths = [str(path) for path in known]
     answers = []
-    for i, place in enumerate(places):
-        tell(1 + i, 4, f"{package} {place.label}")
+    for i, place in enumerate(places, 1):
+        tell(i, 4, f"{package} {place.label}")
         answers.append(ask(place, asked, paths))
-    tell(3, 4, "comparing")
+    tell(3, 4, "comparing, and looking for reasons")
     found = _Compared(known, answers[0], answers[1])
     moved = found.moved
-    tell(3, 4, "looking for reasons")
     return Drift(
         package=package, engine=asked, before=places[0].label, after=places[1].label,
         reference=", ".join(dict.fromkeys(reference.label for reference in known.values())),
@@ -99,6 +95,14 @@ def drift(
         reasons=reasons_for(moved, found.pairs, places[0], places[1], asked),
         skipped={**skipped, **found.skipped},
     )  # fmt: skip
+
+
+def _engine(name: str) -> str:
+    known = {**ENGINES, **PEERS}
+    if name not in known:
+        do = 'name the one that calls the package: engine="native".'
+        raise UnsupportedError(f"No engine is called {name!r}.", available=", ".join(sorted(known)), do=do)
+    return name
 
 
 def _place(package: str, version: str | Path, kind: Kind) -> Place:
@@ -169,6 +173,9 @@ def _moved(reference: Reference, design: Design, before: Estimate, after: Estima
         known = {key: value for key, value in flatten(answer).items() if not is_lacking(key, answer.lacks)}
     except IvbridgeError:  # stale: its numbers are not about these data
         known = {}
+    if math.isnan(before.sigma) and math.isnan(after.sigma):  # residuals are measured against it
+        size = float(np.sqrt(np.mean(before.residuals**2)))
+        before, after = (dataclasses.replace(one, sigma=size) for one in (before, after))
     for gap in compare_numbers(before, after, allowed):
         if gap.ok:
             continue
