@@ -1,7 +1,7 @@
 """Write docs/ports/*.md: real ports checked against R, and what was found. Needs R with sandwich, and statsmodels.
 
 python docs/make_ports.py            run every check (a few minutes) and write the pages
-python docs/make_ports.py NAME …     only these pages: mad, hac, quantile
+python docs/make_ports.py NAME …     only these pages: mad, hac, hc, quantile
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from hypothesis import strategies as st  # noqa: E402
 from ivbridge.cli_ports import ask, read_cases  # noqa: E402
 from ivbridge.ports import PortReport  # noqa: E402
 
-NAMES = ("mad", "hac", "quantile")
+NAMES = ("mad", "hac", "hc", "quantile")
 
 
 @dataclass(frozen=True)
@@ -101,6 +101,19 @@ PAGES: dict[str, Page] = {
                     "and why."),
             Section("Small samples", "hac:newey_west", "sandwich::NeweyWest", "hac_small_sample", 300,
                     "use_correction=True is adjust = TRUE: both multiply by n/(n - k)."),
+        ),
+    ),
+    "hc": Page(
+        "statsmodels' HC0 to HC3 against sandwich::vcovHC",
+        "Covariances of least squares that are robust to heteroskedasticity; HC2 and HC3 divide squared residuals by "
+        "one minus the leverage, or by its square.",
+        ("hc", "hc_types", "hac_declared", "hac_full_rank"),
+        ("statsmodels",),
+        (
+            Section("Small data sets", "hc:robust", "sandwich::vcovHC", "hc_types", 600,
+                    "They agree but where all observations but one have the same x: that one's leverage is 1, its "
+                    "residual 0, and HC2 and HC3 are 0/0. R's leverage is exactly 1 here and it answers NaN; statsmodels' "
+                    "is 1 but for rounding, and it answers a number."),
         ),
     ),
     "quantile": Page(

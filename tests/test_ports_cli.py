@@ -79,7 +79,7 @@ def test_every_page_says_how_it_is_made_and_shows_its_files() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["mad", "hac", "quantile"])
+@pytest.mark.parametrize("name", ["mad", "hac", "hc", "quantile"])
 def test_the_pages_are_what_their_commands_find(name: str) -> None:
     """Verdicts and findings; how many cases agree, and the last digits, are those of one machine."""
 
