@@ -134,11 +134,13 @@ def _reason(found: Explanation, typed: Observed, programs: Sequence[str], vcov: 
     one = f"{_WORDS.get(key[0], key[0])}{f' of {key[1]}' if key[1] else ''}, {value:g},"
     what = f"{typed.name}'s {one}" if len(typed.values) == 1 else f"{typed.name}'s {len(typed.values)} numbers"
     verb = "is" if len(typed.values) == 1 else "are"
-    who = f" {verb} {_listed(programs)}" if programs else ""
+    who = f"what {_listed(programs)} give{'s' * (len(programs) == 1)}" if programs else ""
     steps = " and ".join(dict.fromkeys(step.text for step in found.steps))
     if not found.steps:
-        return f"{what}{who or f' {verb} what the question gives'} ({vcov} standard errors)"
-    return f"{what}{who}: {steps}" if who else f"{what} {verb} explained: {steps}"
+        return f"{what} {verb} {who or 'what the question gives as asked'}: {vcov} standard errors"
+    if not programs:
+        return f"{what} {verb} the question's, with {vcov} standard errors, if {steps}"
+    return f"{what} {verb} {who}: {steps}"
 
 
 _WORDS = {
