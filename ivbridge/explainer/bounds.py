@@ -12,11 +12,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
+
 from ivbridge.diagnostics import numbers
 from ivbridge.explainer.records import World
 from ivbridge.gaps import SMALLEST, Key, flatten, scales
 from ivbridge.linear import UNIT, Linear
-from ivbridge.records import FloatArray, Numbers, Seen
+from ivbridge.records import Numbers, Seen
 from ivbridge.rounding import allowed_gaps
 from ivbridge.sandwich import Groups, covariance
 from ivbridge.vcov import T, Vcov

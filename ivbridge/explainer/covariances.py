@@ -16,7 +16,7 @@ import numpy as np
 from ivbridge.errors import IvbridgeError
 from ivbridge.explainer.altered import ALTERED, PLAIN, Altered
 from ivbridge.explainer.records import Step
-from ivbridge.explainer.vcovs import Estimator, Groups, estimators
+from ivbridge.explainer.vcovs import ASKED, FAR, Estimator, Groups, estimators
 from ivbridge.linear import Linear
 from ivbridge.records import FloatArray
 from ivbridge.vcov import Clustered, DriscollKraay, Vcov
@@ -102,9 +102,7 @@ class Wanted:
         return np.asarray(good)
 
 
-def matching(
-    model: Linear, asked: Vcov, groups: Groups, wanted: Wanted, most: int, *, all_kinds: bool = True
-) -> Iterator[Option]:
+def matching(model: Linear, asked: Vcov, groups: Groups, wanted: Wanted, most: int, kinds: int) -> Iterator[Option]:
     """Every option that reproduces what is wanted; where nothing is, every option without a factor.
 
     Parameters
@@ -117,21 +115,23 @@ def matching(
     wanted : Wanted
     most : int
         Options that differ in more respects are left out.
-    all_kinds : bool, default True
-        As for :func:`ivbridge.explainer.vcovs.estimators`.
+    kinds : {ASKED, NEAR, FAR}
+        Of estimators, as for :func:`ivbridge.explainer.vcovs.estimators`.
     """
     changed: dict[str, Linear] = {}
-    for estimator in estimators(asked, model.k_class is not None, groups, all_kinds=all_kinds):
+    for estimator in estimators(asked, model.k_class is not None, groups, kinds):
         if estimator.cost > most:
             continue
-        factors = [Factor(1.0)] if wanted.empty else _factors(model, estimator.like, groups)
+        bare = wanted.empty or kinds == ASKED
+        factors = [Factor(1.0)] if bare else _factors(model, estimator.like, groups)
         for altered in ALTERED:
-            if altered is not PLAIN and (estimator.formula or not altered.matters(model, estimator.like)):
+            if altered is not PLAIN and not _combines(estimator, altered, model, kinds):
                 continue
             left = most - estimator.cost - bool(altered.key)
             if left < 0:
                 continue
-            usable = [factor for factor in factors if len(factor.names) <= left]
+            least = estimator.cost == 0 and kinds != ASKED  # without a factor it has been tried
+            usable = [factor for factor in factors if least <= len(factor.names) <= left]
             values = np.array([factor.value for factor in usable])
             with suppress(IvbridgeError, np.linalg.LinAlgError, ZeroDivisionError):
                 if altered.key not in changed:
@@ -139,6 +139,13 @@ def matching(
                 cov = estimator.covariance(changed[altered.key], groups)
                 for i in np.flatnonzero(wanted.meets(cov, values)):
                     yield Option(altered, estimator, usable[i], values[i] * cov)
+
+
+def _combines(estimator: Estimator, altered: Altered, model: Linear, kinds: int) -> bool:
+    """Whether a changed fit is tried with an estimator; with far ones only where clusters are simple."""
+    like = estimator.like
+    simple = isinstance(like, Clustered) and len(like.by) == 1
+    return estimator.formula is None and (kinds < FAR or simple) and altered.matters(model, like)
 
 
 _KEYS = {"n/(n−k)": "factor.n_nk", "(n−1)/(n−k)": "factor.n1_nk", "n/(n−1)": "factor.n_n1"}

@@ -20,6 +20,9 @@ from ivbridge.vcov import Classical
 
 __all__ = ["asked_world", "grouping_columns", "numbers_of", "world_of"]
 
+#: What has no digit where a regression leaves no residual.
+FROM_RESIDUALS = ("std.error", "cov", "statistic", "p.value", "conf.low", "conf.high", "sigma")
+
 #: Columns of the data that are tried as clusters, at most.
 MOST_COLUMNS = 8
 
@@ -30,6 +33,8 @@ def numbers_of(estimate: Estimate) -> tuple[Observed, Mapping[Key, FloatArray]]:
     No number has a ``within``: what rounding explains is measured where a combination matches.
     """
     flat = {key: value for key, value in flatten(estimate).items() if not is_lacking(key, estimate.lacks)}
+    if estimate.seen.exact:  # the regressors reproduce y: what follows from residuals is rounding error
+        flat = {key: value for key, value in flat.items() if key[0] not in FROM_RESIDUALS}
     scalars = {key: value for key, value in flat.items() if not isinstance(value, np.ndarray)}
     arrays = {key: value for key, value in flat.items() if isinstance(value, np.ndarray)}
     return Observed(scalars, {}, estimate.engine), arrays
@@ -84,10 +89,12 @@ def grouping_columns(seen: Seen, frame: pd.DataFrame | None) -> dict[str, IntArr
     booleans, whole numbers.
     """
     found = dict(seen.groups)
-    if frame is None or (len(seen.rows) and int(seen.rows.max()) >= len(frame)):
+    last = int(seen.rows.max()) if len(seen.rows) else -1
+    if frame is None or last >= len(frame):
         return found
-    for name in frame.columns:
-        if name in found or not isinstance(name, str) or len(found) >= MOST_COLUMNS + len(seen.groups):
+    names = [name for name in frame.columns.tolist() if isinstance(name, str)]
+    for name in names:
+        if name in found or len(found) >= MOST_COLUMNS + len(seen.groups):
             continue
         codes = _codes(frame[name].iloc[seen.rows])
         if codes is not None:

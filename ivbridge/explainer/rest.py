@@ -296,7 +296,7 @@ def _first_stage(rest: Rest, endog: str, values: Numbers, ledger: _Ledger) -> No
         if k[0].startswith("first stage ") and (k[1] == endog or k[1].startswith(prefix))
     }
     if not own or rest.model.instruments is None:
-        ledger.missed |= {key: math.nan for key in own}
+        ledger.missed |= dict.fromkeys(own, math.nan)
         return
     seen = rest.world.seen
     fit = least_squares(seen.x[:, seen.x_names.index(endog)], rest.model.instruments, seen.z_names)
@@ -340,7 +340,7 @@ def _stage_gaps(prefix: str, fit: Linear, cov: FloatArray, own: Numbers, toleran
         key = ("first stage std.error", prefix + name)
         if key in own:
             found |= _gap(key, own[key], float(error[j]), tolerance.of_error(key, error[j]))
-    places = zip(*np.tril_indices(fit.k), strict=True)
+    places = zip(*(at.tolist() for at in np.tril_indices(fit.k)), strict=True)
     for key, (i, j) in zip(cov_keys(prefix, fit.names), places, strict=True):
         if key in own:
             within = tolerance.within.get(

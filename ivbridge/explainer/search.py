@@ -22,6 +22,7 @@ from ivbridge.explainer.reach import Reached, reach
 from ivbridge.explainer.records import Observed, Step, World
 from ivbridge.explainer.rest import Rest, explained
 from ivbridge.explainer.table import apart, wanted
+from ivbridge.explainer.vcovs import ASKED, FAR, NEAR
 from ivbridge.gaps import Key
 from ivbridge.kclass import estimated
 from ivbridge.linear import Linear
@@ -73,6 +74,10 @@ class Target:
         return tuple(term for quantity, term in self.observed.values if quantity == "estimate")
 
 
+#: An option, the reading of the target that it comes close to, and the step that this reading takes.
+Candidate = tuple[Option, Target, tuple[Step, ...]]
+
+
 @dataclass(slots=True)
 class Fit:
     """A fit that several worlds share, such as those that differ in the units of an instrument only.
@@ -81,24 +86,24 @@ class Fit:
     ----------
     names : tuple of str
     signature : (m,) array
-    options : list of Option or None
-        Covariance options that come close; None before they were looked for.
-    dead : set of int
+    candidates : list of list of Candidate
+        By kind of estimator, as far as these were looked at.
+    complete : bool
+        Whether all kinds were looked at.
+    dead : set of Option
         Those that leave a number of the coefficient table apart, which no world with this fit can mend.
-    reading : Target or None
-        The target with variances for standard errors, where only that one comes close.
     """
 
     names: tuple[str, ...]
     signature: FloatArray
-    options: list[Option] | None = None
-    dead: set[int] = field(default_factory=set)
-    reading: Target | None = None
+    candidates: list[list[Candidate]] = field(default_factory=list)
+    complete: bool = False
+    dead: set[Option] = field(default_factory=set)
 
     @property
     def hopeless(self) -> bool:
         """Whether no option is left that another world with this fit could go with."""
-        return self.options is not None and len(self.dead) == len(self.options)
+        return self.complete and all(option in self.dead for kind in self.candidates for option, _, _ in kind)
 
 
 @dataclass(slots=True)
@@ -233,44 +238,48 @@ def _renamed(reached: Reached) -> Reached:
 
 
 def _within(reached: Reached, target: Target, found: Found, asked: Vcov) -> None:
-    """Everything but the coefficients, in one world."""
+    """Everything but the coefficients, in one world: estimator by estimator, until one of the nearer kind will do."""
     world, model = reached.world, reached.model
     target = _in_order(target, world.seen)
-    values = target.observed.values
-    level, loose = len(world.steps), Tolerance(target.observed.within)
-    groups = grouping_columns(world.seen, world.frame)
-    bounds: dict[Vcov, Bounds] = {}
-    fit = found.like(model)
+    fit, level = found.like(model), len(world.steps)
     if fit.hopeless:
         return
-    if fit.options is None:
-        all_kinds = not world.steps or bool(target.terms)
-        most = found.most(level) - level
-        fit.options = list(_options(model, asked, groups, target, most, all_kinds=all_kinds))
-        other = _as_variances(target)
-        if not fit.options and other is not None:
-            fit.reading = other
-            fit.options = list(_options(model, asked, groups, other, most - 1, all_kinds=all_kinds))
-    read, extra = (target, ()) if fit.reading is None else (fit.reading, (VARIANCES,))
-    for i, option in enumerate(fit.options):
-        if i in fit.dead:
-            continue
-        if level + len(extra) + option.cost > found.most(level):
-            break
-        found.tried += 1
-        rest = Rest(world, model, option, asked, groups, loose)
-        steps, missed = _tried(rest, read)
-        if not missed and not target.exact:
-            steps, missed = _tried(dataclasses.replace(rest, tolerance=_tight(rest, target, bounds)), read)
-        total = (*world.steps, *option.steps(), *extra, *steps)
-        if any(quantity in TABLE for quantity, _ in missed):
-            fit.dead.add(i)
-        if missed:
-            found.failed(missed)
-        elif len(total) <= found.most(level):
-            found.solved(total, level)
-    if not fit.options and found.missed is None:
-        found.failed(apart(model, None, values, loose))
+    groups, loose = grouping_columns(world.seen, world.frame), Tolerance(target.observed.within)
+    bounds: dict[Vcov, Bounds] = {}
+    far = not level or bool(target.terms)
+    for kinds in (ASKED, NEAR, FAR) if far else (ASKED, NEAR):
+        if kinds == len(fit.candidates):
+            most = found.most(level) - level
+            near: list[Candidate] = [(o, target, ()) for o in _options(model, asked, groups, target, most, kinds)]
+            if not near and (other := _as_variances(target)) is not None:
+                options = _options(model, asked, groups, other, most - 1, kinds)
+                near = [(option, other, (VARIANCES,)) for option in options]
+            fit.candidates.append(near)
+        for option, read, extra in fit.candidates[kinds]:
+            if option not in fit.dead and level + len(extra) + option.cost <= found.most(level):
+                rest = Rest(world, model, option, asked, groups, loose)
+                _judge(rest, read, extra, found, bounds)
+        if found.solutions and not target.exact:
+            return
+    fit.complete = True
+    if found.missed is None:
+        found.failed(apart(model, None, target.observed.values, loose))
+
+
+def _judge(rest: Rest, target: Target, extra: tuple[Step, ...], found: Found, bounds: dict[Vcov, Bounds]) -> None:
+    """Whether one option reproduces the rest, at first loosely, then to rounding."""
+    found.tried += 1
+    level = len(rest.world.steps)
+    steps, missed = _tried(rest, target)
+    if not missed and not target.exact:
+        steps, missed = _tried(dataclasses.replace(rest, tolerance=_tight(rest, target, bounds)), target)
+    total = (*rest.world.steps, *rest.option.steps(), *extra, *steps)
+    if any(quantity in TABLE for quantity, _ in missed):
+        found.like(rest.model).dead.add(rest.option)
+    if missed:
+        found.failed(missed)
+    elif len(total) <= found.most(level):
+        found.solved(total, level)
 
 
 def _as_variances(target: Target) -> Target | None:
@@ -311,12 +320,12 @@ def _tried(rest: Rest, target: Target) -> tuple[tuple[Step, ...], dict[Key, floa
 
 
 def _options(
-    model: Linear, asked: Vcov, groups: Mapping[str, IntArray], target: Target, most: int, *, all_kinds: bool
+    model: Linear, asked: Vcov, groups: Mapping[str, IntArray], target: Target, most: int, kinds: int
 ) -> Iterator[Option]:
     """Options that come close; of those with the same matrix only the first and shortest."""
     sought = wanted(model, target.observed.values, Tolerance(target.observed.within))
     kept: list[Option] = []
-    for option in sorted(matching(model, asked, groups, sought, most, all_kinds=all_kinds), key=_plainest):
+    for option in sorted(matching(model, asked, groups, sought, most, kinds), key=_plainest):
         size = np.sqrt(np.abs(np.diag(option.matrix)))
         scale = np.outer(size, size)
         like = option.estimator.like

@@ -37,7 +37,7 @@ def wanted(model: Linear, values: Mapping[Key, float], tolerance: Tolerance) -> 
             error[j] = abs(model.coef[j] / values[ratio])
             error_within[j] = error[j] * max(2 * tolerance.within.get(ratio, 0.0) / abs(values[ratio]), LOOSE)
     matrix, matrix_within = np.full((k, k), np.nan), np.zeros((k, k))
-    keys = dict(zip(cov_keys("", names), zip(*np.tril_indices(k), strict=True), strict=True))
+    keys = dict(zip(cov_keys("", names), zip(*(at.tolist() for at in np.tril_indices(k)), strict=True), strict=True))
     seen = {key: place for key, place in keys.items() if key in values}
     if seen:
         size = np.array([np.sqrt(abs(values.get(("cov", f"{name}, {name}"), np.nan))) for name in names])
@@ -79,7 +79,9 @@ def apart(model: Linear, option: Option | None, values: Mapping[Key, float], tol
             gap = abs(values[key] - exact[j])
             if not gap <= asked.error_within[j]:
                 found[key] = float(gap)
-    for key, (i, j) in zip(cov_keys("", names), zip(*np.tril_indices(model.k), strict=True), strict=True):
+    for key, (i, j) in zip(
+        cov_keys("", names), zip(*(at.tolist() for at in np.tril_indices(model.k)), strict=True), strict=True
+    ):
         if key in values and not abs(values[key] - matrix[i, j]) <= asked.matrix_within[i, j]:
             found[key] = float(abs(values[key] - matrix[i, j]))
     return found

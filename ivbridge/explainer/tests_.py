@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
 
 import numpy as np
 from scipy import special
@@ -197,11 +198,7 @@ def _projected_residuals(case: Case) -> Iterator[Version]:
     only = [j for j, name in enumerate(seen.z_names) if name not in seen.x_names]
     weighted = seen.weights is not None
     df2 = n - seen.x.shape[1] - m
-    for weights, excluded in ((seen.weights, False), (None, False), (None, True), (seen.weights, True)):
-        if weights is None and weighted is False and not excluded:
-            pass
-        elif weights is not None and not weighted:
-            continue
+    for weights, excluded in product((seen.weights, None) if weighted else (None,), (False, True)):
         x, z, y = scaled(seen.x, weights), scaled(seen.z, weights), scaled(seen.y, weights)
         e0 = y - x @ np.linalg.lstsq(x, y, rcond=None)[0]
         e2 = scaled(case.model.residuals, weights)
@@ -232,7 +229,7 @@ def _sargan(case: Case) -> Iterator[Version]:
     df, seen, n = case.overidentified, case.world.seen, case.model.n
     if df <= 0:
         return
-    l, k, e = len(seen.z_names), case.model.k, case.model.residuals
+    z_count, k, e = len(seen.z_names), case.model.k, case.model.residuals
     for weights in (seen.weights, None) if seen.weights is not None else (None,):
         basis = case.instruments if weights is seen.weights else Basis.of(seen.z, None)
         unweighted: tuple[Step, ...] = ()
@@ -245,16 +242,16 @@ def _sargan(case: Case) -> Iterator[Version]:
             s = n * (explained - centre) / (total - centre)
             lost = 16 * UNIT * n / abs(s) if s else 0.0
             yield Version(steps, _chi2(s, df), lost)
-            basmann = s * (n - l) / (n - s)
+            basmann = s * (n - z_count) / (n - s)
             yield Version(
                 (*steps, Step("sargan.basmann", "Basmann's statistic stands for Sargan's")), _chi2(basmann, df), lost
             )
             yield Version(
                 (*steps, Step("sargan.basmann_f", "Basmann's F stands for Sargan's χ²")),
-                _f(basmann / df, df, n - l),
+                _f(basmann / df, df, n - z_count),
                 lost,
             )
-            for name, size in (("n − k", n - k), ("n − l", n - l), ("n − 1", n - 1)):
+            for name, size in (("n − k", n - k), ("n − l", n - z_count), ("n − 1", n - 1)):
                 yield Version(
                     (*steps, Step("sargan.divisor", f"Sargan's R² is multiplied by {name} instead of n")),
                     _chi2(s * size / n, df),
@@ -273,7 +270,7 @@ _UNCENTRED = Step("sargan.uncentred", "R² in Sargan's test is not centred")
 
 def _robust_j(case: Case, df: int) -> Iterator[Version]:
     """Wooldridge's score test, and Hansen's J at the two-step GMM estimate."""
-    seen, model, n = case.world.seen, case.model, case.model.n
+    seen, model = case.world.seen, case.model
     z, u = scaled(seen.z, seen.weights), scaled(model.residuals, seen.weights)
     x, y = scaled(seen.x, seen.weights), scaled(seen.y, seen.weights)
     projected = scaled(model.projected, seen.weights)
@@ -294,7 +291,7 @@ def _robust_j(case: Case, df: int) -> Iterator[Version]:
 
 
 def _wald(case: Case) -> Iterator[Version]:
-    names, model, n = case.model.names, case.model, case.model.n
+    names, model = case.model.names, case.model
     slopes = [j for j, name in enumerate(names) if name != "(Intercept)"]
     every = list(range(model.k))
     with_intercept = (Step("wald.intercept", "the Wald test includes the intercept"),)
@@ -322,10 +319,10 @@ def _anderson_rubin(case: Case) -> Iterator[Version]:
     df, n, model = case.overidentified, case.model.n, case.model
     if df <= 0 or model.k_class is None:
         return
-    l, liml = len(case.world.seen.z_names), model.k_class.liml
+    z_count, liml = len(case.world.seen.z_names), model.k_class.liml
     yield Version((), _chi2(n * math.log(liml), df))
     yield Version(
         (Step("anderson_rubin.basmann", "Basmann's F of LIML stands for n·ln κ"),),
-        _f((liml - 1) * (n - l) / df, df, n - l),
+        _f((liml - 1) * (n - z_count) / df, df, n - z_count),
     )
     yield Version((Step("anderson_rubin.linear", "n·(κ − 1) stands for n·ln κ"),), _chi2(n * (liml - 1), df))

@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import combinations, product
 
-import numpy as np
-
+from ivbridge.explainer.clusters import TWO_WAY, clustered, two_way
 from ivbridge.explainer.records import Step
 from ivbridge.linear import Linear
 from ivbridge.records import FloatArray, IntArray
@@ -30,9 +30,10 @@ from ivbridge.vcov import (
     Vcov,
 )
 
-__all__ = ["Estimator", "Groups", "estimators", "label_of"]
+__all__ = ["ASKED", "FAR", "NEAR", "Estimator", "Groups", "estimators", "label_of"]
 
 Groups = Mapping[str, IntArray]
+Rule = Callable[[list[FloatArray], list[int]], FloatArray]
 
 #: Lags that are tried where the question names none, or beyond the one that it names.
 LAGS = 12
@@ -67,11 +68,19 @@ class Estimator:
 
     def covariance(self, model: Linear, groups: Groups) -> FloatArray:
         """The covariance matrix of a fit, (k, k)."""
-        return covariance(model, self.like, groups) if self.formula is None else self.formula(model, groups)
+        if self.formula is not None:
+            return self.formula(model, groups)
+        if isinstance(self.like, Clustered):
+            return clustered(model, self.like, groups)
+        return covariance(model, self.like, groups)
 
 
-def estimators(asked: Vcov, k_class: bool, groups: Groups, *, all_kinds: bool = True) -> Iterator[Estimator]:
-    """Every candidate, the question's own first.
+#: The order in which estimators are tried: the question's own; those of independent rows and of its own kind; others.
+ASKED, NEAR, FAR = range(3)
+
+
+def estimators(asked: Vcov, k_class: bool, groups: Groups, kinds: int) -> Iterator[Estimator]:
+    """Candidates of one kind.
 
     Parameters
     ----------
@@ -81,33 +90,42 @@ def estimators(asked: Vcov, k_class: bool, groups: Groups, *, all_kinds: bool = 
         Whether the fit is LIML or Fuller, which have other estimators.
     groups : mapping of column name to (n,) codes
         Columns by which rows may be clustered.
-    all_kinds : bool, default True
-        Whether to try clusters and lags that the question has no trace of.
+    kinds : {ASKED, NEAR, FAR}
+        NEAR begins with the question's own, to be tried with factors.
     """
-    yield Estimator(label_of(asked), asked)
+    if kinds in (ASKED, NEAR):
+        yield Estimator(label_of(asked), asked)
+    if kinds == ASKED:
+        return
     seen = {asked}
-    for vcov in _candidates(asked, k_class, groups, all_kinds=all_kinds):
+    for vcov in _near(asked, k_class, groups) if kinds == NEAR else _far(asked, groups):
         if vcov not in seen:
             seen.add(vcov)
             yield Estimator(label_of(vcov), vcov, _differences(asked, vcov))
-    by = [name for name in groups if isinstance(asked, Clustered) and name in asked.by] or list(groups)
-    if all_kinds or isinstance(asked, Clustered):
-        yield from _two_way(asked, by)
+    if (kinds == NEAR) == isinstance(asked, Clustered):
+        yield from _two_way(asked, list(groups))
 
 
-def _candidates(asked: Vcov, k_class: bool, groups: Groups, *, all_kinds: bool) -> Iterator[Vcov]:
+def _near(asked: Vcov, k_class: bool, groups: Groups) -> Iterator[Vcov]:
     yield from (Classical(), HC0(), HC1())
     if not k_class:
         yield from (HC2(), HC3(), HC4(), HC4m(), HC5())
     else:
         yield from (Bekker(), Bekker(cse=True))
-    if isinstance(asked, Clustered) or all_kinds:
-        own = asked.by if isinstance(asked, Clustered) else ()
-        for by in _groupings(own, list(groups)):
+    if isinstance(asked, Clustered):
+        for by in _groupings(asked.by, list(groups)):
             yield from _clustered(by)
     if isinstance(asked, DriscollKraay):
         yield from _panel(asked)
-    if isinstance(asked, NeweyWest | Andrews) or all_kinds:
+    if isinstance(asked, NeweyWest | Andrews):
+        yield from _kernels(asked)
+
+
+def _far(asked: Vcov, groups: Groups) -> Iterator[Vcov]:
+    if not isinstance(asked, Clustered):
+        for by in _groupings((), list(groups)):
+            yield from _clustered(by)
+    if not isinstance(asked, NeweyWest | Andrews):
         yield from _kernels(asked)
 
 
@@ -221,53 +239,15 @@ def _two_way(asked: Vcov, columns: Sequence[str]) -> Iterator[Estimator]:
     own = asked.by if isinstance(asked, Clustered) else ()
     for by in combinations(columns, 2):
         for kind in ("HC1", "HC0"):
-            like = Clustered(by, kind)  # type: ignore[arg-type]
+            like = Clustered(by, kind)
             base = () if set(by) == set(own) and isinstance(asked, Clustered) else _differences(asked, like)
             if base == () and isinstance(asked, Clustered) and (asked.type or "HC0") != kind:
                 base = _differences(dataclasses.replace(asked, by=by), dataclasses.replace(like, cadjust=asked.cadjust))
-            for key, text, formula in _TWO_WAY:
-                label = f"clustered by {by[0]} and {by[1]} ({text})"
+            for key, text, rule in TWO_WAY:
                 step = Step(key, f"for the clusters {by[0]} and {by[1]} {text}")
-                yield Estimator(label, like, (*base, step), _formula(formula, by, kind))
+                formula = partial(_by_rule, vcov=like, rule=rule)
+                yield Estimator(f"clustered by {by[0]} and {by[1]} ({text})", like, (*base, step), formula)
 
 
-def _formula(
-    formula: Callable[[list[FloatArray], list[int]], FloatArray], by: tuple[str, str], kind: str
-) -> Callable[[Linear, Groups], FloatArray]:
-    def applied(model: Linear, groups: Groups) -> FloatArray:
-        both = np.unique(np.column_stack([groups[name] for name in by]), axis=0, return_inverse=True)[1].ravel()
-        parts: list[FloatArray] = []
-        counts: list[int] = []
-        for codes in (groups[by[0]], groups[by[1]], both):
-            sums = np.zeros((int(codes.max()) + 1, model.k))
-            np.add.at(sums, codes, model.scores)
-            parts.append(model.bread @ (sums.T @ sums) @ model.bread)
-            counts.append(len(sums))
-        scale = (model.n - 1) / (model.n - model.k) if kind == "HC1" else 1.0
-        return np.asarray(scale * formula(parts, counts))
-
-    return applied
-
-
-def _smallest(parts: list[FloatArray], counts: list[int]) -> FloatArray:
-    least = min(counts)
-    return np.asarray(least / (least - 1) * (parts[0] + parts[1] - parts[2]))
-
-
-def _no_intersection(parts: list[FloatArray], counts: list[int]) -> FloatArray:
-    return np.asarray(sum(g / (g - 1) * part for g, part in zip(counts[:2], parts[:2], strict=True)))
-
-
-def _positive(parts: list[FloatArray], counts: list[int]) -> FloatArray:
-    """Eigenvalues below zero set to zero (Cameron, Gelbach & Miller 2011, section 2.3)."""
-    factors = [g / (g - 1) for g in counts]
-    total = factors[0] * parts[0] + factors[1] * parts[1] - factors[2] * parts[2]
-    values, vectors = np.linalg.eigh(total)
-    return np.asarray((vectors * np.maximum(values, 0.0)) @ vectors.T)
-
-
-_TWO_WAY = (
-    ("cluster.smallest_g", "G/(G−1) of the smallest dimension is applied to all of them", _smallest),
-    ("cluster.no_intersection", "the intersection is not subtracted", _no_intersection),
-    ("cluster.positive", "negative eigenvalues are set to zero", _positive),
-)
+def _by_rule(model: Linear, groups: Groups, vcov: Clustered, rule: Rule) -> FloatArray:
+    return two_way(model, vcov, groups, rule)

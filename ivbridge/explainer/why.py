@@ -13,6 +13,7 @@ from ivbridge.explainer.records import Explanation, Observed, Step, World
 from ivbridge.explainer.search import Found, Target, search
 from ivbridge.gaps import Key, flatten, is_lacking
 from ivbridge.handshake import handshake
+from ivbridge.records import Test
 from ivbridge.results import Estimate
 from ivbridge.threads import one_thread
 
@@ -55,6 +56,10 @@ def explain(
     world = world_of(reference, candidate, frame)
     if _same_bits(reference, candidate):
         return Explanation("identical", (), "all numbers have the same bits", compared=len(flatten(candidate)))
+    for one in (reference, candidate):
+        if unlike := _unlike_copies(one):
+            reason = f"{one.engine} holds two different values of {_labels(unlike)}"
+            return Explanation("none", (), reason, unexplained=unlike)
     ours, theirs = _target(reference, candidate), _target(candidate, reference)
     own = search(world, ours, furthest=0)
     if not own.solutions:
@@ -110,6 +115,28 @@ def _target(estimate: Estimate, other: Estimate) -> Target:
     observed, arrays = numbers_of(estimate)
     lacks = {**estimate.lacks, **other.lacks}
     return Target(observed, arrays, True, lacks, estimate.seen if estimate.seen.has_matrices else None)
+
+
+def _unlike_copies(estimate: Estimate) -> dict[Key, float]:
+    """Numbers that an answer holds twice with two values: covariances, and the tests of first stages."""
+    found: dict[Key, float] = {}
+    tables = [("cov", "", estimate.coefs.terms, estimate.cov)]
+    tables += [("first stage cov", f"{s.endog} ~ ", s.coefs.terms, s.cov) for s in estimate.first_stages]
+    for quantity, prefix, terms, cov in tables:
+        if quantity in estimate.lacks or ("first stage" in estimate.lacks and prefix):
+            continue
+        size = np.sqrt(np.abs(np.diag(cov)))
+        for i, j in zip(*np.nonzero(np.abs(cov - cov.T) > COPIES * np.outer(size, size)), strict=True):
+            found[quantity, f"{prefix}{terms[i]}, {terms[j]}"] = float(abs(cov[i, j] - cov[j, i]))
+    if "first stage" not in estimate.lacks:
+        for stage in estimate.first_stages:
+            key = f"weak_instruments:{stage.endog}"
+            own = estimate.tests.get(key)
+            if isinstance(own, Test) and isinstance(stage.weak, Test):
+                gap = abs(own.statistic - stage.weak.statistic)
+                if not gap <= COPIES * abs(own.statistic) or own.p_value != stage.weak.p_value:
+                    found["test statistic", key] = gap
+    return found
 
 
 def _same_bits(reference: Estimate, candidate: Estimate) -> bool:
