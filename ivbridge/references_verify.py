@@ -11,13 +11,21 @@ import pandas as pd
 
 from ivbridge.agreement import Agreement
 from ivbridge.api import design_for
-from ivbridge.compare import agree
+from ivbridge.compare import agree, crosscheck
 from ivbridge.data import Dataset, read
 from ivbridge.design import Design
 from ivbridge.engines import engine
 from ivbridge.errors import DataError, EditedReferenceError, IvbridgeError, RNotAvailableError, StaleReferenceError
 from ivbridge.progress import Progress
-from ivbridge.references import Reference, changes, load_reference, reference_files, replay, script_hashes
+from ivbridge.references import (
+    Reference,
+    changes,
+    load_reference,
+    reference_files,
+    references_from,
+    replay,
+    script_hashes,
+)
 from ivbridge.references_export import beside, read_exported, write_exported
 from ivbridge.vcov_text import parse_vcov
 
@@ -109,24 +117,35 @@ def _verified(path: Path, data: pd.DataFrame | Dataset | None) -> Verified:
     reference = None
     try:
         reference = load_reference(path)
-        design = design_of(reference, data)
-        questions = list(_questions(reference, design))
-        stale = dict.fromkeys(change for question in questions for change in changes(reference, question))
-        now = dataclasses.replace(reference, scripts=script_hashes(reference.spec))
-        replayed = [replay(now, question) for question in questions]
-        live = [engine("r").fit(question) for question in questions]
+        given = data_of(reference) if data is None else data
+        questions = list(_questions(reference, design_of(reference, given)))
+        stale = list(dict.fromkeys(change for question in questions for change in changes(reference, question)))
+        agreement = _against_r(reference, questions) if stale else _crosschecked(reference, given)
     except RNotAvailableError:
         raise
     except IvbridgeError as error:
         verdicts = {EditedReferenceError: "edited", StaleReferenceError: "stale"}
         return Verified(path, verdicts.get(type(error), "could not run"), str(error), reference)
-    agreement = Agreement(reference.spec, tuple(map(agree, replayed, live)))
-    then, here = reference.provenance.versions, live[0].provenance.versions
+    then, here = reference.provenance.versions, agreement.comparisons[0].candidate.provenance.versions
     moved = tuple(f"{name} {then.get(name, 'none')} → {here.get(name, 'none')}" for name in {**then, **here}
                   if name != "bridge" and then.get(name) != here.get(name))  # fmt: skip
-    problem = f"{'; '.join(stale)}. Do this: record it again: {reference.command}" if stale else ""
-    verdict = "stale" if stale else agreement.verdict
-    return Verified(path, verdict, problem, reference, agreement, moved)
+    if not stale:
+        return Verified(path, agreement.verdict, "", reference, agreement, moved)
+    problem = f"{'; '.join(stale)}. Do this: record it again: {reference.command}"
+    return Verified(path, "stale", problem, reference, agreement, moved)
+
+
+def _crosschecked(reference: Reference, data: pd.DataFrame | Dataset) -> Agreement:
+    assert reference.path is not None
+    with references_from(reference.path):
+        return crosscheck(reference.spec, data, reference.vcovs, ("recorded", "r"))
+
+
+def _against_r(reference: Reference, questions: Sequence[Design]) -> Agreement:
+    """The same for a reference that only its scripts make stale; other data raise StaleReferenceError."""
+    now = dataclasses.replace(reference, scripts=script_hashes(reference.spec))
+    pairs = ((replay(now, question), engine("r").fit(question)) for question in questions)
+    return Agreement(reference.spec, tuple(agree(*pair) for pair in pairs))
 
 
 def _questions(reference: Reference, design: Design) -> Iterator[Design]:
