@@ -8,14 +8,17 @@ from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
-from scipy import special, stats
+from scipy import optimize, special, stats
 
 from ivbridge.explainer.records import Step
 from ivbridge.gaps import Key
 from ivbridge.records import FloatArray, IntArray
 from ivbridge.vcov import Inference, T
 
-__all__ = ["Distribution", "distributions", "tables"]
+__all__ = ["Distribution", "distributions", "implied_df", "tables"]
+
+#: How close, relatively, degrees of freedom have to be to a whole number.
+WHOLE = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,25 @@ def distributions(
             text = f"p-values and intervals come from {other.label}{named} instead of {asked.label}"
             found.append(Distribution(df, rule, (Step(key, text),)))
     return found
+
+
+def implied_df(statistic: float, p_value: float) -> float | None:
+    """The whole number of degrees of freedom with which Student's t gives a two-sided p-value; None for no such."""
+    if not (0 < p_value < 1 and math.isfinite(statistic) and statistic):
+        return None
+
+    def gap(log_df: float) -> float:
+        return math.log(2 * special.stdtr(math.exp(log_df), -abs(statistic))) - math.log(p_value)
+
+    low, high = 0.0, math.log(1e6)
+    with np.errstate(all="ignore"):
+        try:
+            if not gap(low) > 0 > gap(high):
+                return None
+            df = math.exp(float(optimize.brentq(gap, low, high, xtol=1e-13)))
+        except ValueError:
+            return None
+    return float(round(df)) if abs(df - round(df)) < WHOLE * df else None
 
 
 def p_values(statistic: FloatArray, df: float) -> FloatArray:

@@ -92,9 +92,9 @@ def grouping_columns(seen: Seen, frame: pd.DataFrame | None) -> dict[str, IntArr
     last = int(seen.rows.max()) if len(seen.rows) else -1
     if frame is None or last >= len(frame):
         return found
-    names = [name for name in frame.columns.tolist() if isinstance(name, str)]
-    for name in names:
-        if name in found or len(found) >= MOST_COLUMNS + len(seen.groups):
+    labels: list[object] = list(frame.columns)
+    for name in labels:
+        if not isinstance(name, str) or name in found or len(found) >= MOST_COLUMNS + len(seen.groups):
             continue
         codes = _codes(frame[name].iloc[seen.rows])
         if codes is not None:

@@ -155,22 +155,23 @@ def reach(
             if coef is not None:
                 singles.append((one, coef, place))
                 yield from _matched(one, asked, coef)
-    if steps() < 2 or not asked.terms:
-        return
-    own = _screened(world)
-    starts = [*((world, own, -1),), *singles] if own is not None else singles
-    for one, coef, _ in starts:
-        for other in _units(one, coef, asked, 2 - len(one.steps)):
+    if steps() >= 2 and asked.terms:
+        for other in _pairs(world, singles, asked, steps):
             yield from _matched(other, asked)
+
+
+def _pairs(world: World, singles: Sequence[_Single], asked: _Wanted, steps: Callable[[], int]) -> Iterator[World]:
+    """Worlds two steps away that are worth a look."""
+    own = _screened(world)
+    for one, coef in [*([] if own is None else [(world, own)]), *((one, coef) for one, coef, _ in singles)]:
+        yield from _units(one, coef, asked, 2 - len(one.steps))
     for one, _, place in singles:
         if steps() < 2:
             return
         for convention in WORLDS[place + 1 :]:
             if may_follow(WORLDS[place], one.steps[-1], convention):
-                for other in _worlds(convention, one):
-                    yield from _matched(other, asked)
-    for other in _merged(world, singles, asked):
-        yield from _matched(other, asked)
+                yield from _worlds(convention, one)
+    yield from _merged(world, singles, asked)
 
 
 def _merged(world: World, singles: Sequence[_Single], asked: _Wanted) -> Iterator[World]:

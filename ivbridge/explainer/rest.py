@@ -13,7 +13,7 @@ from ivbridge.diagnostics import numbers
 from ivbridge.errors import IvbridgeError
 from ivbridge.explainer.bounds import Tolerance
 from ivbridge.explainer.covariances import Option
-from ivbridge.explainer.inference import Distribution, distributions, tables
+from ivbridge.explainer.inference import Distribution, distributions, implied_df, tables
 from ivbridge.explainer.records import Observed, Step, World
 from ivbridge.explainer.tests_ import Case, versions
 from ivbridge.explainer.vcovs import label_of
@@ -111,7 +111,7 @@ def explained(
     _arrays(rest, arrays, ledger)
     _tests(rest, values, distribution, complete, ledger)
     for endog in rest.world.seen.endog_names:
-        _first_stage(rest, endog, values, ledger)
+        _first_stage(rest, endog, values, distribution, ledger)
     handled = {key for key in values if _is_known(key, rest)}
     ledger.missed |= {key: math.nan for key in values if key not in handled}
     if complete and not ledger.missed:
@@ -150,7 +150,11 @@ def cov_terms(names: tuple[str, ...]) -> set[str]:
 
 
 def _coefficient_table(rest: Rest, values: Numbers, error: FloatArray, ledger: _Ledger) -> Distribution:
+    names = [name for name in rest.model.names if ("p.value", name) in values] or [""]
     typed = [value for key, value in values.items() if key == ("df.residual", "")]
+    if ("p.value", names[0]) in values and ("p.value", names[0]) not in rest.tolerance.within:
+        implied = (implied_df(values.get(("statistic", name), math.nan), values["p.value", name]) for name in names)
+        typed += [df for df in implied if df is not None][:1]
     choices = distributions(rest.inference, rest.model.n, rest.model.k, rest.groups, typed)
     return _table(rest, "", rest.model.names, rest.model.coef, error, choices, values, ledger)
 
@@ -288,7 +292,7 @@ def _tests(rest: Rest, values: Numbers, distribution: Distribution, complete: bo
             ledger.missed |= failed
 
 
-def _first_stage(rest: Rest, endog: str, values: Numbers, ledger: _Ledger) -> None:
+def _first_stage(rest: Rest, endog: str, values: Numbers, distribution: Distribution, ledger: _Ledger) -> None:
     prefix = f"{endog} ~ "
     own = {
         k: v
@@ -312,7 +316,7 @@ def _first_stage(rest: Rest, endog: str, values: Numbers, ledger: _Ledger) -> No
     found = ledger.take((steps, _stage_gaps(prefix, fit, cov, own, tolerance)) for steps, cov in covs)
     if found is None:
         return
-    choices = distributions(rest.inference, fit.n, fit.k, rest.groups)
+    choices = distributions(rest.inference, fit.n, fit.k, rest.groups, [distribution.df])
     _table(rest, "first stage ", names, fit.coef, _errors(covs[found][1]), choices, own, ledger)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
@@ -21,6 +22,7 @@ __all__ = ["explain", "explain_observed", "sentence"]
 
 #: Copies of a number within one answer, such as the two triangles of a covariance matrix, differ by less.
 COPIES = 1e-8
+_PARTS = ("statistic", "p_value", "df1", "df2")
 
 
 @one_thread()
@@ -133,9 +135,9 @@ def _unlike_copies(estimate: Estimate) -> dict[Key, float]:
             key = f"weak_instruments:{stage.endog}"
             own = estimate.tests.get(key)
             if isinstance(own, Test) and isinstance(stage.weak, Test):
-                gap = abs(own.statistic - stage.weak.statistic)
-                if not gap <= COPIES * abs(own.statistic) or own.p_value != stage.weak.p_value:
-                    found["test statistic", key] = gap
+                pairs = [(getattr(own, part), getattr(stage.weak, part)) for part in _PARTS]
+                if not all(math.isclose(*pair, rel_tol=COPIES) for pair in pairs):
+                    found["test statistic", key] = abs(own.statistic - stage.weak.statistic)
     return found
 
 
