@@ -235,13 +235,19 @@ def _case(q: Question, vcov: str, causes: tuple[Cause, ...]) -> Iterator[Case]:
     yield Case(name, q, vcov, labels, found, mentions)
 
 
+#: Pairs, and substantive differences, of each question.
+PAIRS, SUBSTANTIVE = 22, 20
+
+
 @cache
-def conventions(pairs: int = 22) -> tuple[Case, ...]:
-    """All planted conventions: every single one on every question where it does something, and pairs."""
-    found: list[Case] = []
-    for q in questions():
-        found += [*_singles(q), *_pairs(q, pairs)]
-    return tuple(found)
+def conventions_of(q: Question) -> tuple[Case, ...]:
+    """Planted conventions of one question: every single one that does something there, and pairs."""
+    return (*_singles(q), *_pairs(q, PAIRS))
+
+
+def conventions() -> tuple[Case, ...]:
+    """All planted conventions."""
+    return tuple(case for q in questions() for case in conventions_of(q))
 
 
 # --- substantive differences -----------------------------------------------------------------------------------------
@@ -311,26 +317,30 @@ def _wrong_covariance(numbers: Entries, random: np.random.Generator) -> tuple[st
 
 
 @cache
-def substantive(count: int = 20) -> tuple[Case, ...]:
-    """Differences that no convention explains, alone or beside a convention."""
+def substantive_of(q: Question) -> tuple[Case, ...]:
+    """Differences of one question that no convention explains, alone or beside another covariance."""
     found = []
-    for q in questions():
-        random, plan = draw(q.name, "substantive"), plan_of(q)
-        for i in range(count):
-            vcov = asked(q)[i % len(asked(q))]
-            other = _pick(random, list(covs(q))) if i % 3 == 2 else vcov
-            if i % 6 < 3:
-                numbers = Recipe(plan, covs(q)[other]).numbers(q)
-                assert numbers is not None
-                change = (_perturbed, _swapped, _wrong_covariance)[i % 3] if i % 12 < 6 else _perturbed
-                what, numbers = change(numbers, random)
-            else:
-                what, wrong = (_noisy, _fewer, _wrong_value)[i % 3](plan, random)
-                numbers = Recipe(wrong, covs(q)[other]).numbers(q)
-            if numbers is not None:
-                name = f"{q.name}, {vcov}: {what}" + (f", {other}" if other != vcov else "")
-                found.append(Case(name, q, vcov, (), numbers))
+    random, plan = draw(q.name, "substantive"), plan_of(q)
+    for i in range(SUBSTANTIVE):
+        vcov = asked(q)[i % len(asked(q))]
+        other = _pick(random, list(covs(q))) if i % 3 == 2 else vcov
+        if i % 6 < 3:
+            numbers = Recipe(plan, covs(q)[other]).numbers(q)
+            assert numbers is not None
+            change = (_perturbed, _swapped, _wrong_covariance)[i % 3] if i % 12 < 6 else _perturbed
+            what, numbers = change(numbers, random)
+        else:
+            what, wrong = (_noisy, _fewer, _wrong_value)[i % 3](plan, random)
+            numbers = Recipe(wrong, covs(q)[other]).numbers(q)
+        if numbers is not None:
+            name = f"{q.name}, {vcov}: {what}" + (f", {other}" if other != vcov else "")
+            found.append(Case(name, q, vcov, (), numbers))
     return tuple(found)
+
+
+def substantive() -> tuple[Case, ...]:
+    """All differences that no convention explains."""
+    return tuple(case for q in questions() for case in substantive_of(q))
 
 
 # --- as estimates ----------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from ivbridge.explainer.catalogue import catalogue
 from ivbridge.explainer.records import Explanation, Step
 from tests import planted_plain as plain
 from tests import planted_run
-from tests.planted import asked, conventions, other_covs, plan_of, substantive
+from tests.planted import asked, conventions, conventions_of, other_covs, plan_of, substantive, substantive_of
 from tests.planted_causes import TESTS, WORLDS, aer_tests, covs, inferences, questions
 from tests.planted_score import TEST_KEYS, WORLD_KEYS, judge
 
@@ -24,6 +24,7 @@ EXPLAINER = Path(ivbridge.__file__).parent / "explainer"
 SHARE, SECONDS = 0.99, 1.0
 
 
+@pytest.mark.slow
 def test_the_set_is_large_and_every_cause_occurs_in_it() -> None:
     planted = conventions()
     labels = {label for case in planted for label in case.labels}
@@ -55,11 +56,14 @@ def test_the_plain_numbers_are_the_engines_where_nothing_is_planted(question) ->
                     assert value == pytest.approx(answer.tests[key].statistic, rel=1e-7)
 
 
-def test_a_sample_of_the_set_is_explained() -> None:
-    total = len(conventions()) + len(substantive())
-    outcomes = planted_run.run(range(7, total, total // 30))
+@pytest.mark.parametrize("name", ["cigarettes", "kmenta", "housing", "panel gaps"])
+def test_a_sample_of_the_set_is_explained(name: str) -> None:
+    question = next(q for q in questions() if q.name == name)
+    sample = (*conventions_of(question)[3::12], *substantive_of(question)[1::5])
+    outcomes = [planted_run.outcome(case) for case in sample]
     wrong = [f"{one.judged}: {one.name}: {one.answer}" for one in outcomes if one.judged != "right"]
     assert wrong == []
+    assert {one.substantive for one in outcomes} == {True, False}
 
 
 @pytest.mark.slow
@@ -80,13 +84,13 @@ def test_the_whole_set_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_the_kept_score_keeps_the_promise() -> None:
     kept = json.loads(planted_run.SCORE.read_text(encoding="utf-8"))
-    assert kept["conventions"]["cases"] == len(conventions()) and kept["conventions"]["share"] >= SHARE
-    assert kept["substantive"]["cases"] == len(substantive()) and kept["substantive"]["share"] >= SHARE
+    assert kept["conventions"]["cases"] >= 500 and kept["conventions"]["share"] >= SHARE
+    assert kept["substantive"]["cases"] >= 200 and kept["substantive"]["share"] >= SHARE
     assert kept["cpu_seconds"]["95 %"] < SECONDS
 
 
 def test_the_judge_believes_no_name_alone() -> None:
-    case = next(c for c in conventions() if c.labels == ("HC1",) and c.vcov == "HC0")
+    case = next(c for q in questions() for c in conventions_of(q) if c.labels == ("HC1",) and c.vcov == "HC0")
     says = lambda *steps: Explanation("convention", tuple(Step(*step) for step in steps), "")  # noqa: E731
     assert judge(case, says(("vcov.HC1", "standard errors are HC1 instead of HC0"))) == "right"
     factor = ("factor.n_nk", "standard errors are multiplied by √(n/(n−k))")
@@ -96,7 +100,7 @@ def test_the_judge_believes_no_name_alone() -> None:
     assert judge(case, says(factor, ("unit.sign", "log(rprice) has the opposite sign"))) == "wrong"
     assert judge(case, says(("magic.wand", "it is so"))) == "wrong"
     assert judge(case, Explanation("none", (), "")) == "missed"
-    wrong = next(iter(substantive()))
+    wrong = substantive_of(questions()[0])[0]
     assert judge(wrong, says(factor)) == "invented"
     assert judge(dataclasses.replace(wrong), Explanation("none", (), "")) == "right"
 
