@@ -284,7 +284,7 @@ def _calls(cells: pd.DataFrame, packages: list[str]) -> list[str]:
     lines = ["## The calls", ""]
     for name in packages:
         package, own = known.get(name), cells[cells["package"] == name]
-        language = "r" if package is None or package.language == "r" else "python" if package.language == "python" else "text"
+        language = {"python": "py", "gretl": "text"}.get(package.language if package else "r", "r")
         lines += [f"### {name}", ""]
         if package and package.note:
             lines += [package.note, ""]
