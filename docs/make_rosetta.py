@@ -216,7 +216,7 @@ The same question, asked of many packages: `{FORMULA}`
 in Card's data (`ivbridge.load("card")`, n = 3010; least squares without the instruments, clusters by `age`, in two dimensions by `exper` and `region`, weights `weight`). Each call below was run; its coefficients,
 standard errors and p-values were compared with R's AER and sandwich, the reference. What R itself has no package for here, LIML and Fuller, is compared with ivbridge's R code.
 
-- **A number** says that the package agrees with the reference to rounding: the agreeing digits of its worst coefficient or standard error (p-values agree, too).
+- **A number** says that the package agrees with the reference to rounding: the agreeing digits of its worst coefficient or standard error (p-values agree, too, where the package's table has them).
 - **A letter** says that it differs by a convention that [`ivbridge.explain`](explanation/why.md) names; the list is below. With that convention applied, every number is reproduced to rounding.
 - **?** says that no known convention explains the difference, **✗** that the call fails, and **–** that the package does not offer this.
 
