@@ -2,6 +2,7 @@
 
 python docs/make_ports.py            run every check (a few minutes) and write the pages
 python docs/make_ports.py NAME …     only these pages: mad, hac, hc, quantile
+python docs/make_ports.py --to DIR   write into another folder
 """
 
 from __future__ import annotations
@@ -200,8 +201,9 @@ def render(name: str) -> str:
 
 def main(names: list[str]) -> None:
     """Write the pages."""
-    for name in names or NAMES:
-        (FOLDER / f"{name}.md").write_text(render(name), encoding="utf-8")
+    folder = Path(names.pop(names.index("--to") + 1)) if "--to" in names else FOLDER
+    for name in [name for name in names if name != "--to"] or NAMES:
+        (folder / f"{name}.md").write_text(render(name), encoding="utf-8")
 
 
 if __name__ == "__main__":

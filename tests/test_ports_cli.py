@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -80,7 +83,7 @@ def test_every_page_says_how_it_is_made_and_shows_its_files() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["mad", "hac", "hc", "quantile"])
-def test_the_pages_are_what_their_commands_find(name: str) -> None:
+def test_the_pages_are_what_their_commands_find(name: str, tmp_path: Path) -> None:
     """Verdicts and findings; how many cases agree, and the last digits, are those of one machine."""
 
     def kept(text: str) -> list[str]:
@@ -88,6 +91,9 @@ def test_the_pages_are_what_their_commands_find(name: str) -> None:
             r"^\*\*(?:identical|rounding|convention|substantive)\*\*|^\d+\. [\w ]+", text, flags=re.MULTILINE
         )
 
-    made = script("docs/make_ports.py").render(name)
-    assert kept(made) == kept((ROOT / "docs" / "ports" / f"{name}.md").read_text(encoding="utf-8"))
-    assert kept(made)
+    # in a program of its own: Hypothesis also draws constants of the modules that are loaded
+    done = [sys.executable, str(ROOT / "docs" / "make_ports.py"), name, "--to", str(tmp_path)]
+    subprocess.run(done, check=True, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    made = kept((tmp_path / f"{name}.md").read_text(encoding="utf-8"))
+    assert made == kept((ROOT / "docs" / "ports" / f"{name}.md").read_text(encoding="utf-8"))
+    assert made

@@ -170,7 +170,8 @@ class PortOptions:
     examples : int, default 300
         Cases to draw.
     seed : int, default 0
-        Draws them; the same seed draws the same cases.
+        Draws them: in the same program the same seed draws the same cases. Hypothesis also draws constants that
+        stand in the modules that are loaded, so another program may draw others.
     errors : tuple of Raises
         Errors that are as they should be.
     draws : str, optional
