@@ -208,7 +208,8 @@ def fit(plan: Plan) -> Fit:
             if name in keep:
                 h[:, j] = project(z, x[:, j])
         b = ls(h, y)
-        return replace(done(b, h, inverse(h)), e=y - h @ b)
+        by_hand = replace(a, x=h / s[:, None], z=h / s[:, None], z_names=a.x_names)
+        return Fit(by_hand, b, y - h @ b, h, inverse(h), y, h, h, s, k=h.shape[1])  # least squares of y on X̂
     if kind == "ols":
         return done(ls(x, y), x, inverse(x))
     if kind == "gmm":
