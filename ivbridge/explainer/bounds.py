@@ -29,6 +29,9 @@ LOOSE = 1e-6
 #: A combination takes a few operations more than the engine's own formula.
 SPARE = 4.0
 LAST_BITS = 64 * UNIT
+#: Largest relative bound of these numbers that a world other than the question's may claim.
+MOST = 1e-8
+SHARED = ("std.error", "sigma", "r.squared", "first stage std.error", "first stage sigma")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +67,11 @@ def measured(world: World, model: Linear, vcov: Vcov, groups: Groups, other: See
         size = sizes.get(key) or float(np.max(np.abs(value), initial=0.0))
         if size > 0 and math.isfinite(size) and math.isfinite(allowed[key]):
             relative[key] = SPARE * allowed[key] / size
-    absolute = {key: SPARE * size for key, size in allowed.items() if math.isfinite(size)}
+    excess = 1.0
+    if world.steps:  # nobody's convention may hide a difference because it makes columns hard to compute with
+        excess = max(1.0, max((relative.get(key, 0.0) for key in flat if key[0] in SHARED), default=0.0) / MOST)
+    relative = {key: size / excess for key, size in relative.items()}
+    absolute = {key: SPARE * size / excess for key, size in allowed.items() if math.isfinite(size)}
     tests = max((size for key, size in relative.items() if key[0] == "test statistic"), default=0.0)
     errors = {
         stage: max((size for key, size in relative.items() if key[0] in _spreads(stage)), default=0.0)
@@ -102,6 +109,8 @@ class Tolerance:
             return self.within[key]
         if self.bounds is None:
             return LOOSE * size
+        if key[0].startswith("first stage"):  # its unit may be another one than that of the fit that was measured
+            return (self.bounds.relative.get(key, 0.0) + LAST_BITS) * size
         return self.bounds.absolute.get(key, 0.0) + LAST_BITS * size
 
     def of_error(self, key: Key, size: float) -> float:

@@ -33,6 +33,8 @@ __all__ = ["Found", "Target", "search"]
 
 #: A longer chain of conventions explains nothing.
 MOST_STEPS = 8
+#: How far, relatively, coefficients may be off for a world to be looked at, and how much more than rounding explains.
+CLOSE, OTHERS = 1e-9, 1e3
 #: Relative difference up to which two fits are the same.
 SAME = 1e-11
 VARIANCES = Step("variance.reported", "variances stand in the place of standard errors")
@@ -92,6 +94,8 @@ class Fit:
         Whether all kinds were looked at.
     dead : set of Option
         Those that leave a number of the coefficient table apart, which no world with this fit can mend.
+    bounds : mapping of Vcov to Bounds
+        What rounding explains, as measured in the first world with this fit.
     """
 
     names: tuple[str, ...]
@@ -99,6 +103,7 @@ class Fit:
     candidates: list[list[Candidate]] = field(default_factory=list)
     complete: bool = False
     dead: set[Option] = field(default_factory=set)
+    bounds: dict[Vcov, Bounds] = field(default_factory=dict)
 
     @property
     def hopeless(self) -> bool:
@@ -192,7 +197,19 @@ def search(world: World, target: Target, furthest: int = 2) -> Found:
         elif found.worlds:
             continue  # another world has these coefficients exactly
         _within(_renamed(reached), target, found, asked)
+    if not found.solutions and found.missed is None:
+        found.failed(_coefficient_gaps(world, values, sure))
     return found
+
+
+def _coefficient_gaps(world: World, values: Mapping[str, float], within: Mapping[str, float]) -> dict[Key, float]:
+    """What the question's own world leaves apart where no world has the coefficients."""
+    with suppress(IvbridgeError, np.linalg.LinAlgError, ValueError):
+        model = estimated(world.seen, world.method)
+        own = dict(zip(model.names, model.coef.tolist(), strict=True))
+        gaps = {term: abs(own.get(term, np.nan) - value) for term, value in values.items()}
+        return {("estimate", term): gap for term, gap in gaps.items() if not gap <= within[term]}
+    return {}
 
 
 def _near(world: World, target: Target, asked: Vcov) -> tuple[dict[str, float], dict[str, float]]:
@@ -206,7 +223,8 @@ def _near(world: World, target: Target, asked: Vcov) -> tuple[dict[str, float], 
         error = abs(values.get(("std.error", term), 0.0))
         size = abs(values[key]) + (error if np.isfinite(error) else 0.0)
         bound = absolute.get(key, LOOSE * LOOSE * size)
-        near[term], sure[term] = within.get(key, max(LOOSE * size, bound)), within.get(key, bound)
+        # another world may be worse conditioned than the question's
+        near[term], sure[term] = within.get(key, max(CLOSE * size, OTHERS * bound)), within.get(key, bound)
     return near, sure
 
 
@@ -245,7 +263,6 @@ def _within(reached: Reached, target: Target, found: Found, asked: Vcov) -> None
     if fit.hopeless:
         return
     groups, loose = grouping_columns(world.seen, world.frame), Tolerance(target.observed.within)
-    bounds: dict[Vcov, Bounds] = {}
     far = not level or bool(target.terms)
     for kinds in (ASKED, NEAR, FAR) if far else (ASKED, NEAR):
         if kinds == len(fit.candidates):
@@ -258,7 +275,7 @@ def _within(reached: Reached, target: Target, found: Found, asked: Vcov) -> None
         for option, read, extra in fit.candidates[kinds]:
             if option not in fit.dead and level + len(extra) + option.cost <= found.most(level):
                 rest = Rest(world, model, option, asked, groups, loose)
-                _judge(rest, read, extra, found, bounds)
+                _judge(rest, read, extra, found, fit.bounds)
         if found.solutions and not target.exact:
             return
     fit.complete = True
