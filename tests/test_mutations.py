@@ -51,10 +51,11 @@ RESOLUTION = PART_PER_MILLION / 100
 SHOWN = 1e-3
 #: Caught and all mutants by kind.
 TALLY: defaultdict[str, np.ndarray] = defaultdict(lambda: np.zeros(2, dtype=int))
-#: What a forger may write as he likes: names and texts, a sum of residuals that is zero up to rounding, and the two
-#: fields that tell the comparison to leave something out, on which a strict one fails.
+#: What a forger may write as he likes: names and texts (a hash stands for a column and its levels), a sum of residuals
+#: that is zero up to rounding, and the fields that tell the comparison to leave something out: a strict one fails then.
 SAID_ONLY = re.compile(
-    r"about( \(taken away\))?|data\.(name|source|sha256|columns\..*\.kind)|model\.(exact|lacks|sums\.fit\.residuals\.0)"
+    r"about( \(taken away\))?|data\.(name|source|sha256|columns\..*\.(kind|levels|ordered)\b.*)"
+    r"|model\.(exact|lacks\b.*|sums\.fit\.residuals\.0)"
     r"|answers\.[0*]\.(calls|notes|warnings|digits|asked)\b.*"
     r"|answers\..*\.(type|type \(taken away\)|name|reason|distribution)"
 )
@@ -218,6 +219,8 @@ def test_a_forged_digest_does_not_hide_an_edited_number(subject: Subject, tmp_pa
             replayed = replay(ivbridge.load_reference(path), design)
         except ivbridge.IvbridgeError:
             continue
+        if replayed.lacks and what.startswith("model.sums.fit."):
+            continue  # long residuals are not kept; without their sums they are not compared, and a strict check fails
         if not _caught(replayed, native, allowed):
             alive.append(what)
     compared = [what for what, _ in kinds if not SAID_ONLY.fullmatch(what)]
