@@ -115,7 +115,8 @@ def test_the_command_fails_with_strict_only(partial: Agreement, monkeypatch: pyt
 def test_a_file_of_questions_can_be_strict(partial: Agreement, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(many, "crosscheck", lambda *_, **__: partial)
     path = tmp_path / "questions.toml"
-    path.write_text(f'[[question]]\nname = "food"\nformula = "{FORMULA}"\ndata = "kmenta"\nvcov = "HC1"\n', encoding="utf-8")
+    text = f'[[question]]\nname = "food"\nformula = "{FORMULA}"\ndata = "kmenta"\nvcov = "HC1"\n'
+    path.write_text(text, encoding="utf-8")
     assert CliRunner().invoke(app, ["check", str(path)]).exit_code == 0
     result = CliRunner().invoke(app, ["check", str(path), "--strict"])
     assert result.exit_code == 1
