@@ -54,10 +54,9 @@ def given(base: Estimate, numbers: Numbers, name: str = "candidate") -> Estimate
     DataError
         If no number is given, a quantity, term or test is not known, or a term or row is missing.
     """
-    if unknown := [quantity for quantity in numbers if quantity not in QUANTITIES]:
-        raise DataError(f"There is no quantity {unknown[0]!r}.", available=", ".join(QUANTITIES))
-    if not numbers:
-        raise DataError("No numbers are given.", available=", ".join(QUANTITIES))
+    if not numbers or (unknown := [quantity for quantity in numbers if quantity not in QUANTITIES]):
+        found = f"There is no quantity {unknown[0]!r}." if numbers else "No numbers are given."
+        raise DataError(found, available=", ".join(QUANTITIES))
     columns: dict[str, Any] = {
         _COLUMNS[what]: _by_term(base, what, numbers[what]) for what in _COLUMNS if what in numbers
     }

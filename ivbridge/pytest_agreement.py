@@ -104,9 +104,7 @@ class IVAgreement:
         strict: bool | None = None,
         **changes: Unpack[Changes],
     ) -> Agreement:
-        """Assert that an answer agrees with R's up to rounding.
-
-        What is not given is taken from the marker ``ivref`` of the test.
+        """Assert that an answer agrees with R's up to rounding; the marker ``ivref`` says what is not given.
 
         Parameters
         ----------
