@@ -117,6 +117,8 @@ class Tolerance:
         """Of a standard error of that size."""
         if key in self.within:
             return self.within[key]
+        if not math.isfinite(size):
+            return 0.0
         stage = "first stage " if key[0].startswith("first stage") else ""
         return size * (LOOSE if self.bounds is None else self.bounds.errors[stage] + LAST_BITS)
 

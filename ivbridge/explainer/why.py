@@ -65,7 +65,7 @@ def explain(
     ours, theirs = _target(reference, candidate), _target(candidate, reference)
     own = search(world, ours, furthest=0)
     if not own.solutions:
-        who = f"{reference.engine}'s own numbers are not those of its question"
+        who = f"{_of(reference.engine)} own numbers are not those of its question"
         return _none(own, ours.observed, f"{who}, under no known convention")
     found = search(world, theirs, furthest=steps)
     if not found.solutions:
@@ -108,7 +108,7 @@ def explain_observed(world: World, observed: Observed, reference_name: str = "th
         return _none(found, observed, "")
     if found.solutions[0] == ():
         count = len(observed.values)
-        reason = f"{observed.name}'s {_counted(count)} follow from {reference_name} as asked"
+        reason = f"{_of(observed.name)} {_counted(count)} follow from {reference_name} as asked"
         return Explanation("rounding", (), reason, compared=count, tried=found.tried)
     return _convention(found, observed, reference_name, ())
 
@@ -150,7 +150,7 @@ def _same_bits(reference: Estimate, candidate: Estimate) -> bool:
 
 def _none(found: Found, observed: Observed, reason: str) -> Explanation:
     missed = dict(found.missed or {})
-    text = reason or f"no known convention explains {observed.name}'s numbers"
+    text = reason or f"no known convention explains {_of(observed.name)} numbers"
     if missed:
         text += f"; the closest combination leaves {_labels(missed)} apart"
     return Explanation("none", (), text, (), 0, found.tried, missed)
@@ -168,9 +168,9 @@ def _counted(count: int) -> str:
 def _convention(found: Found, observed: Observed, reference: str, own: tuple[Step, ...]) -> Explanation:
     steps = found.solutions[0]
     named = observed.name
-    reason = sentence(steps, named, reference) if steps else f"{named}'s numbers follow from the question as asked"
+    reason = sentence(steps, named, reference) if steps else f"{_of(named)} numbers follow from the question as asked"
     if own:
-        reason += f"; {reference}'s follow from the question if {_joined(step.text for step in own)}"
+        reason += f"; {_of(reference)} follow from the question if {_joined(step.text for step in own)}"
     return Explanation(
         "convention", steps, reason, tuple(found.solutions[1:]), len(observed.values), found.tried
     )  # fmt: skip
@@ -186,9 +186,14 @@ def sentence(steps: Sequence[Step], candidate: str, reference: str) -> str:
     candidate, reference : str
         What the two sides are called.
     """
-    return f"{candidate}'s numbers are {reference}'s if {_joined(step.text for step in steps)}"
+    return f"{_of(candidate)} numbers are {_of(reference)} if {_joined(step.text for step in steps)}"
 
 
 def _joined(texts: Iterator[str] | Sequence[str]) -> str:
     listed = list(dict.fromkeys(texts))
     return listed[0] if len(listed) == 1 else f"{', '.join(listed[:-1])} and {listed[-1]}"
+
+
+def _of(name: str) -> str:
+    """The possessive."""
+    return f"{name}'" if name.endswith("s") else f"{name}'s"
