@@ -54,14 +54,18 @@ def explain(
     DataError
         If neither estimate holds its matrices (both come from JSON) and no data are given.
     """
-    frame = data.frame if isinstance(data, Dataset) else data
-    world = world_of(reference, candidate, frame)
-    if _same_bits(reference, candidate):
-        return Explanation("identical", (), "all numbers have the same bits", compared=len(flatten(candidate)))
+    world = world_of(reference, candidate, data.frame if isinstance(data, Dataset) else data)
     for one in (reference, candidate):
         if unlike := _unlike_copies(one):
             reason = f"{one.engine} holds two different values of {_labels(unlike)}"
             return Explanation("none", (), reason, unexplained=unlike)
+    if _same_bits(reference, candidate):
+        return Explanation("identical", (), "all numbers have the same bits", compared=len(flatten(candidate)))
+    return _searched(world, reference, candidate, steps)
+
+
+def _searched(world: World, reference: Estimate, candidate: Estimate, steps: int) -> Explanation:
+    """Explain both sides from the question, and tell what sets them apart."""
     ours, theirs = _target(reference, candidate), _target(candidate, reference)
     own = search(world, ours, furthest=0)
     if not own.solutions:
@@ -76,10 +80,8 @@ def explain(
         return _none(found, theirs.observed, "")
     if own.solutions[0] == found.solutions[0]:
         count = len(theirs.observed.values)
-        if own.solutions[0] == ():
-            return Explanation(
-                "rounding", (), f"all {count} numbers agree to rounding", compared=count, tried=found.tried
-            )
+        reason = f"all {count} numbers agree to rounding"
+        return Explanation("rounding", (), reason, compared=count, tried=found.tried)
     return _convention(found, theirs.observed, reference.engine, own.solutions[0])
 
 
