@@ -171,9 +171,12 @@ def _singles(q: Question) -> Iterator[Case]:
     ]
     for i, cause in enumerate([*some, *_cov_causes(q), *_inference_causes(q), *_test_causes(q)]):
         choices = ["classical"] if cause.is_test else [label for label in asked(q) if label != cause.label]
+        choices = ["nw(2)"] if cause.label.startswith(KERNELS) else choices
         yield from _case(q, choices[(i + len(q.name)) % len(choices)], (cause,))
 
 
+#: A kernel is a convention of HAC covariances.
+KERNELS = ("parzen", "truncated")
 KINDS = ("world cov", "cov inference", "world inference", "world world", "world cov", "cov inference", "cov test")
 
 
@@ -225,8 +228,8 @@ def _case(q: Question, vcov: str, causes: tuple[Cause, ...]) -> Iterator[Case]:
         return
     if found is None or any(other is not None and same(other, found, 1e-6) for other in fewer):
         return
-    if any(cause.label.startswith(("parzen", "truncated")) for cause in causes) and not vcov.startswith("nw"):
-        return  # a kernel is a convention of HAC covariances
+    if any(cause.label.startswith(KERNELS) for cause in causes) and not vcov.startswith("nw"):
+        return
     if any(cause.label == "two-step GMM" for cause in causes) and found_vcov(causes, vcov) not in ("HC0", "HC1"):
         return  # the other formulas are not those of GMM
     mentions = tuple(cause.mention for cause in causes if cause.mention)

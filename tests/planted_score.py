@@ -179,7 +179,7 @@ def _covs(q: Question, vcov: str, steps: Sequence[Step]) -> Iterator[Cov]:
     kinds = [step.key for step in steps if not step.key.startswith(("factor.", "hat.", "residuals."))]
     if kinds:
         makers = [c.make for c in _kind(q, kinds, text)]
-        if any(key.split(".")[0] in ("cluster", "nw") for key in kinds):
+        if any(word in key for key in kinds for word in ("cluster", "nw", "andrews")):
             makers += list(_changed(q, vcov, steps))
     if any(step.key == "hat.second_stage" for step in steps):
         name = next((k for k in ("HC2", "HC3", "HC4m", "HC4", "HC5") if f"are {k} " in text), vcov)
@@ -195,7 +195,8 @@ def _kind(q: Question, keys: Sequence[str], text: str) -> Iterator[Cov]:
     for label, cov in covs(q).items():
         head = label.split("(")[0].split(",")[0]
         named = {"classical": "classical", "cluster": "cluster", "nw": "nw"}.get(head, head)
-        if f"vcov.{named}" in keys and all(column in text for column in re.findall(r"\((\w+)", label)):
+        columns = re.search(r"^cluster\(([\w, ]+)\)", label)
+        if f"vcov.{named}" in keys and all(name in text for name in (columns[1].split(", ") if columns else ())):
             yield cov
     for g in q.groups if "vcov.cluster" in keys else ():
         for hc1, cadjust in product((True, False), repeat=2):
