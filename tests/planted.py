@@ -197,7 +197,14 @@ def _pairs(q: Question, count: int) -> Iterator[Case]:
             yield case
 
 
-def found_vcov(causes: tuple[Cause, ...], vcov: str) -> str:
+def _defined(labels: set[str], cov: str) -> bool:
+    """Whether a covariance is one of the estimator's: GMM has robust ones, and the k-class has no leverages."""
+    if "two-step GMM" in labels:
+        return cov in ("HC0", "HC1")
+    return not (labels & {"LIML", "Fuller(1)", "Fuller(4)"} and cov.startswith(("HC2", "HC3", "HC4")))
+
+
+def last_cov(causes: tuple[Cause, ...], vcov: str) -> str:
     """The label of the covariance that the causes end with."""
     return next((cause.label for cause in causes if cause.is_cov), vcov)
 
@@ -230,8 +237,8 @@ def _case(q: Question, vcov: str, causes: tuple[Cause, ...]) -> Iterator[Case]:
         return
     if any(cause.label.startswith(KERNELS) for cause in causes) and not vcov.startswith("nw"):
         return
-    if any(cause.label == "two-step GMM" for cause in causes) and found_vcov(causes, vcov) not in ("HC0", "HC1"):
-        return  # the other formulas are not those of GMM
+    if not _defined({cause.label for cause in causes}, last_cov(causes, vcov)):
+        return
     mentions = tuple(cause.mention for cause in causes if cause.mention)
     labels = tuple(cause.label for cause in causes)
     name = f"{q.name}, {vcov}: {' + '.join(labels)}" + (f" [{', '.join(mentions)}]" if mentions else "")

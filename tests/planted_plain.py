@@ -211,7 +211,8 @@ def fit(plan: Plan) -> Fit:
         by_hand = replace(a, x=h / s[:, None], z=h / s[:, None], z_names=a.x_names)
         return Fit(by_hand, b, y - h @ b, h, inverse(h), y, h, h, s, k=h.shape[1])  # least squares of y on X̂
     if kind == "ols":
-        return done(ls(x, y), x, inverse(x))
+        b = ls(x, y)
+        return Fit(replace(a, z=a.x, z_names=a.x_names), b, y - x @ b, x, inverse(x), y, x, x, s, k=x.shape[1])
     if kind == "gmm":
         h = project(z, x)
         e = y - x @ ls(h, y)
