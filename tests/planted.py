@@ -176,7 +176,7 @@ def _singles(q: Question) -> Iterator[Case]:
 
 
 #: A kernel is a convention of HAC covariances.
-KERNELS = ("parzen", "truncated")
+KERNELS = ("parzen(", "truncated(")
 KINDS = ("world cov", "cov inference", "world inference", "world world", "world cov", "cov inference", "cov test")
 
 
