@@ -35,6 +35,7 @@ from ivbridge.threads import one_thread
 from ivbridge.vcov import Inference, Vcov
 from ivbridge.vcov_text import parse_vcov
 from ivbridge.vote import vote
+from ivbridge.vote_records import Vote
 
 __all__ = ["DEFAULT_VCOVS", "Changes", "agree", "crosscheck", "default_vcovs"]
 
@@ -243,13 +244,13 @@ def crosscheck(
     comparisons = _comparisons([one for one in answers if len(one) > 1], frame)
     if not comparisons or (asked and any(len(one) < 2 for one in answers)):
         raise next(iter(failed.values()))
-    votes = (vote(list(found), frame) for _, found in groupby(comparisons, key=lambda one: one.vcov))
-    return Agreement(
-        dataclasses.replace(design.spec, vcov=None),
-        comparisons,
-        {what: _why_not(error) for what, error in failed.items()},
-        tuple(found for found in votes if found is not None),
-    )
+    spec, unanswered = dataclasses.replace(design.spec, vcov=None), {w: _why_not(e) for w, e in failed.items()}
+    return Agreement(spec, comparisons, unanswered, _votes(comparisons, frame))
+
+
+def _votes(comparisons: Sequence[Comparison], frame: pd.DataFrame) -> tuple[Vote, ...]:
+    found = (vote(list(of_one), frame) for _, of_one in groupby(comparisons, key=lambda one: one.vcov))
+    return tuple(one for one in found if one is not None)
 
 
 def _answers(

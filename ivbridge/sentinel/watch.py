@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -51,7 +51,7 @@ def drift(
     Parameters
     ----------
     package : str
-        The Python or R package whose versions differ.
+        A Python or R package.
     before, after : str or path
         With ``kind="pip"`` versions, or folders that hold the package; with ``"r-library"`` two folders of R packages;
         with ``"rscript"`` two programs ``Rscript``.
@@ -80,20 +80,29 @@ def drift(
     tell(0, 4, f"{package} {before} and {after}")
     places = [_place(package, version, kind) for version in (before, after)]
     known, skipped = _recorded(references)
-    paths = [str(path) for path in known]
+    answers = _asked(places, package, asked, known, tell)
+    tell(3, 4, "comparing, and looking for reasons")
+    found = _Compared(known, answers[0], answers[1])
+    return _drifted(package, asked, places, found, skipped)
+
+
+def _asked(
+    places: Sequence[Place], package: str, engine: str, known: Mapping[Path, Reference], tell: Progress
+) -> list[Answers]:
     answers = []
     for i, place in enumerate(places, 1):
         tell(i, 4, f"{package} {place.label}")
-        answers.append(ask(place, asked, paths))
-    tell(3, 4, "comparing, and looking for reasons")
-    found = _Compared(known, answers[0], answers[1])
-    moved = found.moved
+        answers.append(ask(place, engine, [str(path) for path in known]))
+    return answers
+
+
+def _drifted(package: str, engine: str, places: Sequence[Place], found: _Compared, skipped: Mapping[str, str]) -> Drift:
+    before, after = places
     return Drift(
-        package=package, engine=asked, before=places[0].label, after=places[1].label,
-        reference=", ".join(dict.fromkeys(reference.label for reference in known.values())),
-        compared=found.compared, questions=len(found.pairs), moved=tuple(one for _, one in moved),
-        reasons=reasons_for(moved, found.pairs, places[0], places[1], asked),
-        skipped={**skipped, **found.skipped},
+        package=package, engine=engine, before=before.label, after=after.label,
+        reference=", ".join(dict.fromkeys(reference.label for reference in found.known.values())),
+        compared=found.compared, questions=len(found.pairs), moved=tuple(one for _, one in found.moved),
+        reasons=reasons_for(found.moved, found.pairs, before, after, engine), skipped={**skipped, **found.skipped},
     )  # fmt: skip
 
 

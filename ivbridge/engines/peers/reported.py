@@ -34,6 +34,7 @@ _RESERVED = frozenset({
     "C", "F", "I", "NA", "NULL", "NaN", "Inf", "Q", "T", "FALSE", "TRUE", "function", "i", "next", "repeat", "sw",
     "csw", "mvsw", "y", "wts",
 })  # fmt: skip
+_SCALARS = {"sigma": "sigma", "r2": "r.squared", "r2_adj": "adj.r.squared"}
 _TABLE = {
     "estimate": "estimate", "std_error": "std.error", "statistic": "statistic", "p_value": "p.value",
     "conf_low": "conf.low", "conf_high": "conf.high",
@@ -141,12 +142,8 @@ def estimate(
     versions: Mapping[str, str],
     warned: Sequence[str] = (),
 ) -> Estimate:
-    """What a package reported as an Estimate: rows in the design's order, everything missing declared.
-
-    Raises
-    ------
-    EngineError
-        If the package's terms are not those of the design.
+    """What a package reported as an Estimate: rows in the design's order, everything missing declared; EngineError if
+    the package's terms are not those of the design.
     """
     order = _order(engine, seen.x_names, reported.terms)
     n, k = len(seen.y), len(order)
@@ -175,22 +172,22 @@ def estimate(
         fitted=filled("fitted", reported.fitted, n),
         n=n,
         df_resid=n - k if reported.df_resid is None else int(reported.df_resid),
-        sigma=float(filled("sigma", reported.sigma)),
-        r2=float(filled("r.squared", reported.r2)),
-        r2_adj=float(filled("adj.r.squared", reported.r2_adj)),
+        **{field: float(filled(key, getattr(reported, field))) for field, key in _SCALARS.items()},
         tests=tests,
         first_stages=reported.first_stages,
         seen=seen,
         data_sha256=design.sha256,
-        provenance=Provenance(
-            engine=engine, versions=versions, platform=platform.platform(), threads="1",
-            recorded_on=datetime.now(UTC).isoformat(timespec="seconds"), calls=reported.calls,
-        ),
+        provenance=_provenance(engine, versions, reported.calls),
         notes=design.notes,
         warnings=tuple(warned),
         kappa=reported.kappa,
         lacks=lacks,
-    )  # fmt: skip
+    )
+
+
+def _provenance(engine: str, versions: Mapping[str, str], calls: tuple[str, ...]) -> Provenance:
+    recorded_on = datetime.now(UTC).isoformat(timespec="seconds")
+    return Provenance(engine, versions, platform.platform(), threads="1", recorded_on=recorded_on, calls=calls)
 
 
 def _order(engine: str, names: Sequence[str], terms: Sequence[str]) -> list[int]:
