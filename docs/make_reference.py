@@ -163,8 +163,8 @@ def conventions_page() -> str:
     load = lambda name: tomllib.loads((folder / name).read_text(encoding="utf-8"))  # noqa: E731
     entries = load("catalogue_worlds.toml") | load("catalogue.toml")
     lines = ["# Known conventions\n", MADE.strip(), "",
-             f"The {len(entries)} conventions that `ivbridge explain` tries, alone and in pairs or longer combinations, from "
-             "`ivbridge/explainer/catalogue*.toml`.",
+             (f"The {len(entries)} conventions that `ivbridge explain` tries, alone and in pairs or longer combinations, from "
+              "`ivbridge/explainer/catalogue*.toml`."),
              "A convention that is a mistake has no program that makes it on purpose. [How the search works](../explanation/why.md).\n"]  # fmt: skip
     for stage, title in STAGES.items():
         lines += [f"## {title}", "", "| key | convention | who has it | source |", "| --- | --- | --- | --- |"]

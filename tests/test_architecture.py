@@ -46,8 +46,8 @@ LAYERS = " ".join(
         "explainer.matrices explainer.rebuild explainer.worlds_rows explainer.worlds_storage explainer.worlds_coding",
         "explainer.worlds_columns explainer.worlds_weights explainer.worlds_roles explainer.worlds_estimators",
         "explainer.worlds explainer.merge explainer.reach",
-        "explainer.altered explainer.clusters explainer.vcovs explainer.covariances explainer.inference explainer.tests_",
-        "explainer.observed explainer.bounds explainer.table explainer.rest explainer.search explainer.why explainer",
+        "explainer.altered explainer.clusters explainer.vcovs explainer.covariances explainer.inference",
+        "explainer.tests_ explainer.observed explainer.bounds explainer.table explainer.rest explainer.search explainer.why explainer",
         "explainer.catalogue explainer.defaults explainer.typed explainer.numbers",
         "vote compare",
         # recorded answers
