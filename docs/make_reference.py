@@ -170,7 +170,8 @@ def conventions_page() -> str:
         lines += [f"## {title}", "", "| key | convention | who has it | source |", "| --- | --- | --- | --- |"]
         for key, entry in entries.items():
             if entry["stage"] == stage:
-                who = "a mistake" if entry.get("mistake") else ", ".join(entry["packages"])
+                named = ", ".join(entry["packages"])
+                who = (f"a mistake ({named})" if named else "a mistake") if entry.get("mistake") else named
                 lines.append(f"| `{key}` | **{cell(entry['title'])}.** {cell(entry['about'])} | {cell(who)} | {cell(entry['source'])} |")
         lines.append("")
     lines += ["## What programs print by default", "", "From `ivbridge/explainer/defaults.toml`; the names are those of `--reference` and `--candidate`.",

@@ -143,7 +143,7 @@ def recipes(case: Case, steps: Sequence[Step]) -> Iterator[Recipe]:
     plans = [own]
     for step in groups["world"]:
         plans = [one for recipe in plans for one in _worlds(q, recipe, step)]
-    for recipe, cov, test in product(plans, _covs(q, case.vcov, groups["cov"]), _tests(groups["test"])):
+    for recipe, cov, test in product(plans, _covs(q, case.vcov, groups["cov"]), _tests(groups["test"], steps)):
         for inference, variances in _inferences(groups["inference"]):
             yield replace(recipe, cov=cov, inference=inference, test=test, variances=variances)
 
@@ -247,11 +247,17 @@ def _inferences(steps: Sequence[Step]) -> Iterator[tuple[str, bool]]:
             yield name, variances
 
 
-def _tests(steps: Sequence[Step]) -> Iterator[str]:
+def _tests(steps: Sequence[Step], every: Sequence[Step]) -> Iterator[str]:
+    """Tests that the steps name; a test that none names is classical, as asked, or follows the standard errors."""
     # a planted test stands beside classical ones, whatever the standard errors are
     keys = {step.key for step in steps if not (step.key == "test.vcov" and "the classical covariance" in step.text)}
     if not keys:
         yield ""
+        for kind in ("HC0", "HC1"):
+            if any(step.key == f"vcov.{kind}" for step in every):
+                yield from (f"robust first stage, {kind}", f"robust Wu-Hausman, {kind}")
+    if keys == {"test.divisor_n"} and any(step.key == "vcov.HC1" for step in every):
+        yield from ("robust first stage, HC0", "robust Wu-Hausman, HC0")  # HC1 with divisor n
     for label, needed in TEST_KEYS.items():
         if keys and keys == set(needed):
             yield label

@@ -114,4 +114,3 @@ def test_the_catalogue_holds_every_key_that_a_step_can_have_and_no_other() -> No
     for key, entry in catalogue().items():
         assert entry.title and entry.about and entry.source, key
         assert entry.stage in ("world", "covariance", "inference", "test")
-        assert entry.packages == () or not entry.mistake, f"{key}: a mistake that a program makes on purpose"
