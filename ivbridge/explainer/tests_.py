@@ -269,7 +269,7 @@ _UNCENTRED = Step("sargan.uncentred", "R² in Sargan's test is not centred")
 
 
 def _robust_j(case: Case, df: int) -> Iterator[Version]:
-    """Wooldridge's score test, and Hansen's J at the two-step GMM estimate."""
+    """Wooldridge's score test, which is Hansen's J of two-step GMM, and J with centred moments."""
     seen, model = case.world.seen, case.model
     z, u = scaled(seen.z, seen.weights), scaled(model.residuals, seen.weights)
     x, y = scaled(seen.x, seen.weights), scaled(seen.y, seen.weights)
@@ -277,17 +277,14 @@ def _robust_j(case: Case, df: int) -> Iterator[Version]:
     only = [j for j, name in enumerate(seen.z_names) if name not in seen.x_names][:df]
     q = z[:, only] - projected @ np.linalg.lstsq(projected, z[:, only], rcond=None)[0]
     explained = np.linalg.qr(q * u[:, None]).Q.sum(axis=0)
-    step = Step("sargan.wooldridge", "Wooldridge's robust score test stands for Sargan's")
-    yield Version((step,), _chi2(float(explained @ explained), df))
+    text = "Wooldridge's robust score test, which is Hansen's J of two-step GMM, stands for Sargan's"
+    yield Version((Step("sargan.wooldridge", text),), _chi2(float(explained @ explained), df))
     moments = z * u[:, None]
-    for centre, text in ((False, "uncentred"), (True, "centred")):
-        scores = moments - moments.mean(axis=0) if centre else moments
-        weight = np.linalg.inv(scores.T @ scores)
-        cross = z.T @ x
-        coef = np.linalg.solve(cross.T @ weight @ cross, cross.T @ weight @ (z.T @ y))
-        g = z.T @ (y - x @ coef)
-        step = Step("sargan.j", f"Hansen's J of two-step GMM ({text} moments) stands for Sargan's statistic")
-        yield Version((step,), _chi2(float(g @ weight @ g), df))
+    moments -= moments.mean(axis=0)
+    weight, cross = np.linalg.inv(moments.T @ moments), z.T @ x
+    g = z.T @ (y - x @ np.linalg.solve(cross.T @ weight @ cross, cross.T @ weight @ (z.T @ y)))
+    step = Step("sargan.j", "Hansen's J of two-step GMM with centred moments stands for Sargan's statistic")
+    yield Version((step,), _chi2(float(g @ weight @ g), df))
 
 
 def _wald(case: Case) -> Iterator[Version]:

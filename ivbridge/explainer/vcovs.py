@@ -167,8 +167,9 @@ def _kernels(asked: Vcov) -> Iterator[Vcov]:
     is_hac = isinstance(asked, NeweyWest | Andrews)
     bandwidths = [None, *range(1, max(LAGS, (own or 0) + MORE_LAGS) + 2 if is_hac else MORE_LAGS + 2)]
     kernels = _KERNELS if isinstance(asked, Andrews) else [kernel for kernel in _KERNELS if kernel != "Bartlett"]
-    for kernel, bw, prewhite, adjust in product(kernels, bandwidths, (0, 1) if is_hac else (0,), (False, True)):
-        yield Andrews(kernel, bw, prewhite, adjust, order)  # type: ignore[arg-type]
+    for place, kernel, bw, prewhite, adjust in product(orders, kernels, bandwidths, (0, 1), (False, True)):
+        if is_hac or bw is None or not prewhite:
+            yield Andrews(kernel, bw, prewhite, adjust, place)  # type: ignore[arg-type]
 
 
 _KERNELS = ("Quadratic Spectral", "Parzen", "Bartlett", "Tukey-Hanning", "Truncated")
