@@ -24,42 +24,37 @@ app = typer.Typer()
 Table = list[str] | None
 
 
-def _typed(name: str, what: str) -> typer.models.OptionInfo:
-    return typer.Option(name, metavar="TERM=NUMBER", help=f"{what}; repeat for more terms.")  # type: ignore[no-any-return]
+def _text(name: str, metavar: str, what: str) -> typer.models.OptionInfo:
+    return typer.Option(name, metavar=metavar, help=what)  # type: ignore[no-any-return]
 
 
-def _one(name: str, what: str) -> typer.models.OptionInfo:
-    return typer.Option(name, metavar="NUMBER", help=what)  # type: ignore[no-any-return]
-
-
-_Side = typer.Option(metavar="NAME", help="An engine, or a program as it answers by default, such as AER.")
+_QUESTION = typer.Argument(metavar="FORMULA | REFERENCE.json CANDIDATE.json", help="What was asked.")
+_SIDE = typer.Option(metavar="NAME", help="An engine, or a program as it answers by default, such as AER.")
+_CI = _text("--ci", "TERM=LOW,HIGH", "A confidence interval; repeat for more terms.")
+_F = _text("--f", "NUMBER", "The first-stage F, or TERM=NUMBER where there are several.")
 
 
 @app.command("explain")
 def _explain(
-    question: Annotated[
-        list[str], typer.Argument(metavar="FORMULA | REFERENCE.json CANDIDATE.json", help="What was asked.")
-    ],
+    question: Annotated[list[str], _QUESTION],
     data: Annotated[str | None, DATA] = None,
     vcov: Annotated[str | None, VCOV] = None,
     weights: Annotated[str | None, WEIGHTS] = None,
     inference: Annotated[str | None, INFERENCE] = None,
     method: Annotated[str | None, METHOD] = None,
-    reference: Annotated[str | None, _Side] = None,
-    candidate: Annotated[str | None, _Side] = None,
-    coef: Annotated[Table, _typed("--coef", "A coefficient")] = None,
-    se: Annotated[Table, _typed("--se", "A standard error")] = None,
-    t: Annotated[Table, _typed("--t", "A t or z statistic")] = None,
-    p: Annotated[Table, _typed("--p", "A p-value")] = None,
-    ci: Annotated[
-        Table, typer.Option("--ci", metavar="TERM=LOW,HIGH", help="A confidence interval; repeat for more terms.")
-    ] = None,
-    f: Annotated[str | None, _one("--f", "The first-stage F, or TERM=NUMBER where there are several.")] = None,
-    wu_hausman: Annotated[str | None, _one("--wu-hausman", "The Wu-Hausman statistic.")] = None,
-    sargan: Annotated[str | None, _one("--sargan", "The Sargan statistic.")] = None,
-    r2: Annotated[str | None, _one("--r2", "R squared.")] = None,
-    sigma: Annotated[str | None, _one("--sigma", "The residual standard error.")] = None,
-    n: Annotated[str | None, _one("--n", "Number of observations.")] = None,
+    reference: Annotated[str | None, _SIDE] = None,
+    candidate: Annotated[str | None, _SIDE] = None,
+    coef: Annotated[Table, _text("--coef", "TERM=NUMBER", "A coefficient; repeat for more terms.")] = None,
+    se: Annotated[Table, _text("--se", "TERM=NUMBER", "A standard error; repeat for more terms.")] = None,
+    t: Annotated[Table, _text("--t", "TERM=NUMBER", "A t or z statistic; repeat for more terms.")] = None,
+    p: Annotated[Table, _text("--p", "TERM=NUMBER", "A p-value; repeat for more terms.")] = None,
+    ci: Annotated[Table, _CI] = None,
+    f: Annotated[str | None, _F] = None,
+    wu_hausman: Annotated[str | None, _text("--wu-hausman", "NUMBER", "The Wu-Hausman statistic.")] = None,
+    sargan: Annotated[str | None, _text("--sargan", "NUMBER", "The Sargan statistic.")] = None,
+    r2: Annotated[str | None, _text("--r2", "NUMBER", "R squared.")] = None,
+    sigma: Annotated[str | None, _text("--sigma", "NUMBER", "The residual standard error.")] = None,
+    n: Annotated[str | None, _text("--n", "NUMBER", "Number of observations.")] = None,
     timeout: Annotated[float | None, TIMEOUT] = None,
     json: Annotated[bool, JSON] = False,
 ) -> None:  # fmt: skip
@@ -83,21 +78,11 @@ def _explain(
     _check(question, data, numbers, sides)
     if len(question) == 2:
         found = _files(question, data)
+    elif numbers:
+        found = _numbers(question[0], str(data), numbers, (vcov, weights, inference, method))
     else:
-        from ivbridge.api import design_for
-        from ivbridge.data import read
-
-        frame = read(str(data)).frame
-        if numbers:
-            from ivbridge.explainer.numbers import explain_numbers
-
-            found = explain_numbers(question[0], frame, numbers, vcov, weights, inference, method)  # type: ignore[arg-type]
-        else:
-            from ivbridge.explainer import explain
-
-            design = design_for(question[0], frame, (vcov,), weights, inference, method)
-            first, second = (_answer(name, design, vcov) for name in (reference or "AER", str(candidate)))
-            found = explain(first, second, frame)
+        sides_asked = (reference or "AER", str(candidate))
+        found = _sides(question[0], str(data), sides_asked, (vcov, weights, inference, method))
     _say(found, as_json=json)
     raise typer.Exit(0 if found.ok else 1)
 
@@ -144,6 +129,28 @@ def _files(paths: list[str], data: str | None) -> Explanation:
         except (OSError, UnicodeDecodeError) as error:
             raise DataError(f"{path} cannot be read: {error}.") from error
     return explain(both[0], both[1], None if data is None else read(data).frame)
+
+
+Options = tuple[str | None, str | None, str | None, str | None]
+
+
+def _numbers(formula: str, data: str, numbers: Mapping[str, object], options: Options) -> Explanation:
+    from ivbridge.data import read
+    from ivbridge.explainer.numbers import explain_numbers
+
+    return explain_numbers(formula, read(data).frame, numbers, *options)  # type: ignore[arg-type]
+
+
+def _sides(formula: str, data: str, names: tuple[str, str], options: Options) -> Explanation:
+    from ivbridge.api import design_for
+    from ivbridge.data import read
+    from ivbridge.explainer import explain
+
+    frame = read(data).frame
+    vcov, *others = options
+    design = design_for(formula, frame, (vcov,), *others)
+    first, second = (_answer(name, design, vcov) for name in names)
+    return explain(first, second, frame)
 
 
 def _answer(name: str, design: Design, vcov: str | None) -> Estimate:

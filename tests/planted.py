@@ -68,6 +68,8 @@ class Recipe:
 
     def _numbers(self, question: Question, *, tests: bool) -> Entries:
         f = plain.fit(self.plan)
+        if np.linalg.cond(f.h / np.linalg.norm(f.h, axis=0)) > 1e9:
+            raise ValueError("columns depend on each other")
         df, level, sided = inferences(question)[self.inference]
         found = plain.table(f, self.cov.make(f), df(f), level, sided, variances=self.variances)
         if tests:

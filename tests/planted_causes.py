@@ -133,7 +133,8 @@ def _form(old: str, how: str, printed: str = "") -> Callable[[Plan], Plans]:
 
     def changed(plan: Plan) -> Plans:
         for t in _numeric(plan):
-            if t.how == old:
+            kept = plain.HOW[how](plan.frame[t.column].to_numpy(float)) if t.how == old else np.zeros(0)
+            if t.how == old and not np.array_equal(kept, t.values(plan.frame), equal_nan=True):
                 name = printed.format(t.column) if printed and t != plan.y else t.name
                 yield t.column, _replaced(plan, t, Term(name, t.column, how))
 

@@ -82,14 +82,16 @@ def explain_numbers(
     if design.spec.vcov is None:
         design = dataclasses.replace(design, spec=design.spec.with_vcov("classical"))
     typed = observed(numbers, design.x_names, design.endog_names, "the paper")
-    vcov_name = str(design.spec.vcov)
-    found = _preferred(explain_observed(asked_world(design.spec, frame), typed, f"{vcov_name} standard errors"))
-    if not found.ok:
-        return found
+    found = explain_observed(asked_world(design.spec, frame), typed, f"{design.spec.vcov} standard errors")
+    return _told(_preferred(found), typed, design) if found.ok else found
+
+
+def _told(found: Explanation, typed: Observed, design: Design) -> Explanation:
+    """The explanation with a sentence of its own, unless it may be chance."""
     programs = _programs(design, typed)
     if found.steps and not programs and _by_chance(found.steps, typed, _numbers(None, design)) > CHANCE:
         return _undecided(found, typed)
-    return dataclasses.replace(found, reason=_reason(found, typed, programs, vcov_name))
+    return dataclasses.replace(found, reason=_reason(found, typed, programs, str(design.spec.vcov)))
 
 
 def _preferred(found: Explanation) -> Explanation:
