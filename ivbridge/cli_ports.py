@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -88,7 +89,9 @@ def ask(function: str, r: str, given: dict[str, Any], asked: dict[str, int], rep
 
     from ivbridge import ports
 
-    options = dataclasses.replace(given.pop("options", None) or ports.PortOptions(), **asked)
+    options = given.pop("options", None) or ports.PortOptions()
+    if isinstance(options, ports.PortOptions):  # what else it is, the port refuses
+        options = dataclasses.replace(options, **asked)
     if replay is None:
         return ports.check(function, r, given.pop("cases"), options=options, **given)
     kept = {name: given[name] for name in ("to_py", "to_r", "outputs") if name in given}
@@ -133,7 +136,7 @@ def read_cases(path: Path) -> dict[str, Any]:
     Raises
     ------
     DataError
-        There is no such file, or it defines no ``cases``.
+        There is no such file, it defines no ``cases``, or running it fails.
     """
     from ivbridge.errors import DataError
 
@@ -142,7 +145,12 @@ def read_cases(path: Path) -> dict[str, Any]:
         raise DataError(f"There is no file of cases {path}.", available="a file FILE.py that defines `cases`")
     sys.path.insert(0, str(path.resolve().parent))
     module = sys.modules[path.stem] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:  # a file of cases is a program
+        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == spec.origin]
+        line = f", line {lines[-1]}" if lines else ""
+        raise DataError(f"{path}{line} raised {type(error).__name__}: {error}.") from error
     found = {name: getattr(module, name) for name in NAMES if hasattr(module, name)}
     if "cases" not in found:
         raise DataError(

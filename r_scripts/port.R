@@ -29,7 +29,9 @@ ivb_port_find <- function(functions) {
     if (nzchar(parts$package)) {
       exports <- getNamespaceExports(parts$package)
       if (!parts$name %in% exports) {
-        near <- sort(exports[agrepl(parts$name, exports, max.distance = 0.2, ignore.case = TRUE)])
+        apart <- drop(utils::adist(parts$name, exports, ignore.case = TRUE))
+        near <- utils::head(exports[order(apart, exports)], sum(apart <= 2L))
+        near <- utils::head(near, 8L)
         stop(parts$package, " exports no ", parts$name, if (length(near)) paste0("; it has: ", toString(near)),
              call. = FALSE)
       }

@@ -47,7 +47,8 @@ LAYERS = " ".join(
         "explainer.worlds_columns explainer.worlds_weights explainer.worlds_roles explainer.worlds_estimators",
         "explainer.worlds explainer.merge explainer.reach",
         "explainer.altered explainer.clusters explainer.vcovs explainer.covariances explainer.inference",
-        "explainer.tests_ explainer.observed explainer.bounds explainer.table explainer.rest explainer.search explainer.why explainer",
+        "explainer.tests_ explainer.observed explainer.bounds explainer.table explainer.rest explainer.search",
+        "explainer.why explainer",
         "explainer.catalogue explainer.defaults explainer.typed explainer.numbers",
         "vote compare",
         # recorded answers
@@ -57,7 +58,7 @@ LAYERS = " ".join(
         "sentinel sentinel.places sentinel.sources sentinel.drifted sentinel.asked sentinel.reasons sentinel.watch",
         "sentinel.worker",
         # any port
-        "ports.records ports.values ports.calls ports.r_side ports.differ ports.kinds ports.generators ports.rounding",
+        "ports.limit ports.records ports.values ports.calls ports.r_side ports.differ ports.kinds ports.generators ports.rounding",
         "ports.judge ports.search ports.relations ports.code ports.store ports.report ports.checking ports",
         # LASSO selection
         "selection selection.rules selection.spec selection.design selection.records selection.engines",

@@ -69,6 +69,50 @@ def test_a_question_that_cannot_be_run_is_two(tmp_path: Path, same: str) -> None
         assert code == 2 and message in text, text
 
 
+BROKEN_CASES = {
+    "import sys\nsys.exit(0)": "line 2 raised SystemExit: 0",
+    "\n1 / 0": "line 2 raised ZeroDivisionError",
+    "cases = (": "raised SyntaxError",
+    "cases = [{'x': 1.0}]\noptions = {'seed': 1}": "options are ports.PortOptions",
+    "cases = [{'x': 1.0}]\noutputs = ['a']": "outputs are ports.Output",
+    "cases = [{'x': 1.0}]\ndef to_r(case):\n    return case['y']": "to_r raised KeyError: 'y'",
+    "from ivbridge import ports\ncases = {'x': ports.vectors().filter(lambda x: False)}": "drew no case",
+    "from ivbridge import ports\ncases = {'x': ports.vectors().map(lambda x: x.y)}": "cannot be drawn: AttributeError",
+}
+
+
+@pytest.mark.parametrize("text", BROKEN_CASES)
+def test_a_broken_file_of_cases_is_two_and_never_agrees(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "broken_cases.py"
+    path.write_text(text)
+    code, said = run(*MAD, "--cases", str(path))
+    assert code == 2 and BROKEN_CASES[text] in said and "Traceback" not in said, said
+
+
+def test_ports_that_do_not_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "odd_ports.py").write_text(
+        "def hangs(x):\n    while True:\n        try:\n            x = x + 0\n        except Exception:\n"
+        "            pass\n\n"
+        "def leaves(x):\n    raise SystemExit(0)\n\n"
+        "def forgot(x):\n    pass\n\n"
+        "def endless(x):\n    x = []\n    x.append(x)\n    return x\n"
+    )
+    (tmp_path / "odd_cases.py").write_text(
+        "from ivbridge import ports\ncases = {'x': ports.vectors()}\n"
+        "options = ports.PortOptions(examples=10, timeout=0.5)\n"
+    )
+    for function, r, code, message in (
+        ("hangs", "base::mean", 2, "took longer than 0.5 seconds; its case was {'x': array("),
+        ("leaves", "base::mean", 1, "raises only in Python: Python SystemExit: 0"),
+        ("forgot", "base::levels", 1, "No answer held a number or a text: nothing was compared."),
+        ("endless", "base::mean", 2, "Python's answer holds itself"),
+    ):
+        found, text = run("port", f"odd_ports:{function}", "--r", r, "--cases", "odd_cases.py")
+        assert found == code and message in text, text
+    assert not (tmp_path / ".hypothesis").exists()
+
+
 def test_every_page_says_how_it_is_made_and_shows_its_files() -> None:
     page_of = script("docs/make_ports.py")
     for name, page in page_of.PAGES.items():

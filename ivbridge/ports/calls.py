@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ivbridge.errors import DataError, UnsupportedError
+from ivbridge.errors import DataError, EngineError, IvbridgeError, UnsupportedError
+from ivbridge.ports.limit import TooLong, limited
 from ivbridge.ports.records import Arguments, Case, Failure, Formula, Output, PortOptions, RCall
 from ivbridge.ports.values import Leaf, leaves_of
 from ivbridge.rrandom import RRandom
@@ -51,6 +52,9 @@ class Port:
     options: PortOptions = PortOptions()  # noqa: RUF009
 
     def __post_init__(self) -> None:
+        options: Any = self.options  # a file of cases has no types
+        if not isinstance(options, PortOptions) or not all(isinstance(one, Output) for one in self.outputs):
+            raise DataError("outputs are ports.Output(...), and options are ports.PortOptions(...).")
         for name in (self.r, *(step for output in self.outputs for step in (output.r or "").split())):
             if not name.startswith("$") and not _R_NAME.fullmatch(name):
                 raise UnsupportedError(
@@ -78,7 +82,12 @@ def _without_seed(port: Port, case: Case) -> Case:
 
 
 def _arguments(case: Case, adapter: Adapter | None, name: str) -> Arguments:
-    found = case if adapter is None else adapter(case)
+    try:
+        found = case if adapter is None else adapter(case)
+    except IvbridgeError:
+        raise
+    except Exception as error:
+        raise DataError(f"{name} raised {_said(error)}; its case was {_shown(case)}.") from error
     if isinstance(found, Arguments):
         return found
     if isinstance(found, Mapping):
@@ -106,9 +115,10 @@ def python_function(name: str) -> Callable[..., Any]:
         raise UnsupportedError(f"{name!r} does not name a Python function.", available="package.module:function")
     try:
         found: Any = importlib.import_module(module_name)
-    except ImportError as error:
+    except (Exception, SystemExit) as error:  # a module is a program
+        why = error if isinstance(error, ImportError) else _said(error)
         raise UnsupportedError(
-            f"{name!r} was asked, and importing {module_name} failed: {error}.",
+            f"{name!r} was asked, and importing {module_name} failed: {why}.",
             do="run the command where Python finds the module, or set PYTHONPATH.",
         ) from error
     for part in path.split("."):
@@ -139,18 +149,43 @@ def call_python(port: Port, case: Case) -> PythonAnswer:
     port : Port
     case : mapping
         The input; the function gets a copy.
+
+    Raises
+    ------
+    EngineError
+        It takes longer than the limit of the port's options.
+    UnsupportedError
+        Its answer is of a kind that is not compared.
     """
     given = port.for_python(case)
     before = _print_of(given)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            value = port.py(*given.positional, **given.named)
-            parts = {output.name: take(value, output.py) for output in port.outputs}
-        except Exception as error:  # noqa: BLE001  # whatever the function raises is its answer
+            with limited(port.options.timeout):
+                value = port.py(*given.positional, **given.named)
+                parts = {output.name: take(value, output.py) for output in port.outputs}
+        except TooLong:
+            raise EngineError(
+                f"Python took longer than {port.options.timeout:g} seconds; its case was {_shown(case)}.",
+                do="mend the function, or allow it more: options = ports.PortOptions(timeout=…).",
+            ) from None
+        except (Exception, SystemExit) as error:  # noqa: BLE001  # whatever the function raises is its answer
             return PythonAnswer(Failure(tuple(one.__name__ for one in type(error).__mro__[:-2]), str(error), error))
     texts = tuple(str(one.message) for one in caught)
-    return PythonAnswer({name: leaves_of(one) for name, one in parts.items()}, texts, _print_of(given) != before)
+    try:
+        found = {name: leaves_of(one) for name, one in parts.items()}
+    except RecursionError:
+        raise UnsupportedError(f"Python's answer holds itself, or is too deep; its case was {_shown(case)}.") from None
+    return PythonAnswer(found, texts, _print_of(given) != before)
+
+
+def _said(error: BaseException) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+
+
+def _shown(case: Case) -> str:
+    return " ".join(repr(dict(case)).split())[:300]
 
 
 def _print_of(value: Any) -> Any:

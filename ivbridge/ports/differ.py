@@ -110,7 +110,7 @@ def _leaf(found: Compared, name: str, output: Output, python: Leaf, r: Leaf) -> 
             found.differences.append(Difference("text", name, repr(unequal[0][0]), repr(unequal[0][1])))
         return python.values.size
     if python.kind != "number" or r.kind != "number":
-        return 1  # nothing on both sides: NULL and None
+        return 0  # nothing on both sides: NULL and None
     ours, theirs = python.values.ravel(), r.values.ravel()
     for what, one, other in (
         ("missing", np.isnan(ours), np.isnan(theirs)),

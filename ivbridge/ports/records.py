@@ -177,7 +177,8 @@ class PortOptions:
     draws : str, optional
         Python's argument that takes the random numbers: it gets an `ivbridge.RRandom`, and R the same ``set.seed``.
     timeout : float, default 20
-        Seconds that R may take for one case.
+        Seconds that each side may take for one case. R is stopped, and that is a finding; a Python function that takes
+        longer ends the search with an EngineError (:func:`ivbridge.ports.limit.limited` says where it cannot).
     findings : int, default 4
         Different findings that are shrunk and shown.
     """
@@ -200,7 +201,7 @@ class Failure:
 
     classes: tuple[str, ...]
     message: str
-    error: Exception | None = None
+    error: BaseException | None = None
 
     def __str__(self) -> str:
         return f"{self.classes[0]}: {' '.join(self.message.split())[:200]}"
@@ -330,6 +331,11 @@ class Ledger:
     kinds: dict[str, tuple[int, int, int]] = field(default_factory=dict)
     outputs: dict[str, OutputLedger] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def values(self) -> int:
+        """Numbers and texts compared."""
+        return self.texts + sum(one.compared for one in self.outputs.values())
 
     def to_dict(self) -> dict[str, Any]:
         """The ledger as plain values."""

@@ -55,8 +55,8 @@ class PortReport:
 
     @property
     def ok(self) -> bool:
-        """Every case agrees, and at least one was compared."""
-        return self.ledger.differed == 0 and self.ledger.compared > 0
+        """Every case agrees, and at least one number or text was compared."""
+        return self.ledger.differed == 0 and self.ledger.values > 0
 
     @property
     def verdict(self) -> str:
@@ -65,7 +65,7 @@ class PortReport:
         if ledger.differed:
             values = all(finding.difference.what == "value" for finding in self.findings)
             return "convention" if values and len(self.relations) == len(self.findings) else "substantive"
-        if not ledger.compared:
+        if not ledger.values:
             return "not comparable"
         exact = all(one.identical == one.compared for one in ledger.outputs.values())
         return "identical" if exact else "rounding"
@@ -76,8 +76,10 @@ class PortReport:
         ledger = self.ledger
         if not ledger.compared and not ledger.differed:
             return "Not one case was answered by both sides: nothing was compared."
+        if not ledger.values and not ledger.differed:
+            return "No answer held a number or a text: nothing was compared."
         if self.ok:
-            numbers = sum(one.compared for one in ledger.outputs.values())
+            numbers = ledger.values - ledger.texts
             same = "bit for bit" if self.verdict == "identical" else "to rounding"
             what = f"{numbers} numbers" + (f" and {ledger.texts} texts" if ledger.texts else "")
             return f"{what} of {ledger.compared} cases agree {same}."

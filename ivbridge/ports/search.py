@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import pickle  # nosec B403  # only written, to know a case again
 import random
-from collections.abc import Callable, Iterable, Mapping
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from ivbridge.errors import DataError, UnsupportedError
+from ivbridge.errors import DataError, IvbridgeError, UnsupportedError
 from ivbridge.ports.generators import needed
 from ivbridge.ports.records import Case
 
@@ -77,7 +79,12 @@ def drawn(source: Source, examples: int, seed: int) -> list[Case]:
         found.append(case)
         return False
 
-    _find(source, look, examples, seed)
+    try:
+        _find(source, look, examples, seed)
+    except IvbridgeError:
+        raise
+    except Exception as error:  # of the strategy: it may hold code of its own
+        raise DataError(f"A case cannot be drawn: {type(error).__name__}: {' '.join(str(error).split())}") from error
     if not found:
         raise UnsupportedError("The strategy drew no case.")
     return found
@@ -86,17 +93,32 @@ def drawn(source: Source, examples: int, seed: int) -> list[Case]:
 def _find(source: Source, holds: Callable[[Case], bool], examples: int, seed: int) -> Case | None:
     """The smallest case that Hypothesis finds for a condition; None if it meets none."""
     import hypothesis
-    from hypothesis.errors import NoSuchExample
+    from hypothesis.errors import NoSuchExample, Unsatisfiable
 
     settings = hypothesis.settings(
         max_examples=examples, database=None, deadline=None, suppress_health_check=list(hypothesis.HealthCheck),
         phases=[hypothesis.Phase.generate, hypothesis.Phase.shrink],
     )  # fmt: skip
     try:
-        found: Case = hypothesis.find(source, holds, settings=settings, random=random.Random(seed))
-    except NoSuchExample:
+        with _kept_nowhere():
+            found: Case = hypothesis.find(source, holds, settings=settings, random=random.Random(seed))
+    except (NoSuchExample, Unsatisfiable):
         return None
     return found
+
+
+@contextmanager
+def _kept_nowhere() -> Iterator[None]:
+    """What Hypothesis notes for later goes, and no folder .hypothesis is left where the search ran."""
+    from hypothesis.configuration import set_hypothesis_home_dir, storage_directory
+
+    before = storage_directory(intent_to_write=False)
+    with tempfile.TemporaryDirectory(prefix="ivbridge-port-") as folder:
+        set_hypothesis_home_dir(folder)
+        try:
+            yield
+        finally:
+            set_hypothesis_home_dir(before.home_directory)
 
 
 def shrunk(source: Source, first: Case, differs: Callable[[Case], bool], examples: int, seed: int) -> Case:
