@@ -1,4 +1,4 @@
-"""Questions on twelve data sets, and the causes that are planted in their answers: each one a change of plain numpy."""
+"""Questions on eight data sets, and the causes that are planted in their answers: each one a change of plain numpy."""
 
 from __future__ import annotations
 
