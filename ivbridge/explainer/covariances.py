@@ -169,7 +169,9 @@ def _value(name: str, model: Linear, groups: Groups, vcov: Vcov) -> float:
 def _singles(model: Linear, vcov: Vcov, groups: Groups) -> list[Factor]:
     n, k = model.n, model.k
     plain = {"n/(n−k)": n / (n - k), "(n−1)/(n−k)": (n - 1) / (n - k), "n/(n−1)": n / (n - 1)}
-    by = vcov.by if isinstance(vcov, Clustered) else (vcov.cluster,) if isinstance(vcov, DriscollKraay) else ()
+    by = vcov.by if isinstance(vcov, Clustered) else ()
+    if isinstance(vcov, DriscollKraay):
+        by = (vcov.cluster, vcov.order_by)
     for name in by:
         count = int(groups[name].max()) + 1
         if count > 1:

@@ -258,8 +258,8 @@ def _sargan(case: Case) -> Iterator[Version]:
                     lost,
                 )
             yield Version(
-                (*steps, Step("sargan.f", "Sargan's statistic is divided by its degrees of freedom")),
-                _chi2(s, df) | {"statistic": s / df},
+                (*steps, Step("sargan.f", "Sargan's pseudo-F, with n − k in place of n, stands for Sargan's χ²")),
+                _f(s * (n - k) / n / df, df, n - k),
                 lost,
             )
     yield from _robust_j(case, df)
