@@ -91,7 +91,8 @@ def ask(function: str, r: str, given: dict[str, Any], asked: dict[str, int], rep
 
     options = given.pop("options", None) or ports.PortOptions()
     if isinstance(options, ports.PortOptions):  # what else it is, the port refuses
-        options = dataclasses.replace(options, **asked)
+        changes: Any = asked
+        options = dataclasses.replace(options, **changes)
     if replay is None:
         return ports.check(function, r, given.pop("cases"), options=options, **given)
     kept = {name: given[name] for name in ("to_py", "to_r", "outputs") if name in given}

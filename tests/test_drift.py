@@ -189,7 +189,19 @@ def test_a_version_that_cannot_be_imported_is_an_error(tmp_path: Path, recorded:
     (tmp_path / "linearmodels").mkdir()
     (tmp_path / "linearmodels" / "__init__.py").write_text("raise ImportError('this version needs another numpy')\n")
     with pytest.raises(ivbridge.EngineError, match="needs another numpy"):
+        ivbridge.drift("linearmodels", tmp_path, recorded, references=[recorded])
+
+
+def test_no_version_is_taken_for_another(tmp_path: Path, recorded: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder without the package would let the installed one answer, and nothing would ever move."""
+    with pytest.raises(ivbridge.UnsupportedError, match="was named twice"):
         ivbridge.drift("linearmodels", tmp_path, tmp_path, references=[recorded])
+    with pytest.raises(ivbridge.EngineError, match=r"nothing in .* was used"):
+        ivbridge.drift("linearmodels", tmp_path, recorded, references=[recorded / "plain.json"])
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("IVBRIDGE_CACHE", str(tmp_path / "file" / "below"))
+    with pytest.raises(ivbridge.EngineError, match="IVBRIDGE_CACHE"):
+        python_version("linearmodels", "7.0")
 
 
 def rounded(value: float, like: str) -> str:

@@ -58,13 +58,14 @@ def ask(place: Place, engine: str, paths: Sequence[str], *, trace: bool = False)
     Raises
     ------
     EngineError
-        If the process ends before it has answered: the version cannot be imported here, for example.
+        If the process ends before it has answered, or it used another version: this one cannot be imported here, for
+        example, or its folder does not hold it.
     """
     found = Answers()
     with tempfile.TemporaryDirectory(prefix="ivbridge-drift-") as folder:
         out = Path(folder) / "answers.jsonl"
         job = {"engine": engine, "references": list(paths), "out": str(out),
-               "trace": str(place.folder) if trace and place.folder else None}  # fmt: skip
+               "folder": str(place.folder) if place.folder else None, "trace": trace}  # fmt: skip
         try:
             done = subprocess.run(
                 [sys.executable, "-P", "-B", "-m", "ivbridge.sentinel.worker"], input=json.dumps(job),

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import ivbridge
-from ivbridge.errors import DataError, UnsupportedError
+from ivbridge.errors import DataError, EngineError, UnsupportedError
 from ivbridge.rfind import probe_r
 
 __all__ = ["Place", "cache_folder", "first_on_path", "python_version", "r_library", "r_program"]
@@ -66,6 +66,8 @@ def python_version(package: str, version: str) -> Place:
     ------
     UnsupportedError
         If the name or the version is none, or pip cannot install it.
+    EngineError
+        If nothing can be written where versions are kept.
     """
     if Path(version).is_dir():
         folder = Path(version).resolve()
@@ -73,7 +75,7 @@ def python_version(package: str, version: str) -> Place:
     if not _NAME.fullmatch(package) or not _VERSION.fullmatch(version):
         raise UnsupportedError(f"{package}=={version} is no version of a package and no folder.", do="give 7.0, say.")
     python = sysconfig.get_config_var("py_version_nodot")
-    folder = cache_folder() / "versions" / f"{package}-{version}-py{python}"
+    folder = cache_folder().resolve() / "versions" / f"{package}-{version}-py{python}"
     if not folder.is_dir():
         _install(f"{package}=={version}", folder)
     return Place(version, {"PYTHONPATH": first_on_path(folder)}, folder)
@@ -88,8 +90,12 @@ def first_on_path(folder: Path) -> str:
 
 def _install(requirement: str, folder: Path) -> None:
     """Into a folder beside, which is renamed when it is whole: an interrupted pip leaves nothing that looks whole."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    beside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".pip-"))
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        beside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".pip-"))
+    except OSError as error:
+        do = "let IVBRIDGE_CACHE name a folder that can be written."
+        raise EngineError(f"Versions cannot be kept in {folder.parent}: {error.strerror}.", do=do) from error
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check",
                "--no-deps", "--target", str(beside), requirement]  # fmt: skip
     try:
@@ -97,6 +103,8 @@ def _install(requirement: str, folder: Path) -> None:
         if done.returncode:
             said = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or done.stderr.splitlines()
             why = (said or ["it does not say why"])[-1].removeprefix("ERROR: ")
+            if "connection broken" in done.stderr:
+                why += " (the package index cannot be reached)"
             raise UnsupportedError(f"pip cannot install {requirement}: {why}", do="look at it: " + " ".join(command))
         if not folder.is_dir():  # another process may have been faster
             beside.rename(folder)

@@ -69,7 +69,7 @@ def drift(
     Raises
     ------
     UnsupportedError
-        If no engine calls the package, or a version cannot be had.
+        If no engine calls the package, a version cannot be had, or both are the same.
     DataError
         If there is no recorded reference, or a folder does not hold the package.
     EngineError
@@ -80,6 +80,8 @@ def drift(
     tell(0, 4, f"{package} {before} and {after}")
     places = [_place(package, version, kind) for version in (before, after)]
     known, skipped = _recorded(references)
+    if places[0] == places[1]:
+        raise UnsupportedError(f"{package} {places[0].label} was named twice.", do="name two versions that differ.")
     answers = _asked(places, package, asked, known, tell)
     tell(3, 4, "comparing, and looking for reasons")
     found = _Compared(known, answers[0], answers[1])

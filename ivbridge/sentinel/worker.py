@@ -1,13 +1,15 @@
 """The process in which one version of a package answers recorded questions: ``python -m ivbridge.sentinel.worker``.
 
-Reads one JSON object from stdin (``engine``, ``references``: paths, ``trace``: a folder or null, ``out``: a path) and
-writes one JSON object a line to ``out``: ``path vcov`` and either ``estimate`` or ``refused``, and with ``trace``
-``called``, the functions below that folder that ran.
+Reads one JSON object from stdin (``engine``, ``references``: paths, ``folder``: of a Python package or null, ``trace``:
+true or false, ``out``: a path) and writes one JSON object a line to ``out``: ``path vcov`` and either ``estimate`` or
+``refused``, and with ``trace`` ``called``, the functions below that folder that ran. It fails if it answered and used
+nothing of the folder.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -69,11 +71,22 @@ def _answers(path: str, engine: str, trace: str | None) -> Iterator[dict[str, An
 def main() -> None:
     """Answer the questions of the job on stdin."""
     job = json.load(sys.stdin)
+    folder, answered = job["folder"], False
     with Path(job["out"]).open("w", encoding="utf-8") as out:
         for path in job["references"]:
-            for row in _answers(path, job["engine"], job["trace"]):
+            for row in _answers(path, job["engine"], folder if job["trace"] else None):
+                answered = answered or "estimate" in row
                 out.write(json.dumps(row) + "\n")
                 out.flush()
+    if folder and answered and not _used(folder):
+        sys.exit(f"nothing in {folder} was used: it does not hold the package, or {job['engine']} does not call it")
+
+
+def _used(folder: str) -> bool:
+    """Whether a module of this folder is loaded."""
+    root = os.path.realpath(folder) + os.sep
+    files = (getattr(module, "__file__", None) for module in list(sys.modules.values()))
+    return any(os.path.realpath(file).startswith(root) for file in files if isinstance(file, str))
 
 
 if __name__ == "__main__":
