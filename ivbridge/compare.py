@@ -242,6 +242,8 @@ def crosscheck(
     answers, failed = _answers(design, chosen, engines, progress)
     frame = data.frame if isinstance(data, Dataset) else data
     comparisons = _comparisons([one for one in answers if len(one) > 1], frame)
+    if progress:
+        progress(len(chosen) * len(engines), len(chosen) * len(engines), "done")
     if not comparisons or (asked and any(len(one) < 2 for one in answers)):
         raise next(iter(failed.values()))
     spec, unanswered = dataclasses.replace(design.spec, vcov=None), {w: _why_not(e) for w, e in failed.items()}
@@ -271,8 +273,6 @@ def _answers(
                 answers[-1].append(_fit(member, question))
             except (EngineError, UnsupportedError) as error:
                 failed[f"{member.name}, {vcov}"] = error
-    if progress:
-        progress(total, total, "done")
     return answers, failed
 
 
