@@ -273,8 +273,8 @@ def _hc0(f: Fit) -> np.ndarray:
 
 
 COVARIANCES = (
-    _r("vcov.andrews", "vcovHAC", "classical"),
     _r("vcov.andrews", "kernHAC", "classical"),
+    _r("vcov.andrews", "vcovHAC", "classical"),
     _r("andrews.prewhite", "kernHAC bw 3", "andrews(bw=3)"),
     _r("andrews.order_by", "kernHAC bw 3", "andrews(bw=3, prewhite=0, order_by=time)"),
     _r("andrews.bw", "kernHAC bw 4", "andrews(bw=3, prewhite=0)"),
