@@ -57,20 +57,26 @@ def _certify(
     ivbridge certify questions.toml --strict --out replication/certificate
     ivbridge certify --verify replication/certificate/certificate.html --again
     """
+    one = (data, tuple(vcov or ()), weights, tuple(engine or ()), inference, method)
+    if verify is not None:
+        raise typer.Exit(_verified(verify, again=again, given=any((question, *one, by, note, strict))))
+    if question is None or again:
+        raise typer.BadParameter("name a formula or a file of questions, or --verify a certificate (and --again).")
+    raise typer.Exit(_issued(_questions(question, *one), by, note, out, strict=strict))
+
+
+def _questions(question: str, data: str | None, vcovs: tuple[str, ...], weights: str | None,
+               engines: tuple[str, ...], *others: str | None) -> Sequence[Question]:  # fmt: skip
+    """The questions of a file, or the one that the options ask; inference and method are the others."""
     from ivbridge.questions import Question, load_questions
 
-    if verify is not None:
-        raise typer.Exit(_verified(verify, again=again))
-    if question is None:
-        raise typer.BadParameter("name a formula or a file of questions, or --verify a certificate.")
     if question.lower().endswith(".toml"):
-        questions = load_questions(Path(question))
-    elif data is None:
+        if any((data, vcovs, weights, engines, *others)):
+            raise typer.BadParameter("a file of questions says data, vcovs and the rest itself, below [defaults].")
+        return load_questions(Path(question))
+    if data is None:
         raise typer.BadParameter("a formula needs --data: a file or the name of a bundled dataset.")
-    else:
-        engines = tuple(engine or ("r", "native"))
-        questions = (Question("", question, data, tuple(vcov or ()), weights, engines, inference, method),)
-    raise typer.Exit(_issued(questions, by, note, out, strict=strict))
+    return (Question("", question, data, vcovs, weights, engines or ("r", "native"), *others),)
 
 
 def _issued(questions: Sequence[Question], by: str, note: str, out: Path, *, strict: bool) -> int:
@@ -115,8 +121,10 @@ def _make(folder: Path) -> None:
         raise DataError(f"The folder {folder} cannot be made: {error.strerror}.") from error
 
 
-def _verified(path: Path, *, again: bool) -> int:
+def _verified(path: Path, *, again: bool, given: bool) -> int:
     """Say whether a certificate is good; the exit code."""
+    if given:
+        raise typer.BadParameter("a certificate that is verified says all of this itself; name no question.")
     from ivbridge import cli_text
     from ivbridge.certificates.verify import check_again, read_certificate, verify_certificate
 

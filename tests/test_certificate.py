@@ -134,6 +134,48 @@ def test_asked_again_it_has_the_certified_numbers(certificate: ivbridge.Certific
         assert part in found
 
 
+def _forged(certificate: ivbridge.Certificate) -> Iterator[tuple[str, ivbridge.Certificate]]:
+    """Lies with a new digest that fits, and what gives each of them away."""
+    (question,) = certificate.questions
+    first, *rest = question.outcomes
+
+    def asked(**changed: object) -> ivbridge.Certificate:
+        return dataclasses.replace(certificate, questions=(dataclasses.replace(question, **changed),))
+
+    yield "its worst question says rounding", dataclasses.replace(certificate, verdict="identical")
+    yield "'perfect' is no verdict", dataclasses.replace(certificate, verdict="perfect")
+    yield "its worst question says identical", asked(verdict="identical")
+    yield "its digits are not those", asked(digits=16.9)
+    yield "comparisons and ledger count", asked(outcomes=(*rest,))
+    yield "in which numbers differ", asked(outcomes=(dataclasses.replace(first, failed=3), *rest))
+    yield "and nothing was compared", asked(outcomes=())
+
+
+def test_a_certificate_that_contradicts_itself_is_not_good(certificate: ivbridge.Certificate, tmp_path: Path) -> None:
+    path = tmp_path / "c.json"
+    for why, forged in _forged(certificate):
+        forged.write(path)
+        assert why in "\n".join(verify_certificate(path)), why
+
+
+def test_a_badge_of_another_certificate_is_found(certificate: ivbridge.Certificate, tmp_path: Path) -> None:
+    path, badge = tmp_path / "certificate.md", tmp_path / "badge.svg"
+    certificate.write(path)
+    certificate.write(badge)
+    assert verify_certificate(path) == []
+    badge.write_text(re.sub(r"\d+\.\d digits", "16.9 digits", badge.read_text("utf-8")), "utf-8")
+    assert verify_certificate(path) == [f"{badge} is not its badge"]
+
+
+def test_asked_again_what_it_shows_is_compared(certificate: ivbridge.Certificate) -> None:
+    (question,) = certificate.questions
+    facts = tuple(("Rows used", "960") if fact[0] == "Rows used" else fact for fact in question.facts)
+    lie = dataclasses.replace(question, facts=facts, not_compared=(), r_code="q()", reason="the same bits", digits=18.0)
+    found = "\n".join(check_again(dataclasses.replace(certificate, questions=(lie,))))
+    for part in ("its facts are others", "R's code is another", "its reason is another", "certified 18.0"):
+        assert part in found, found
+
+
 def test_strict_fails_on_what_was_not_compared(data: ivbridge.Dataset) -> None:
     by_hand = ivbridge.crosscheck(DEMAND, data, ["HC1"], ("r", "linearmodels"))
     assert by_hand.ok and by_hand.skipped
@@ -197,6 +239,16 @@ def test_the_badge_is_a_small_svg_with_a_text_for_readers(certificate: ivbridge.
     assert root.get("aria-label") == said
     assert said in [element.text for element in root.iter() if element.tag.endswith("title")]
     assert len(certificate.badge()) < 1000
+
+
+def test_options_that_would_be_ignored_are_refused() -> None:
+    for arguments in (
+        ["Q ~ P | A", "--verify", "c.html"],
+        ["--verify", "c.html", "--strict"],
+        ["Q ~ P | A", "--again"],
+    ):
+        result = CliRunner().invoke(app, ["certify", *arguments])
+        assert result.exit_code == 2 and "Invalid value" in result.output
 
 
 def test_the_command(tmp_path: Path) -> None:

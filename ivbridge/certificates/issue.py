@@ -13,7 +13,7 @@ from ivbridge.errors import DataError
 from ivbridge.report import Entry, worst_verdict
 from ivbridge.report.view import Failed, Section, document
 
-__all__ = ["certify"]
+__all__ = ["certified", "certify"]
 
 
 def certify(
@@ -59,6 +59,12 @@ def certify(
         strict=strict,
         version=ivbridge.__version__,
     )
+
+
+def certified(entry: Entry) -> Certified:
+    """What a certificate says of one question."""
+    (section,) = document([entry]).sections
+    return _certified(entry, section)
 
 
 def _certified(entry: Entry, section: Section | Failed) -> Certified:

@@ -9,16 +9,21 @@ from pathlib import Path
 
 import ivbridge
 from ivbridge import serial
+from ivbridge.certificates.issue import certified
 from ivbridge.certificates.records import END, FORMS, START, Certificate, Certified
 from ivbridge.compare import crosscheck
 from ivbridge.data import read
 from ivbridge.errors import DataError
 from ivbridge.gaps import Gap
+from ivbridge.report import COULD_NOT_RUN, Entry
+from ivbridge.verdicts import LADDER
 
 __all__ = ["check_again", "read_certificate", "verify_certificate"]
 
 #: A certificate of a thousand questions is smaller.
 MAX_BYTES = 64 << 20
+#: Digits by which the worst number of another machine may be worse.
+MOST_DIGITS = 2.0
 
 
 def read_certificate(path: str | Path) -> Certificate:
@@ -38,7 +43,8 @@ def read_certificate(path: str | Path) -> Certificate:
 def verify_certificate(path: str | Path) -> list[str]:
     """What is wrong with a certificate; empty where it is as it was issued.
 
-    Its content has to fit its digest, and a page in HTML or Markdown has to be the one that its content gives.
+    Its content has to fit its digest and must not contradict itself, and a page in HTML or Markdown has to be the one
+    that its content gives. A badge.svg beside a certificate.html, .md or .json has to be its badge.
 
     Raises
     ------
@@ -48,12 +54,42 @@ def verify_certificate(path: str | Path) -> list[str]:
     path = Path(path)
     found, written = _read(path)
     wrong = [] if found.digest == written else [_changed(found, written)]
+    wrong += _contradictions(found)
     form = FORMS.get(path.suffix.lower())
+    badge = path.with_name("badge.svg")
+    if path.stem == "certificate" and badge.is_file() and _text(badge) != found.badge():
+        wrong.append(f"{badge} is not its badge")
     if not wrong and form is not None and form(found) != _text(path):
         other = f", and was drawn by ivbridge {found.version} (this is {ivbridge.__version__})"
         same = found.version == ivbridge.__version__
         wrong.append(f"the file is not what its content gives{'' if same else other}")
     return wrong
+
+
+def _contradictions(found: Certificate) -> Iterator[str]:
+    """Where verdicts and counts do not follow from each other as they must."""
+    ladder = [*LADDER, COULD_NOT_RUN]
+    said = {question.verdict for question in found.questions}
+    said |= {outcome.verdict for question in found.questions for outcome in question.outcomes}
+    if unknown := {found.verdict, *said} - {*ladder}:
+        yield f"{min(unknown)!r} is no verdict"
+        return
+    if found.verdict != (worst := max((question.verdict for question in found.questions), key=ladder.index)):
+        yield f"it says {found.verdict}, and its worst question says {worst}"
+    for question in found.questions:
+        outcomes = question.outcomes
+        if not outcomes:
+            if question.verdict not in (COULD_NOT_RUN, "not comparable"):
+                yield f"{question.name}: {question.verdict}, and nothing was compared"
+            continue
+        if question.verdict != (worst := max((outcome.verdict for outcome in outcomes), key=ladder.index)):
+            yield f"{question.name}: it says {question.verdict}, and its worst comparison says {worst}"
+        if any(one.failed > 0 or not one.compared for one in outcomes if one.verdict in ("identical", "rounding")):
+            yield f"{question.name}: a comparison agrees in which numbers differ, or none was compared"
+        if all(one.compared for one in outcomes) and question.digits != min(one.digits for one in outcomes):
+            yield f"{question.name}: its digits are not those of its worst comparison"
+        if sum(one.compared for one in outcomes) != sum(int(row[1]) for row in question.ledger):
+            yield f"{question.name}: comparisons and ledger count other numbers"
 
 
 def _changed(found: Certificate, written: str) -> str:
@@ -125,7 +161,28 @@ def _differences(question: Certified) -> Iterator[str]:
         yield f"the verdict is {found.verdict}, certified {question.verdict}"
     if found.n != asked.n:
         yield f"{found.n} rows are used, certified {asked.n}"
+    if question.digits > found.digits + MOST_DIGITS:
+        yield f"{found.digits:.1f} digits agree, certified {question.digits:.1f}"
+    now = certified(Entry(found, question.name, data))
+    before = _stable(question)
+    yield from (f"{what} now" for what, said in _stable(now).items() if said != before[what])
     yield from _moved(question, {(c.vcov, gap.quantity, gap.term): gap for c in found.comparisons for gap in c.gaps})
+
+
+def _stable(question: Certified) -> dict[str, object]:
+    """What another machine says with the same words."""
+    facts = [fact for fact in question.facts if fact[0] != "Estimator"]  # its κ has digits of the machine
+    return {
+        "its facts are others": facts,
+        "the columns that it uses are others": None if question.asked is None else question.asked.columns_sha256,
+        "its reason is another": re.sub(r"\d+\.\d+", "#", question.reason),
+        "other comparisons are made": [(one.vcov, one.engine, one.compared) for one in question.outcomes],
+        "its ledger counts other numbers": [(row[0], row[1]) for row in question.ledger],
+        "other things do not apply": question.not_compared,
+        "other things are left out": question.skipped,
+        "R's code is another": question.r_code,
+        "Python's code is another": question.python_code,
+    }
 
 
 def _moved(question: Certified, gaps: dict[tuple[str, str, str], Gap]) -> Iterator[str]:
