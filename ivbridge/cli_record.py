@@ -121,9 +121,12 @@ def _export(texts: list[str]) -> int:
 
     if not texts:
         raise typer.BadParameter("name the references whose data are to be written.")
-    for path in reference_files([Path(text) for text in texts]):
+    paths = list(reference_files([Path(text) for text in texts]))
+    for path in paths:
         cli_text.say(str(export(load_reference(path))))
-    return 0
+    if not paths:
+        cli_text.say(f"there is no reference (*.json) in {', '.join(texts)}")
+    return 0 if paths else 2
 
 
 def _verify(texts: list[str]) -> int:
@@ -136,8 +139,11 @@ def _verify(texts: list[str]) -> int:
     for one in found:
         for line in one.lines():
             cli_text.say(line)
+    if not found:
+        cli_text.say(f"there is no reference (*.json) in {', '.join(texts)}")
+        return 2
     verdicts = [one.verdict for one in found]
     cli_text.say(f"{sum(one.ok for one in found)} of {len(found)} references agree with R here")
-    if not found or "could not run" in verdicts:
+    if "could not run" in verdicts:
         return 2
     return 0 if all(one.ok for one in found) else 1

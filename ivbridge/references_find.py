@@ -128,7 +128,7 @@ def find_reference(design: Design) -> Reference:
 
 
 def _not_found(design: Design, unreadable: Sequence[Path], near: Sequence[Path]) -> ReferenceNotFoundError:
-    looked = ", ".join(map(str, folders()))
+    looked = ", ".join(f"{place}{'' if place.exists() else ' (does not exist)'}" for place in folders())
     broken = f" These files could not be read: {', '.join(map(str, unreadable))}." if unreadable else ""
     question, vcov = dataclasses.replace(design.spec, vcov=None), str(design.spec.vcov)
     do = f"record it where R is: {record_command(question, (vcov,), 'DATA', 'FILE.json')}"

@@ -46,7 +46,7 @@ replay_column <- function(texts, about) {
 
 replay_data <- function(file, about) {
   if (!file.exists(file)) {
-    stop("there is no file ", file, ". Write it: ivbridge record --export FILE.json", call. = FALSE)
+    stop("there is no file ", file, ". Write it: ivbridge record --export ", sub("[.]csv$", ".json", file), call. = FALSE)
   }
   texts <- utils::read.csv(file, colClasses = "character", na.strings = character(), check.names = FALSE,
                            fileEncoding = "UTF-8", strip.white = FALSE)
@@ -168,6 +168,8 @@ replay_compare <- function(answer, model, found) {
   failed <- which(digits < replay_needed(one, answer$digits))
   if (!length(failed)) {
     worst <- if (all(digits == 17)) "the same bits" else sprintf("%.1f digits or more", min(digits))
+    few <- sum(digits < 6)
+    if (few) worst <- sprintf("%s; %d of them fewer than 6 digits, which the file calls rounding", worst, few)
     return(list(ok = TRUE, text = sprintf("agrees: %d numbers, %s", length(digits), worst)))
   }
   shown <- utils::head(failed[order(digits[failed])], 5L)
@@ -211,6 +213,7 @@ replay_versions <- function(recorded) {
 # ---- the program -------------------------------------------------------------------------------------------------
 
 replay_file <- function(file, data_file) {
+  if (!file.exists(file) || dir.exists(file)) stop("there is no file ", file, call. = FALSE)
   text <- paste(readLines(file, encoding = "UTF-8", warn = FALSE), collapse = "\n")
   tree <- fromJSON(text, simplifyVector = FALSE)
   if (!identical(tree$format, replay_format)) stop(file, " is no reference of ivbridge", call. = FALSE)

@@ -709,3 +709,26 @@ def test_a_shipped_reference_is_fresh_and_native_agrees(path: Path) -> None:
 def test_r_still_gives_what_is_shipped(path: Path) -> None:
     (found,) = verify([path])
     assert found.ok, found.lines()
+
+
+def test_where_there_is_no_reference_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for option in ("--verify", "--export"):
+        code, out, _ = invoke("record", option, str(tmp_path))
+        assert code == 2 and f"there is no reference (*.json) in {tmp_path}" in out
+    done = replayed(tmp_path / "none.json")
+    assert (done.returncode, done.stderr) == (2, f"replay.R: there is no file {tmp_path / 'none.json'}\n")
+    monkeypatch.setenv("IVBRIDGE_REFERENCES", str(tmp_path / "typo"))
+    with pytest.raises(ReferenceNotFoundError, match=r"typo \(does not exist\), "):
+        references.find_reference(question(FORMULA, DATA.iloc[:50]))
+
+
+def test_r_alone_names_numbers_of_few_digits(alone: Path) -> None:
+    """An edited file may ask for no digits; replay.R, which does not check the digest, must not say just "agrees"."""
+    tree = json.loads(alone.read_text(encoding="utf-8"))
+    answer = tree["answers"][0]
+    answer["coefs"]["estimate"][0] *= 1.01
+    answer["digits"]["estimate"] = [0.0]
+    edited = alone.with_name("edited.json")
+    edited.write_text(json.dumps(tree), encoding="utf-8")
+    done = replayed(edited, alone.with_suffix(".csv"))
+    assert "1 of them fewer than 6 digits, which the file calls rounding" in done.stdout, done.stdout + done.stderr
