@@ -58,8 +58,9 @@ LAYERS = " ".join(
         "sentinel sentinel.places sentinel.sources sentinel.drifted sentinel.asked sentinel.reasons sentinel.watch",
         "sentinel.worker",
         # any port
-        "ports.limit ports.records ports.values ports.calls ports.r_side ports.differ ports.kinds ports.generators ports.rounding",
-        "ports.judge ports.search ports.relations ports.code ports.store ports.report ports.checking ports",
+        "ports.limit ports.records ports.values ports.calls ports.r_side ports.differ ports.kinds ports.generators",
+        "ports.rounding ports.judge ports.search ports.relations ports.code ports.store ports.report ports.checking",
+        "ports",
         # LASSO selection
         "selection selection.rules selection.spec selection.design selection.records selection.engines",
         "selection.losses selection.cv selection.compressed selection.mirror selection.native selection.scikit",
