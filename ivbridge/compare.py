@@ -216,8 +216,8 @@ def crosscheck(
     vcovs : sequence of str or Vcov, optional
         Default: classical and HC0 to HC4; for LIML and Fuller classical, HC0 and HC1.
     engines : sequence of str, default ("r", "native")
-        The first one is the reference. Three or more also vote, number by number (:attr:`Agreement.votes`). Besides
-        "r" and "native" there are the peers of :data:`ivbridge.engines.PEERS`, which answer part of the questions.
+        The first one is the reference. Three or more vote, number by number (:attr:`Agreement.votes`). The peers of
+        :data:`ivbridge.engines.PEERS` answer part of the questions.
     progress : callable (done, total, what), optional
         Called before each fit and once at the end.
     weights, inference, method : optional
@@ -230,8 +230,7 @@ def crosscheck(
     Raises
     ------
     UnsupportedError
-        If fewer than two engines, no vcov, or an unknown one is named, or fewer than two engines can answer. What only
-        some of three or more engines cannot answer is :attr:`Agreement.unanswered`.
+        If fewer than two engines, no vcov, or an unknown one is named, or fewer than two can answer a named vcov.
     RNotAvailableError
         If an engine is R and R cannot be used here.
     """
