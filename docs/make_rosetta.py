@@ -222,7 +222,7 @@ standard errors and p-values were compared with R's AER and sandwich, the refere
 
 A row is a covariance estimator in [ivbridge's spelling](reference/vcov.md) and the distribution of the p-values, t with n − k degrees of freedom or normal (z). A package whose table has only one reference distribution, t or normal, shows it in both rows. Nobody is wrong here: each cell is what the package documents or does when called as shown.
 
-This page is written by `python docs/make_rosetta.py`, which runs everything again; the numbers behind it are in [rosetta.csv](rosetta.csv).
+This page is written by `python docs/make_rosetta.py`, which runs everything again (besides what `make setup` installs it needs `pip install spreg` and `apt-get install gretl`); the numbers behind it are in [rosetta.csv](rosetta.csv).
 """
 
 NOTE = """## Not run here
@@ -324,6 +324,7 @@ def _differing(cells: pd.DataFrame) -> int:
     """1 if a cell says something else than the table that is kept, and which ones do."""
     same = ["row", "package", "call", "verdict", "steps"]
     kept = pd.read_csv(TABLE)[same].fillna("").set_index(["row", "package"])
+    kept = kept[kept.index.isin(set(cells["package"]), level="package")]
     now = cells[same].fillna("").set_index(["row", "package"]).reindex(kept.index)
     print(differing := kept.compare(now))
     return int(len(differing) > 0)
