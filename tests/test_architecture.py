@@ -42,14 +42,14 @@ LAYERS = " ".join(
         "engines.peers.fixest engines.peers.ivmodel engines.peers.ivreg engines.peers.ivreg2r",
         # the comparison
         "gaps given handshake verdicts vote_records agreement digits rounding",
-        "explainer.records",
+        "explainer.catalogue explainer.records",
         "explainer.matrices explainer.rebuild explainer.worlds_rows explainer.worlds_storage explainer.worlds_coding",
         "explainer.worlds_columns explainer.worlds_weights explainer.worlds_roles explainer.worlds_estimators",
         "explainer.worlds explainer.merge explainer.reach",
         "explainer.altered explainer.clusters explainer.vcovs explainer.covariances explainer.inference",
         "explainer.tests_ explainer.observed explainer.bounds explainer.table explainer.rest explainer.search",
         "explainer.why explainer",
-        "explainer.catalogue explainer.defaults explainer.typed explainer.numbers",
+        "explainer.defaults explainer.typed explainer.numbers",
         "vote compare",
         # recorded answers
         "references_data references_export references_checks references_digits references_file references_replay",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from ivbridge.api import design_for
 from ivbridge.cli import app
 from ivbridge.errors import DataError, UnsupportedError
 from ivbridge.explainer.defaults import default_named, defaults
+from ivbridge.explainer.numbers import _windows
 from ivbridge.explainer.typed import KINDS, observed
 
 FORMULA = "log(packs) ~ log(rprice) + log(rincome) | log(rincome) + tdiff + rtax"
@@ -241,3 +243,56 @@ def test_what_cannot_be_asked_ends_with_two(words: tuple[str, ...]) -> None:
 def test_every_kind_of_number_has_an_option() -> None:
     shown = CliRunner().invoke(app, ["explain", "--help"], env={"COLUMNS": "200"}).output
     assert all(f"--{kind.replace('_', '-')}" in shown for kind in KINDS if kind not in ("wald", "adj_r2"))
+
+
+# --- chance ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["se", "t", "p"])
+def test_wrong_numbers_of_few_digits_are_quickly_left_unexplained(data: pd.DataFrame, kind: str) -> None:
+    right = ivbridge.fit(FORMULA, data, vcov="classical")
+    column = {"se": right.bse, "t": right.tvalues, "p": right.pvalues}[kind]["log(rincome)"]
+    draws = np.random.default_rng(5).uniform(0.7, 1.4, size=6)
+    for digits, factor in zip((3, 4) * 3, draws, strict=True):
+        start = time.process_time()
+        found = ivbridge.explain_numbers(FORMULA, data, {kind: {"log(rincome)": f"{column * factor:.{digits}g}"}})
+        assert found.verdict == "none" or "wrong numbers" in found.reason
+        assert time.process_time() - start < 5  # a second on an idle machine; twenty when worlds were tried as well
+
+
+def test_a_statistic_that_follows_from_a_standard_error_is_no_second_witness(data: pd.DataFrame) -> None:
+    typed = observed({"se": {"log(rprice)": "0.1522"}, "t": {"log(rprice)": "-8.39"}}, TERMS, ENDOG, "the paper")
+    alone = observed({"se": {"log(rprice)": "0.1522"}}, TERMS, ENDOG, "the paper")
+    assert _windows(typed, {}) == _windows(alone, {})
+
+
+def test_programs_are_named_only_for_tables_and_where_they_differ(data: pd.DataFrame) -> None:
+    for numbers in (
+        {"sargan": "0.018"},
+        {"coef": {"log(rprice)": f"{ivbridge.fit(FORMULA, data, 'HC0').params['log(rprice)']:.5g}"}},
+    ):
+        found = ivbridge.explain_numbers(FORMULA, data, numbers)  # type: ignore[arg-type]
+        assert found.verdict == "rounding"
+        assert "systemfit" not in found.reason
+
+
+def test_hc0_is_not_called_a_kernel_without_lags(data: pd.DataFrame) -> None:
+    found = ivbridge.explain_numbers(FORMULA, data, {"se": {"log(rprice)": "0.1522"}})
+    assert [step.key for step in found.steps] == ["vcov.HC0"]
+    others = " ".join(step.text for group in found.alternatives for step in group)
+    assert "lag 0" not in others
+    assert "bandwidth 1," not in others
+
+
+def test_a_mistake_is_called_one(data: pd.DataFrame) -> None:
+    x = data.assign(fitted=ivbridge.fit("log(rprice) ~ log(rincome) + tdiff + rtax", data, "classical").resid)
+    by_hand = ivbridge.fit(
+        "log(packs) ~ log(hat) + log(rincome)", x.assign(hat=data.rprice * np.exp(-x.fitted)), "classical"
+    )
+    typed = {
+        kind: {term.replace("hat", "rprice"): f"{value:.7g}" for term, value in zip(by_hand.terms, column, strict=True)}
+        for kind, column in (("coef", by_hand.coefs.estimate), ("se", by_hand.coefs.std_error))
+    }
+    found = ivbridge.explain_numbers(FORMULA, data, typed)
+    assert found.verdict == "convention"
+    assert "no program does this on purpose" in found.reason

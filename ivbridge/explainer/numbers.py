@@ -19,10 +19,11 @@ from ivbridge.engines import engine
 from ivbridge.errors import IvbridgeError
 from ivbridge.explainer.catalogue import catalogue
 from ivbridge.explainer.defaults import Default, defaults
-from ivbridge.explainer.observed import asked_world
-from ivbridge.explainer.records import Explanation, Observed, Step
+from ivbridge.explainer.observed import asked_world, grouping_columns
+from ivbridge.explainer.records import Explanation, Observed, Step, World
 from ivbridge.explainer.typed import Typed, observed
-from ivbridge.explainer.why import explain_observed
+from ivbridge.explainer.vcovs import FAR, estimators
+from ivbridge.explainer.why import explain_observed, on_purpose
 from ivbridge.gaps import Key, flatten
 from ivbridge.method import Method
 from ivbridge.spec import IVSpec
@@ -34,6 +35,8 @@ __all__ = ["explain_numbers"]
 CHOICES = {"world": 700, "covariance": 60, "inference": 10, "test": 30}
 #: A reason that so many wrong numbers out of one would have as well is none.
 CHANCE = 0.1
+#: From here on the reader is told how many.
+TOLD = 0.005
 #: Numbers that conventions lead to lie within a factor of two of each other, so in an interval of this relative width.
 SPREAD = 0.7
 
@@ -82,16 +85,29 @@ def explain_numbers(
     if design.spec.vcov is None:
         design = dataclasses.replace(design, spec=design.spec.with_vcov("classical"))
     typed = observed(numbers, design.x_names, design.endog_names, "the paper")
-    found = explain_observed(asked_world(design.spec, frame), typed, f"{design.spec.vcov} standard errors")
-    return _told(_preferred(found), typed, design) if found.ok else found
+    world, windows = asked_world(design.spec, frame), _windows(typed, _numbers(None, design))
+    furthest = _furthest(typed, windows, world)
+    found = explain_observed(world, typed, f"{design.spec.vcov} standard errors", steps=furthest)
+    if found.ok:
+        return _told(_preferred(found), typed, design, _by_chance(found.steps, windows, world))
+    return found if furthest else dataclasses.replace(found, reason=f"{found.reason}{_COEFFICIENTS}")
 
 
-def _told(found: Explanation, typed: Observed, design: Design) -> Explanation:
+_COEFFICIENTS = (
+    ". Other coefficients than the question's were not looked at: these numbers would fit some of them by chance; "
+    "give the coefficients, too"
+)
+
+
+def _told(found: Explanation, typed: Observed, design: Design, chance: float) -> Explanation:
     """The explanation with a sentence of its own, unless it may be chance."""
     programs = _programs(design, typed)
-    if found.steps and not programs and _by_chance(found.steps, typed, _numbers(None, design)) > CHANCE:
+    if found.steps and not programs and chance > CHANCE:
         return _undecided(found, typed)
-    return dataclasses.replace(found, reason=_reason(found, typed, programs, str(design.spec.vcov)))
+    reason = _reason(found, typed, programs, str(design.spec.vcov))
+    if found.steps and not programs and chance > TOLD:
+        reason += f"; of a hundred wrong numbers about {max(1, round(100 * chance))} would fit some convention, too"
+    return dataclasses.replace(found, reason=reason)
 
 
 def _preferred(found: Explanation) -> Explanation:
@@ -105,18 +121,63 @@ def _preferred(found: Explanation) -> Explanation:
     return dataclasses.replace(found, steps=listed[0], alternatives=tuple(listed[1:]))
 
 
-def _by_chance(steps: Sequence[Step], typed: Observed, asked: Mapping[Key, object]) -> float:
+def _windows(typed: Observed, asked: Mapping[Key, object]) -> dict[Key, float]:
+    """How likely a number that means nothing would be as close, for each number that is evidence.
+
+    Numbers that the question gives as it was asked are no evidence for a step. Nor are the statistic, the p-value and
+    the interval beside a standard error: they follow from it, so that of these the most telling one counts. The key of
+    a p-value or an interval is kept apart, since the distribution hangs on it.
+    """
+    found: dict[Key, float] = {}
+    for key, value in typed.values.items():
+        if key[0] == "n" or _close(asked.get(key), value, typed.within[key]):
+            continue
+        window = min(1.0, 2 * typed.within[key] / (SPREAD * abs(value))) if value else 1.0
+        same = ("spread", key[1]) if key[0] in _SPREAD_OUT else key
+        found[same] = min(window, found.get(same, 1.0))
+        if key[0] in _DISTRIBUTED:
+            found["distribution", ""] = window * found.get(("distribution", ""), 1.0)
+    return found
+
+
+_DISTRIBUTED = ("p.value", "conf.low", "conf.high")
+_SPREAD_OUT = ("std.error", "statistic", *_DISTRIBUTED)
+
+
+def _furthest(typed: Observed, windows: Mapping[Key, float], world: World) -> int:
+    """How many steps to other coefficients the numbers can tell from chance; one where coefficients or n are typed."""
+    least = typed.values.get(("n", ""), len(world.seen.y)) != len(world.seen.y)
+    least |= any(quantity == "estimate" for quantity, _ in typed.values)
+    told = [steps for steps in (1, 2) if CHOICES["world"] ** steps * _product(windows) <= CHANCE]
+    return max([int(least), *told])
+
+
+def _product(windows: Mapping[Key, float]) -> float:
+    return math.prod(window for key, window in windows.items() if key[0] != "distribution")
+
+
+def _by_chance(steps: Sequence[Step], windows: Mapping[Key, float], world: World) -> float:
     """How many combinations as long as this one would reproduce numbers that mean nothing.
 
-    Numbers that the question gives as it was asked are no evidence for a step.
+    The distribution is judged by itself, given the standard errors.
     """
-    combinations = math.prod(CHOICES[catalogue()[step.key].stage] for step in steps)
-    windows = [
-        min(1.0, 2 * typed.within[key] / (SPREAD * abs(value))) if value else 1.0
-        for key, value in typed.values.items()
-        if key[0] != "n" and not _close(asked.get(key), value, typed.within[key])
-    ]
-    return combinations * math.prod(windows)
+    by_stage = [(catalogue()[step.key].stage, step) for step in steps]
+    others = [_choices(stage, step, world) for stage, step in by_stage if stage != "inference"]
+    distributions = [CHOICES[stage] for stage, _ in by_stage if stage == "inference"]
+    chance = math.prod(others) * _product(windows) if others else 0.0
+    by_itself = math.prod(distributions) * windows.get(("distribution", ""), _product(windows))
+    return max(chance, by_itself if distributions else 0.0)
+
+
+def _choices(stage: str, step: Step, world: World) -> int:
+    """Conventions that are tried until this one; clusters and kernels are many."""
+    if stage != "covariance" or world.spec is None or world.spec.vcov is None:
+        return CHOICES[stage]
+    groups = grouping_columns(world.seen, world.frame)
+    for place, estimator in enumerate(estimators(world.spec.vcov, k_class=False, groups=groups, kinds=FAR), 1):
+        if step in estimator.steps:
+            return max(CHOICES[stage], place)
+    return CHOICES[stage]
 
 
 def _undecided(found: Explanation, typed: Observed) -> Explanation:
@@ -141,7 +202,7 @@ def _reason(found: Explanation, typed: Observed, programs: Sequence[str], vcov: 
     if not found.steps:
         return f"{what} {verb} {who or 'what the question gives as asked'}: {vcov} standard errors"
     if not programs:
-        return f"{what} {verb} the question's, with {vcov} standard errors, if {steps}"
+        return f"{what} {verb} the question's, with {vcov} standard errors, if {steps}{on_purpose(found.steps)}"
     return f"{what} {verb} {who}: {steps}"
 
 
@@ -156,7 +217,9 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _programs(design: Design, typed: Observed) -> list[str]:
-    """Programs that print all the typed numbers by default; none where something else than a table was typed."""
+    """Programs that print all the typed numbers by default; none if all do, or if more than a table was typed."""
+    if not all(quantity in _TABLE for quantity, _ in typed.values):
+        return []
     answers: dict[tuple[str, str, str], Mapping[Key, object]] = {}
     found = []
     for entry in defaults().values():
@@ -165,7 +228,10 @@ def _programs(design: Design, typed: Observed) -> list[str]:
             answers[convention] = _numbers(dataclasses.replace(entry, engine="native"), design)
         if all(_close(answers[convention].get(key), value, typed.within[key]) for key, value in typed.values.items()):
             found.append(entry.says)
-    return found
+    return found if len(found) < len(defaults()) else []
+
+
+_TABLE = ("estimate", *_SPREAD_OUT, "n")
 
 
 def _numbers(who: Default | None, design: Design) -> Mapping[Key, object]:

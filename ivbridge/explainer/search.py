@@ -37,6 +37,8 @@ MOST_STEPS = 8
 CLOSE, OTHERS = 1e-9, 1e3
 #: Relative difference up to which two fits are the same.
 SAME = 1e-11
+#: Where more fits than these have the typed coefficients, estimators of another kind are tried in the question's only.
+FEW = 4
 VARIANCES = Step("variance.reported", "variances stand in the place of standard errors")
 #: Columns of the coefficient table.
 TABLE = ("estimate", "std.error", "statistic", "p.value", "conf.low", "conf.high", "cov")
@@ -263,7 +265,8 @@ def _within(reached: Reached, target: Target, found: Found, asked: Vcov) -> None
     if fit.hopeless:
         return
     groups, loose = grouping_columns(world.seen, world.frame), Tolerance(target.observed.within)
-    far = not level or bool(target.terms)
+    few = not target.exact or len(found.fits) <= FEW
+    far = not level or (bool(target.terms) and few)
     for kinds in (ASKED, NEAR, FAR) if far else (ASKED, NEAR):
         if kinds == len(fit.candidates):
             most = found.most(level) - level

@@ -21,6 +21,7 @@ from ivbridge.explainer.covariances import Option
 from ivbridge.explainer.inference import Distribution
 from ivbridge.explainer.records import Step, World
 from ivbridge.explainer.vcovs import label_of
+from ivbridge.gaps import SMALLEST
 from ivbridge.linear import UNIT, Basis, Linear, least_squares, scaled
 from ivbridge.records import FloatArray, IntArray
 from ivbridge.sandwich import covariance
@@ -135,9 +136,11 @@ def _forms(name: str, f: float, df1: int, df2: int, case: Case) -> Iterator[tupl
             "test.df_groups", f"the {name} has G − 1 = {codes.max()} denominator degrees of freedom (by {label})"
         )
         yield (step,), _f(f, df1, int(codes.max()))
-    yield (Step("test.p_chi2", f"the p-value of the {name} is that of χ²"),), {
-        **_f(f, df1, df2), "p.value": float(special.chdtrc(df1, max(f * df1, 0.0)))
-    }  # fmt: skip
+    own, p_value = _f(f, df1, df2), float(special.chdtrc(df1, max(f * df1, 0.0)))
+    text = f"the p-value of the {name} is that of χ²"
+    if p_value < SMALLEST and own["p.value"] < UNIT / 2:
+        text += ", or 1 less the distribution function of F: here both are 0 to the last bit"
+    yield (Step("test.p_chi2", text),), {**own, "p.value": p_value}
 
 
 def _quadratic(value: FloatArray, cov: FloatArray) -> float:

@@ -159,15 +159,18 @@ def _panel(asked: DriscollKraay) -> Iterator[Vcov]:
 def _kernels(asked: Vcov) -> Iterator[Vcov]:
     order = asked.order_by if isinstance(asked, NeweyWest | Andrews) else None
     own = asked.lag if isinstance(asked, NeweyWest) else None
+    is_hac = isinstance(asked, NeweyWest | Andrews)
     lags = [None, *range(max(LAGS, (own or 0) + MORE_LAGS) + 1)]
-    whitened = (0, 1) if isinstance(asked, NeweyWest | Andrews) else (1, 0)
+    whitened = (0, 1) if is_hac else (1, 0)
     orders = (order,) if order is None else (order, None)
     for place, lag, prewhite, adjust in product(orders, lags, whitened, (False, True)):
-        yield NeweyWest(lag, prewhite, adjust, place)
-    is_hac = isinstance(asked, NeweyWest | Andrews)
+        if is_hac or lag != 0 or prewhite:  # without lags and prewhitening it is HC0
+            yield NeweyWest(lag, prewhite, adjust, place)
     bandwidths = [None, *range(1, max(LAGS, (own or 0) + MORE_LAGS) + 2 if is_hac else MORE_LAGS + 2)]
     kernels = _KERNELS if isinstance(asked, Andrews) else [kernel for kernel in _KERNELS if kernel != "Bartlett"]
     for place, kernel, bw, prewhite, adjust in product(orders, kernels, bandwidths, (0, 1), (False, True)):
+        if not is_hac and bw == 1 and kernel in ("Parzen", "Tukey-Hanning"):
+            continue  # no lag has a weight: HC0
         if is_hac or bw is None or not prewhite:
             yield Andrews(kernel, bw, prewhite, adjust, place)  # type: ignore[arg-type]
 

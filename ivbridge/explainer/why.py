@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ivbridge.data import Dataset
+from ivbridge.explainer.catalogue import catalogue
 from ivbridge.explainer.observed import numbers_of, world_of
 from ivbridge.explainer.records import Explanation, Observed, Step, World
 from ivbridge.explainer.search import Found, Target, search
@@ -18,7 +19,7 @@ from ivbridge.records import Test
 from ivbridge.results import Estimate
 from ivbridge.threads import one_thread
 
-__all__ = ["explain", "explain_observed", "sentence"]
+__all__ = ["explain", "explain_observed", "on_purpose", "sentence"]
 
 #: Copies of a number within one answer, such as the two triangles of a covariance matrix, differ by less.
 COPIES = 1e-8
@@ -86,7 +87,9 @@ def _searched(world: World, reference: Estimate, candidate: Estimate, steps: int
 
 
 @one_thread()
-def explain_observed(world: World, observed: Observed, reference_name: str = "the question") -> Explanation:
+def explain_observed(
+    world: World, observed: Observed, reference_name: str = "the question", *, steps: int = 2
+) -> Explanation:
     """Say by which conventions numbers follow from a question.
 
     Parameters
@@ -99,13 +102,15 @@ def explain_observed(world: World, observed: Observed, reference_name: str = "th
         a ``within`` has to be reproduced to rounding.
     reference_name : str, default "the question"
         What a sentence calls the starting point.
+    steps : int, default 2
+        As for :func:`explain`.
 
     Returns
     -------
     Explanation
         ``rounding`` if the question gives the numbers as it stands, ``convention`` with the steps, or ``none``.
     """
-    found = search(world, Target(observed))
+    found = search(world, Target(observed), furthest=steps)
     if not found.solutions:
         return _none(found, observed, "")
     if found.solutions[0] == ():
@@ -188,7 +193,17 @@ def sentence(steps: Sequence[Step], candidate: str, reference: str) -> str:
     candidate, reference : str
         What the two sides are called.
     """
-    return f"{_of(candidate)} numbers are {_of(reference)} if {_joined(step.text for step in steps)}"
+    return f"{_of(candidate)} numbers are {_of(reference)} if {_joined(step.text for step in steps)}{on_purpose(steps)}"
+
+
+def on_purpose(steps: Sequence[Step]) -> str:
+    """The end of a sentence that names a mistake; empty where every step is somebody's convention."""
+    wrong = [step.text for step in steps if catalogue()[step.key].mistake]
+    if not wrong:
+        return ""
+    return (
+        "; no program does this on purpose" if len(steps) == 1 else f"; no program does on purpose: {'; '.join(wrong)}"
+    )
 
 
 def _joined(texts: Iterator[str] | Sequence[str]) -> str:
