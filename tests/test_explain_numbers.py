@@ -296,3 +296,9 @@ def test_a_mistake_is_called_one(data: pd.DataFrame) -> None:
     found = ivbridge.explain_numbers(FORMULA, data, typed)
     assert found.verdict == "convention"
     assert "no program does this on purpose" in found.reason
+
+
+@pytest.mark.parametrize("numbers", [{"se": {"log(rprice)": "-0.15"}}, {"p": {"log(rprice)": "1.7"}}, {"n": "38.5"}])
+def test_impossible_numbers_are_refused(numbers: dict[str, dict[str, str]]) -> None:
+    with pytest.raises(DataError, match="cannot be right"):
+        observed(numbers, TERMS, ENDOG, "the paper")

@@ -128,6 +128,19 @@ def _read(key: Key, typed: Typed) -> tuple[float, float]:
             f"{key[0]}{f' of {key[1]}' if key[1] else ''}: {typed!r} is not a number.",
             do="write it with a decimal point and without signs such as *, < or %.",
         )
+    _check_possible(key[0], float(value), typed)
     exponent = value.as_tuple().exponent
     assert isinstance(exponent, int)
     return float(value), 0.0 if key[0] == "n" else float(Decimal(5).scaleb(exponent - 1))
+
+
+def _check_possible(quantity: str, value: float, typed: Typed) -> None:
+    rules = {
+        "std.error": (value >= 0, "is not negative"),
+        "sigma": (value >= 0, "is not negative"),
+        "p.value": (0 <= value <= 1, "lies between 0 and 1"),
+        "n": (value >= 1 and value.is_integer(), "is a whole number"),
+    }
+    possible, rule = rules.get(quantity, (True, ""))
+    if not possible:
+        raise DataError(f"{typed!r} cannot be right: {quantity} {rule}.", do="look at the table again.")
