@@ -39,8 +39,8 @@ def data() -> pd.DataFrame:
      ("+.50", 0.5, 5e-3), ("1e2", 100.0, 50.0), (12, 12.0, 0.5), (np.float64(0.25), 0.25, 5e-3)],
 )  # fmt: skip
 def test_a_typed_number_keeps_its_digits(text: object, value: float, half: float) -> None:
-    seen = observed({"se": {"log(rprice)": text}}, TERMS, ENDOG, "the paper")  # type: ignore[dict-item]
-    key = ("std.error", "log(rprice)")
+    seen = observed({"t": {"log(rprice)": text}}, TERMS, ENDOG, "the paper")  # type: ignore[dict-item]
+    key = ("statistic", "log(rprice)")
     assert seen.values == {key: value}
     assert seen.within[key] == pytest.approx(half, rel=1e-12)
 
