@@ -167,12 +167,12 @@ def conventions_page() -> str:
               "`ivbridge/explainer/catalogue*.toml`."),
              "A convention that is a mistake has no program that makes it on purpose. [How the search works](../explanation/why.md).\n"]  # fmt: skip
     for stage, title in STAGES.items():
-        lines += [f"## {title}", "", "| key | convention | who has it | source |", "| --- | --- | --- | --- |"]
+        lines += [f"## {title}", "", "| convention | who has it, and source |", "| --- | --- |"]
         for key, entry in entries.items():
             if entry["stage"] == stage:
                 named = ", ".join(entry["packages"])
                 who = (f"a mistake ({named})" if named else "a mistake") if entry.get("mistake") else named
-                lines.append(f"| `{key}` | **{cell(entry['title'])}.** {cell(entry['about'])} | {cell(who)} | {cell(entry['source'])} |")
+                lines.append(f"| **{cell(entry['title'])}** · `{key}`<br>{cell(entry['about'])} | {cell(who)}<br>*{cell(entry['source'])}* |")
         lines.append("")
     lines += ["## What programs print by default", "", "From `ivbridge/explainer/defaults.toml`; the names are those of `--reference` and `--candidate`.",
               "", "| name | call | standard errors | reference | source |", "| --- | --- | --- | --- | --- |"]  # fmt: skip
