@@ -85,7 +85,10 @@ def plan(found: RFound | None, *, for_checkout: bool = False) -> tuple[Step, ...
 def _peer_steps() -> tuple[Step, ...]:
     """The packages of :data:`_DEBIAN_CHECKOUT` that are missing; everything else works without them."""
     status = ("dpkg-query", "-W", "-f", "${db:Status-Status}")
-    missing = [name for name in _DEBIAN_CHECKOUT if output_of(*status, name) != "installed"]
+    wanted = list(_DEBIAN_CHECKOUT)
+    if Path(sys.executable).resolve().parent == Path("/usr/bin"):  # Debian's Python, whose library reticulate loads
+        wanted.append(f"libpython3.{sys.version_info.minor}")
+    missing = [name for name in wanted if output_of(*status, name) != "installed"]
     if not missing or shutil.which("apt-get") is None:
         return ()
     why = "Installing R's other IV packages, and R Markdown, for the tests"
