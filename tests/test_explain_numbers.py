@@ -162,7 +162,8 @@ def test_python_programs_print_what_the_table_says(data: pd.DataFrame) -> None:
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 def test_ivmodels_has_the_normal_distribution(data: pd.DataFrame) -> None:
-    ivmodels = pytest.importorskip("ivmodels")
+    import ivmodels
+
     p, i, y = (np.log(data[[c]]) for c in ("rprice", "rincome", "packs"))
     parts = {"X": p, "y": y["packs"], "Z": data[["tdiff", "rtax"]], "C": i}
     shown = ivmodels.KClass(kappa="tsls").fit(**parts).summary(**parts).coefficient_table_
