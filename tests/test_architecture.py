@@ -30,6 +30,8 @@ LAYERS = " ".join(
         # the answer and its arithmetic
         "rwords rintegers rdistributions rweighted rrandom",
         "results refine linear degenerate kclass hac sandwich diagnostics weak_records weak_native",
+        # the answer from blocks of rows
+        "blocks blocks.rows blocks.sums blocks.factor blocks.regression blocks.scores blocks.correct blocks.solve",
         # engines
         "engines engines.wire engines.times engines.transfer engines.plain engines.frames",
         "engines.r_gate engines.r_values engines.r_worker engines.rserial engines.rscript engines.limits engines.tasks",
@@ -51,6 +53,8 @@ LAYERS = " ".join(
         "explainer.why explainer",
         "explainer.defaults explainer.typed explainer.numbers",
         "vote compare",
+        # out of core and on a cluster
+        "scale scale.pieces",
         # recorded answers
         "references_data references_export references_checks references_digits references_file references_replay",
         "references_find references engines.recorded references_verify",
