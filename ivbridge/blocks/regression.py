@@ -27,6 +27,10 @@ class Layout:
     x, z : tuple of int
         Their places in W.
     y : int
+    absorbed : int, default 0
+        Coefficients of absorbed fixed effects, which count in n − k.
+    nested : int, default 0
+        Of these, those nested in clusters, which do not count in the factor (n − 1)/(n − k) of clusters.
     """
 
     constant: bool
@@ -35,6 +39,8 @@ class Layout:
     x: tuple[int, ...]
     z: tuple[int, ...]
     y: int
+    absorbed: int = 0
+    nested: int = 0
 
     @property
     def endog(self) -> tuple[int, ...]:
