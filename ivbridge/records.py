@@ -13,6 +13,8 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import numpy.typing as npt
 
+from ivbridge.later import postponable
+
 __all__ = [
     "Coefficients",
     "FirstStage",
@@ -110,6 +112,7 @@ class FirstStage:
     weak: Test | NotApplicable
 
 
+@postponable("rows", "y", "x", "z", "weights", "groups")
 @dataclass(frozen=True, slots=True, eq=False)
 class Seen:
     """What an engine used: the raw material of the handshake.

@@ -1,4 +1,8 @@
-"""The answer to one question from one engine."""
+"""The answer to one question from one engine.
+
+An engine may leave residuals, fitted values, tests, first stages, the fingerprint of the data and the provenance to be
+computed when they are first looked at (:mod:`ivbridge.later`).
+"""
 
 from __future__ import annotations
 
@@ -13,6 +17,7 @@ from scipy import stats
 
 from ivbridge import serial, tables
 from ivbridge.errors import DataError
+from ivbridge.later import postponable
 from ivbridge.records import Coefficients, FirstStage, FloatArray, NotApplicable, Provenance, Seen, Test
 from ivbridge.spec import IVSpec
 from ivbridge.vcov import T
@@ -20,6 +25,7 @@ from ivbridge.vcov import T
 __all__ = ["Estimate"]
 
 
+@postponable("residuals", "fitted", "tests", "first_stages", "data_sha256", "provenance")
 @dataclass(frozen=True, slots=True, eq=False)
 class Estimate:
     """What one engine says about one question.

@@ -21,7 +21,7 @@ PACKAGE = ROOT / "ivbridge"
 LAYERS = " ".join(
     [
         # what everything may use
-        "errors resources threads rfind records tables visible place journal progress crew",
+        "errors resources threads later rfind records tables visible place journal progress crew",
         # the question
         "vcov vcov_text method lexer expr transforms frame magnitude canonical variables formula coding stata",
         "translate arrays spec",
