@@ -54,7 +54,7 @@ LAYERS = " ".join(
         "explainer.defaults explainer.typed explainer.numbers",
         "vote compare",
         # out of core and on a cluster
-        "scale scale.pieces",
+        "scale scale.pieces scale.cluster",
         # recorded answers
         "references_data references_export references_checks references_digits references_file references_replay",
         "references_find references engines.recorded references_verify",

@@ -1,0 +1,235 @@
+"""Pieces on a Dask cluster: the bits of one process, though workers die."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from distributed import Client, LocalCluster
+
+from ivbridge.blocks.regression import Layout
+from ivbridge.blocks.rows import Block, block_rows
+from ivbridge.blocks.solve import Solved, solved
+from ivbridge.blocks.sums import Cross
+from ivbridge.errors import DataError, EngineError, UnsupportedError
+from ivbridge.scale.cluster import Distributed
+from ivbridge.scale.pieces import Here, Pieces
+from ivbridge.vcov import HC1, Clustered
+
+HERE = Path(__file__).resolve().parent
+N, PIECES, WORKERS, GROUPS = 40_000, 20, 3, 50
+LAYOUT = Layout(True, ("(Intercept)", "w", "x"), ("(Intercept)", "w", "z1", "z2"), (0, 1, 4), (0, 1, 2, 3), 5)
+
+
+@dataclass(frozen=True)
+class Range:
+    """Rows of a file of columns (w, z1, z2, x, y, group); `trouble` names files that say what goes wrong with it."""
+
+    path: str
+    start: int
+    stop: int
+    trouble: str = ""
+
+    def blocks(self) -> Iterator[Block]:
+        columns = np.load(self.path, mmap_mode="r")
+        step = block_rows(5) // 8
+        for place, at in enumerate(range(self.start, self.stop, step)):
+            rows = slice(at, min(at + step, self.stop))
+            if place == 1:
+                self._meet()
+            yield Block([np.array(column[rows]) for column in columns[:5]], codes=(columns[5, rows].astype(np.int64),))
+
+    def _meet(self) -> None:
+        """After the first block."""
+        if not self.trouble:
+            return
+        todo = sorted(Path(self.trouble).iterdir())
+        if not todo:
+            return
+        what = todo[0].read_text()
+        if what != "poison":
+            todo[0].unlink()
+        if what == "raise":
+            raise OSError("the file server is away")
+        if what == "data":
+            raise DataError("level 'north' was not seen before.")
+        if what in {"kill", "poison"}:
+            with Path(f"{self.trouble}.killed").open("a") as killed:
+                killed.write(f"{os.getpid()}\n")
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def __str__(self) -> str:
+        return f"rows {self.start} to {self.stop}"
+
+
+@pytest.fixture(scope="module")
+def pieces(tmp_path_factory: pytest.TempPathFactory) -> tuple[Range, ...]:
+    random = np.random.default_rng(7)
+    w, z1, z2, v, e = random.standard_normal((5, N))
+    x = w + z1 - z2 + v
+    y = 1 + x - w + v + e
+    path = tmp_path_factory.mktemp("rows") / "rows.npy"
+    np.save(path, np.vstack([w, z1, z2, x, y, np.arange(N) % GROUPS]))
+    edges = np.linspace(0, N, PIECES + 1).astype(int)
+    return tuple(Range(str(path), int(a), int(b)) for a, b in pairwise(edges))
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[Client]:
+    with (
+        LocalCluster(n_workers=WORKERS, threads_per_worker=1, dashboard_address=":0", memory_limit=0) as cluster,
+        Client(cluster, set_as_default=False) as found,
+    ):
+        yield found
+
+
+def troubled(pieces: tuple[Range, ...], place: int, folder: Path, *what: str) -> tuple[Range, ...]:
+    """The pieces, with these troubles one after the other whenever piece `place` is read."""
+    folder.mkdir()
+    for i, text in enumerate(what):
+        (folder / str(i)).write_text(text)
+    return (*pieces[:place], replace(pieces[place], trouble=str(folder)), *pieces[place + 1 :])
+
+
+def answer(pieces: tuple[Range, ...], runner: Any) -> Solved:
+    return solved(Pieces(pieces, 5, np.zeros(5), runner), LAYOUT, Clustered(("g",)), (GROUPS,))
+
+
+def bits(found: Solved) -> tuple[bytes, ...]:
+    return found.coef.tobytes(), found.cov.tobytes(), found.factor.r.tobytes(), np.float64(found.rss).tobytes()
+
+
+def processes(client: Client) -> set[int]:
+    return set(client.run(os.getpid).values())
+
+
+def test_the_bits_of_one_process(pieces: tuple[Range, ...], client: Client) -> None:
+    here = answer(pieces, Here())
+    assert bits(answer(pieces, Distributed(client))) == bits(here)
+    assert bits(answer(pieces, Distributed(client, ahead=1))) == bits(here)
+    assert bits(answer(pieces, Distributed(client.scheduler.address))) == bits(here)  # a client of its own
+
+
+def test_joining_in_another_order_gives_other_bits(pieces: tuple[Range, ...]) -> None:
+    """So that the test above means something."""
+    assert bits(answer(pieces[::-1], Here())) != bits(answer(pieces, Here()))
+
+
+@pytest.mark.parametrize("trouble", [("kill",), ("none", "kill"), ("raise", "kill", "raise", "none", "kill")])
+def test_a_worker_killed_in_the_middle(
+    trouble: tuple[str, ...], pieces: tuple[Range, ...], client: Client, tmp_path: Path
+) -> None:
+    """In the first pass, in the second, and in both besides a file server that comes and goes."""
+    asked = troubled(pieces, 7, tmp_path / "todo", *trouble)
+    assert bits(answer(asked, Distributed(client))) == bits(answer(pieces, Here()))
+    assert not list((tmp_path / "todo").iterdir())
+    client.wait_for_workers(WORKERS, timeout=30)
+    killed = {int(line) for line in (tmp_path / "todo.killed").read_text().split()}
+    assert len(killed) == trouble.count("kill")
+    assert not killed & processes(client)
+
+
+def test_sums_lost_with_their_worker_are_made_again(pieces: tuple[Range, ...], client: Client) -> None:
+    """The worker dies after it has added up, before the sums are fetched."""
+    part = Cross(np.zeros(5), 5)
+    want = [one.gram.tobytes() for one in Here().sums(part, pieces)]
+    sums = Distributed(client, ahead=PIECES).sums(part, pieces)
+    found = [next(sums).gram.tobytes()]
+    os.kill(max(processes(client)), signal.SIGKILL)
+    assert found + [one.gram.tobytes() for one in sums] == want
+    client.wait_for_workers(WORKERS, timeout=30)
+
+
+def test_an_error_of_the_data_is_the_same_as_in_one_process(
+    pieces: tuple[Range, ...], client: Client, tmp_path: Path
+) -> None:
+    asked = troubled(pieces, 3, tmp_path / "todo", *["data"] * 3)
+    with pytest.raises(DataError, match="level 'north' was not seen before"):
+        answer(asked, Distributed(client))
+
+
+def test_a_piece_that_cannot_be_read_is_named(pieces: tuple[Range, ...], client: Client, tmp_path: Path) -> None:
+    asked = troubled(pieces, 3, tmp_path / "todo", *["raise"] * 3)
+    with pytest.raises(EngineError, match=r"rows 6000 to 8000 \(piece 4\).*OSError: the file server is away"):
+        answer(asked, Distributed(client))
+
+
+def test_nothing_stays_on_the_cluster(pieces: tuple[Range, ...], client: Client) -> None:
+    sums = Distributed(client).sums(Cross(np.zeros(5), 5), pieces)
+    next(sums)
+    sums.close()
+    assert not client.futures
+    list(Distributed(client).sums(Cross(np.zeros(5), 5), pieces))
+    assert not client.futures
+
+
+@pytest.mark.slow
+def test_a_piece_that_kills_every_worker_is_named(pieces: tuple[Range, ...], client: Client, tmp_path: Path) -> None:
+    """Others that Dask blames, because they waited at the same worker, are not."""
+    asked = troubled(pieces, 11, tmp_path / "todo", "poison")
+    with pytest.raises(EngineError, match=r"rows 22000 to 24000 \(piece 12\) died, \d of them with no other piece"):
+        answer(asked, Distributed(client))
+    client.wait_for_workers(WORKERS, timeout=60)
+    assert bits(answer(pieces, Distributed(client))) == bits(answer(pieces, Here()))
+
+
+def test_where_there_is_no_scheduler() -> None:
+    from dask import config
+
+    with config.set({"distributed.comm.timeouts.connect": "200ms"}):
+        runner = Distributed("tcp://127.0.0.1:9")
+        with pytest.raises(EngineError, match=r"No Dask scheduler answers at 'tcp://127\.0\.0\.1:9'"):
+            next(runner.sums(Cross(None, 1), ()))
+
+
+def test_where_there_is_no_worker() -> None:
+    with (
+        LocalCluster(n_workers=0, dashboard_address=":0", processes=False) as cluster,
+        Client(cluster, set_as_default=False) as client,
+        pytest.raises(EngineError, match="no worker for 1 seconds"),
+    ):
+        next(Distributed(client, patience=1).sums(Cross(None, 1), (Range("", 0, 1),)))
+
+
+@pytest.mark.slow
+def test_a_scheduler_that_dies(pieces: tuple[Range, ...], tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--port", "0", "--no-dashboard"]
+    command += ["--scheduler-file", str(tmp_path / "scheduler.json")]
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE.parent), str(HERE)])}  # it reads what it passes on
+    with subprocess.Popen(command, env=env, stderr=subprocess.DEVNULL) as scheduler:
+        try:
+            while not (tmp_path / "scheduler.json").exists():
+                time.sleep(0.1)
+            address = json.loads((tmp_path / "scheduler.json").read_text())["address"]
+            threading.Timer(2, scheduler.kill).start()
+            with pytest.raises(EngineError, match="scheduler went away"):
+                answer(pieces, Distributed(address))  # it has no worker: the first piece is waited for
+        finally:
+            scheduler.kill()
+
+
+def test_what_is_no_cluster() -> None:
+    with pytest.raises(UnsupportedError, match="got a int"):
+        next(Distributed(3).sums(Cross(None, 1), ()))
+
+
+def test_a_robust_covariance_too(pieces: tuple[Range, ...], client: Client) -> None:
+    found = [solved(Pieces(pieces, 5, np.zeros(5), r), LAYOUT, HC1()) for r in (Here(), Distributed(client))]
+    assert bits(found[0]) == bits(found[1])
+
+
+def test_a_runner_can_be_pickled() -> None:
+    assert pickle.loads(pickle.dumps(Distributed("tcp://127.0.0.1:8786"))).cluster == "tcp://127.0.0.1:8786"
