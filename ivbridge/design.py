@@ -28,7 +28,7 @@ from ivbridge.rows import choose_rows
 from ivbridge.spec import IVSpec
 from ivbridge.variables import Factor, Variable, evaluate, evaluate_numeric
 
-__all__ = ["Design", "build"]
+__all__ = ["Design", "Prepared", "build", "designed", "frame_of", "prepare"]
 
 #: What ``model.frame`` calls the columns that it adds to those of the formula.
 RESERVED = frozenset({"(weights)", "(offset)", "(subset)"})
@@ -119,6 +119,30 @@ class Design:
         return np.unique(raw.to_numpy(), return_inverse=True)[1].astype(np.int64)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Prepared:
+    """The columns of a question, linearly dependent ones included; fields as in :class:`Design`.
+
+    Attributes
+    ----------
+    label : str
+        What messages call the dependent variable.
+    x, z : Columns
+        All regressors and all instruments; a column of both is in memory once.
+    """
+
+    spec: IVSpec
+    frame: pd.DataFrame
+    rows: NDArray[np.int64]
+    label: str
+    y: Vector
+    x: Columns
+    z: Columns
+    weights: Vector | None
+    notes: tuple[str, ...]
+    levels: Mapping[str, tuple[str, ...]]
+
+
 def build(spec: IVSpec, data: pd.DataFrame, grouping: Sequence[str] = ()) -> Design:
     """Make the design of a question about a data frame.
 
@@ -145,7 +169,15 @@ def build(spec: IVSpec, data: pd.DataFrame, grouping: Sequence[str] = ()) -> Des
     DesignError
         If the model cannot be estimated: no rows, n ≤ k, not enough independent instruments, or nothing to explain.
     """
-    frame = _frame(spec, data, grouping)
+    return designed(prepare(spec, data, grouping))
+
+
+def prepare(spec: IVSpec, data: pd.DataFrame, grouping: Sequence[str] = ()) -> Prepared:
+    """The columns of a question, before anything is asked of their rank.
+
+    Parameters and errors are those of :func:`build`, but for what has to do with dependent columns and too few rows.
+    """
+    frame = frame_of(spec, data, grouping)
     # terms of one degree keep their order, as in R: exogenous ones come first
     parts = [sorted(map(parse_term, texts), key=len) for texts in (spec.regressors, spec.all_instruments)]
     names = dict.fromkeys(name for part in parts for term in part for name in term)
@@ -153,23 +185,43 @@ def build(spec: IVSpec, data: pd.DataFrame, grouping: Sequence[str] = ()) -> Des
     label, y = _response(spec, frame)
     weights = None if spec.weights is None else _weights(spec.weights, frame)
     rows, notes = choose_rows(spec, frame, variables, y, weights)
-    used = {name: _use(name, variable.take(rows)) for name, variable in variables.items()}
-    y = _checked(spec, label, np.array(y[rows]))
+    kept = slice(None) if len(rows) == len(frame) else rows  # views where nothing is left out
+    used = {name: _use(name, variable.take(kept)) for name, variable in variables.items()}
+    y = _checked(spec, label, y[kept])
     x, z = _matrices(parts, used, intercept=spec.intercept, rows=len(rows))
-    w = None if weights is None else weights[rows]
-    columns = {name: part.values[:, j] for part in (x, z) for j, name in enumerate(part.names)}
+    w = None if weights is None else weights[kept]
+    columns = {name: column for part in (x, z) for name, column in zip(part.names, part.columns, strict=True)}
     check_magnitudes({label: y, **columns}, None if w is None else (str(spec.weights), w))
-    rank = decide_rank(y, x, z, w)
+    return Prepared(spec, frame, rows, label, y, x, z, w, (*notes, *_order_notes(data, frame, used)), _levels(used))
+
+
+def designed(prepared: Prepared) -> Design:
+    """The design of a question whose columns are known.
+
+    Raises
+    ------
+    DesignError
+        As for :func:`build`.
+    """
+    spec, x, z = prepared.spec, prepared.x, prepared.z
+    rank = decide_rank(prepared.y, x, z, prepared.weights)
     _check_method(spec, x, z, rank)
     return Design(
-        spec, frame, rows, y, _keep(x, rank.x), _chosen(x, rank.x), _keep(z, rank.z), _chosen(z, rank.z), w,
-        _left_out(x, rank.x), _left_out(z, rank.z),
-        (*notes, *_aliased_notes(x, z, rank), *_exact_notes(label, rank), *_order_notes(data, frame, used)),
-        fingerprint(frame), _levels(used), rank.exact,
+        spec, prepared.frame, prepared.rows, np.array(prepared.y), x.stacked(rank.x), _chosen(x, rank.x),
+        z.stacked(rank.z), _chosen(z, rank.z), prepared.weights, _left_out(x, rank.x), _left_out(z, rank.z),
+        (*prepared.notes, *_aliased_notes(x, z, rank), *_exact_notes(prepared.label, rank)),
+        fingerprint(prepared.frame), prepared.levels, rank.exact,
     )  # fmt: skip
 
 
-def _frame(spec: IVSpec, data: pd.DataFrame, grouping: Sequence[str]) -> pd.DataFrame:
+def frame_of(spec: IVSpec, data: pd.DataFrame, grouping: Sequence[str] = ()) -> pd.DataFrame:
+    """The columns that a question uses, all rows, in types that R and Python share (:mod:`ivbridge.frame`).
+
+    Raises
+    ------
+    DataError
+        If a column cannot be used.
+    """
     variables = [name for text in (*spec.regressors, *spec.instruments) for name in parse_term(text)]
     factors = {c for text in variables if "factor(" in text for c in columns_of(text)}
     groups = set(() if spec.vcov is None else spec.vcov.columns) | set(grouping)
@@ -252,9 +304,9 @@ def _matrices(
     for columns in (x, z):
         if twice := sorted(name for name, count in Counter(columns.names).items() if count > 1):
             raise DataError(f"Two columns of the model are called {twice[0]!r}.", do="rename a column of the data.")
-        if not np.isfinite(columns.values).all():
+        if not all(np.isfinite(column).all() for column in columns.columns):
             raise DataError("A product of columns is too large for a number.", do="rescale the columns.")
-    return x, z
+    return x, z.sharing(x)
 
 
 def _order_notes(data: pd.DataFrame, frame: pd.DataFrame, used: Mapping[str, Variable]) -> list[str]:
@@ -280,10 +332,6 @@ def _levels(used: Mapping[str, Variable]) -> dict[str, tuple[str, ...]]:
     trees = {name: parse(name) for name in factors}
     # R calls a plain column by its bare name here, even where the name needs backticks elsewhere
     return {tree.id if isinstance(tree, Name) else name: factors[name] for name, tree in trees.items()}
-
-
-def _keep(columns: Columns, kept: Sequence[int]) -> Matrix:
-    return columns.values if len(kept) == len(columns.names) else np.asfortranarray(columns.values[:, list(kept)])
 
 
 def _chosen(columns: Columns, kept: Sequence[int]) -> tuple[str, ...]:

@@ -28,11 +28,36 @@ MOST_CELLS = 2**31
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Columns:
-    """A model matrix (n, k), the name of each column and the term that it came from (−1 is the intercept)."""
+    """A model matrix (n, k), column by column.
 
-    values: Matrix
+    Attributes
+    ----------
+    columns : tuple of (n,) arrays
+        Views of the data where a term is a column of it.
+    names : tuple of str
+    terms : tuple of int
+        Which term each column came from; −1 is the intercept.
+    rows : int
+    """
+
+    columns: tuple[NDArray[np.float64], ...]
     names: tuple[str, ...]
     terms: tuple[int, ...]
+    rows: int
+
+    def stacked(self, kept: Sequence[int] | None = None) -> Matrix:
+        """The columns, or those at some places, side by side in a new matrix, (n, k)."""
+        chosen = self.columns if kept is None else [self.columns[j] for j in kept]
+        matrix = np.empty((self.rows, len(chosen)), order="F")
+        for j, column in enumerate(chosen):
+            matrix[:, j] = column
+        return matrix
+
+    def sharing(self, other: Columns) -> Columns:
+        """The same columns, in the memory of another matrix where that has one of the same name."""
+        known = dict(zip(other.names, other.columns, strict=True))
+        columns = tuple(known.get(name, column) for name, column in zip(self.names, self.columns, strict=True))
+        return replace(self, columns=columns)
 
 
 def drop_unused(name: str, factor: Factor) -> Factor:
@@ -91,7 +116,9 @@ def model_matrix(
         than R's decompositions take.
     """
     _check_size(terms, variables, coding, rows)
-    pieces: list[tuple[str, NDArray[np.float64]]] = [("(Intercept)", np.ones(rows))] if intercept else []
+    pieces: list[tuple[str, NDArray[np.float64]]] = []
+    if intercept:
+        pieces.append(("(Intercept)", np.broadcast_to(np.float64(1.0), rows)))
     owners = [-1] * len(pieces)
     for position, (term, full) in enumerate(zip(terms, coding, strict=True)):
         blocks = [_block(r_label(name), variables[name], dummies) for name, dummies in zip(term, full, strict=True)]
@@ -101,10 +128,7 @@ def model_matrix(
                 columns = [(f"{a}:{b}", x * y) for b, y in block for a, x in columns]
         pieces += columns
         owners += [position] * len(columns)
-    values = np.empty((rows, len(pieces)), order="F")
-    for j, (_, column) in enumerate(pieces):
-        values[:, j] = column
-    return Columns(values, tuple(name for name, _ in pieces), tuple(owners))
+    return Columns(tuple(column for _, column in pieces), tuple(name for name, _ in pieces), tuple(owners), rows)
 
 
 def _check_size(terms: Sequence[Term], variables: Mapping[str, Variable], coding: Coding, rows: int) -> None:

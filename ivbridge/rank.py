@@ -119,17 +119,16 @@ def decide_rank(y: Vector, x: Columns, z: Columns, weights: Vector | None) -> Ra
         than regressors, or the regressors' projections on the instruments are linearly dependent.
     """
     own = [j for j, name in enumerate(x.names) if name not in set(z.names)]
-    stacked = np.empty((x.values.shape[0], len(z.names) + len(own) + 1), order="F")
-    stacked[:, : len(z.names)] = z.values
-    stacked[:, len(z.names) : -1] = x.values[:, own]
-    stacked[:, -1] = y
+    stacked = np.empty((z.rows, len(z.names) + len(own) + 1), order="F")
+    for j, column in enumerate((*z.columns, *(x.columns[j] for j in own), y)):
+        stacked[:, j] = column
     if weights is not None:
         stacked *= np.sqrt(weights)[:, None]
     small = triangle(stacked)
     place = {name: j for j, name in enumerate((*z.names, *(x.names[j] for j in own)))}
     small_x, small_z = small[:, [place[name] for name in x.names]], small[:, : len(z.names)]
     keep_x, keep_z = independent_columns(small_x), independent_columns(small_z)
-    rows = x.values.shape[0]
+    rows = x.rows
     _check_rows(rows, [x.names[j] for j in keep_x])
     _check_count(x, z, keep_x, keep_z)
     _check_first_stage(rows, len(keep_z))
@@ -177,7 +176,7 @@ def _check_count(x: Columns, z: Columns, keep_x: list[int], keep_z: list[int]) -
     endogenous = [x.names[j] for j in keep_x if x.names[j] not in z.names]
     excluded = [z.names[j] for j in keep_z if z.names[j] not in x.names]
     useless = [j for j in range(len(z.names)) if j not in keep_z and z.names[j] not in x.names]
-    constant = [z.names[j] for j in useless if np.ptp(z.values[:, j]) == 0]
+    constant = [z.names[j] for j in useless if np.ptp(z.columns[j]) == 0]
     because = f" These depend linearly on earlier columns and do not count: {', '.join(z.names[j] for j in useless)}."
     if constant:
         because = f" These are constant, like the intercept, and do not count: {', '.join(constant)}."

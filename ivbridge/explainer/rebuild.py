@@ -125,7 +125,7 @@ class Parts:
         coding = codings(terms, factors, intercept=self.spec.intercept)
         own, how = [terms[j] for j in some], tuple(coding[j] for j in some)
         built = model_matrix(own, used, intercept=False, rows=len(rows), coding=how)
-        return {name: built.values[:, j] for j, name in enumerate(built.names)}
+        return dict(zip(built.names, built.columns, strict=True))
 
     def seen(self, rows: NDArray[np.int64] | None = None, *, intercept: bool | None = None) -> Seen:
         """Build the matrices, linearly dependent columns included, on some rows, by default on all without gaps.
@@ -151,13 +151,13 @@ class Parts:
             )
             for terms in self.terms
         )
-        y = np.array(self.y[use])
-        if not (np.isfinite(x.values).all() and np.isfinite(z.values).all() and np.isfinite(y).all()):
+        y, stacked_x, stacked_z = np.array(self.y[use]), x.stacked(), z.stacked()
+        if not (np.isfinite(stacked_x).all() and np.isfinite(stacked_z).all() and np.isfinite(y).all()):
             raise DataError("A column of the model is not finite.")
         levels = {_label(name): v.levels for name, v in used.items() if isinstance(v, Factor) and not v.logical}
         weights = None if self.weights is None else self.weights[use]
         groups = {name: _codes(self.frame[name].iloc[use]) for name in self.groups}
-        return Seen(use, x.names, z.names, levels=levels, y=y, x=x.values, z=z.values, weights=weights, groups=groups)
+        return Seen(use, x.names, z.names, levels=levels, y=y, x=stacked_x, z=stacked_z, weights=weights, groups=groups)
 
 
 def parts_of(world: World, after: tuple[str, ...] = OF_THE_DATA) -> Parts | None:
