@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ivbridge.canonical import columns_of
-from ivbridge.coding import codings
+from ivbridge.coding import Coding, codings
 from ivbridge.errors import DataError, DesignError, FormulaError
 from ivbridge.expr import Name, parse, quote_name
 from ivbridge.formula import Term, parse_term
@@ -28,7 +28,10 @@ from ivbridge.rows import choose_rows
 from ivbridge.spec import IVSpec
 from ivbridge.variables import Factor, Variable, evaluate, evaluate_numeric
 
-__all__ = ["Design", "Prepared", "build", "designed", "frame_of", "prepare"]
+__all__ = [
+    "Design", "Prepared", "build", "check_finite", "coded", "designed", "frame_of", "levels_of", "prepare", "response_of",
+    "weights_of",
+]  # fmt: skip
 
 #: What ``model.frame`` calls the columns that it adds to those of the formula.
 RESERVED = frozenset({"(weights)", "(offset)", "(subset)"})
@@ -182,8 +185,8 @@ def prepare(spec: IVSpec, data: pd.DataFrame, grouping: Sequence[str] = ()) -> P
     parts = [sorted(map(parse_term, texts), key=len) for texts in (spec.regressors, spec.all_instruments)]
     names = dict.fromkeys(name for part in parts for term in part for name in term)
     variables = {name: evaluate(name, frame) for name in names}
-    label, y = _response(spec, frame)
-    weights = None if spec.weights is None else _weights(spec.weights, frame)
+    label, y = response_of(spec, frame)
+    weights = None if spec.weights is None else weights_of(spec.weights, frame)
     rows, notes = choose_rows(spec, frame, variables, y, weights)
     kept = slice(None) if len(rows) == len(frame) else rows  # views where nothing is left out
     used = {name: _use(name, variable.take(kept)) for name, variable in variables.items()}
@@ -192,7 +195,7 @@ def prepare(spec: IVSpec, data: pd.DataFrame, grouping: Sequence[str] = ()) -> P
     w = None if weights is None else weights[kept]
     columns = {name: column for part in (x, z) for name, column in zip(part.names, part.columns, strict=True)}
     check_magnitudes({label: y, **columns}, None if w is None else (str(spec.weights), w))
-    return Prepared(spec, frame, rows, label, y, x, z, w, (*notes, *_order_notes(data, frame, used)), _levels(used))
+    return Prepared(spec, frame, rows, label, y, x, z, w, (*notes, *_order_notes(data, frame, used)), levels_of(used))
 
 
 def designed(prepared: Prepared) -> Design:
@@ -234,7 +237,7 @@ def frame_of(spec: IVSpec, data: pd.DataFrame, grouping: Sequence[str] = ()) -> 
     return normalise(data, columns, factors=factors | groups, labels=groups - plain - {spec.weights})
 
 
-def _response(spec: IVSpec, frame: pd.DataFrame) -> tuple[str, Vector]:
+def response_of(spec: IVSpec, frame: pd.DataFrame) -> tuple[str, Vector]:
     """The dependent variable minus the offset, on all rows, and what messages call it."""
     y = evaluate_numeric(parse(spec.dependent), frame)
     if spec.offset is None:
@@ -243,13 +246,20 @@ def _response(spec: IVSpec, frame: pd.DataFrame) -> tuple[str, Vector]:
 
 
 def _checked(spec: IVSpec, label: str, y: Vector) -> Vector:
-    _check_finite(label, y)
+    check_finite(label, y)
     check_magnitude(label, y)
     _check_varies(spec, y)
     return y
 
 
-def _weights(name: str, frame: pd.DataFrame) -> Vector:
+def weights_of(name: str, frame: pd.DataFrame) -> Vector:
+    """The weights on all rows.
+
+    Raises
+    ------
+    DataError
+        If some are negative.
+    """
     weights = evaluate_numeric(parse(quote_name(name)), frame)
     if count := int((weights < 0).sum()):
         raise DataError(
@@ -261,11 +271,17 @@ def _weights(name: str, frame: pd.DataFrame) -> Vector:
 def _use(name: str, variable: Variable) -> Variable:
     if isinstance(variable, Factor):
         return drop_unused(name, variable)
-    _check_finite(name, variable.values)
+    check_finite(name, variable.values)
     return variable
 
 
-def _check_finite(name: str, values: NDArray[np.float64]) -> None:
+def check_finite(name: str, values: NDArray[np.float64]) -> None:
+    """Refuse infinite values of a variable on the rows used.
+
+    Raises
+    ------
+    DataError
+    """
     if count := int(np.isinf(values).sum()):
         raise DataError(
             f"{name} is infinite for {counted(count, 'value')} of the rows used.",
@@ -284,6 +300,27 @@ def _check_varies(spec: IVSpec, y: NDArray[np.float64]) -> None:
 def _matrices(
     parts: Sequence[Sequence[Term]], used: dict[str, Variable], *, intercept: bool, rows: int
 ) -> tuple[Columns, Columns]:
+    coding = coded(parts, used, intercept=intercept)
+    x, z = (
+        model_matrix(terms, used, intercept=intercept, rows=rows, coding=code)
+        for terms, code in zip(parts, coding, strict=True)
+    )
+    for columns in (x, z):
+        if twice := sorted(name for name, count in Counter(columns.names).items() if count > 1):
+            raise DataError(f"Two columns of the model are called {twice[0]!r}.", do="rename a column of the data.")
+        if not all(np.isfinite(column).all() for column in columns.columns):
+            raise DataError("A product of columns is too large for a number.", do="rescale the columns.")
+    return x, z.sharing(x)
+
+
+def coded(parts: Sequence[Sequence[Term]], used: Mapping[str, Variable], *, intercept: bool) -> list[Coding]:
+    """Which factors get contrasts, among the regressors and among the instruments.
+
+    Raises
+    ------
+    FormulaError
+        If an exogenous term is coded differently in the two.
+    """
     factors = frozenset(name for name, variable in used.items() if isinstance(variable, Factor))
     coding = [codings(terms, factors, intercept=intercept) for terms in parts]
     first, second = (
@@ -297,16 +334,7 @@ def _matrices(
                 "among the instruments, because a lower-order term stands in only one of the two parts.",
                 do=f"name the main effects of {':'.join(term)} in both parts, or in neither.",
             )
-    x, z = (
-        model_matrix(terms, used, intercept=intercept, rows=rows, coding=code)
-        for terms, code in zip(parts, coding, strict=True)
-    )
-    for columns in (x, z):
-        if twice := sorted(name for name, count in Counter(columns.names).items() if count > 1):
-            raise DataError(f"Two columns of the model are called {twice[0]!r}.", do="rename a column of the data.")
-        if not all(np.isfinite(column).all() for column in columns.columns):
-            raise DataError("A product of columns is too large for a number.", do="rescale the columns.")
-    return x, z.sharing(x)
+    return coding
 
 
 def _order_notes(data: pd.DataFrame, frame: pd.DataFrame, used: Mapping[str, Variable]) -> list[str]:
@@ -327,7 +355,8 @@ def _order_notes(data: pd.DataFrame, frame: pd.DataFrame, used: Mapping[str, Var
     return notes
 
 
-def _levels(used: Mapping[str, Variable]) -> dict[str, tuple[str, ...]]:
+def levels_of(used: Mapping[str, Variable]) -> dict[str, tuple[str, ...]]:
+    """Levels of each factor by the name that R gives it."""
     factors = {name: v.levels for name, v in used.items() if isinstance(v, Factor) and not v.logical}
     trees = {name: parse(name) for name in factors}
     # R calls a plain column by its bare name here, even where the name needs backticks elsewhere
