@@ -1,30 +1,41 @@
 """The triangular factor of all columns; its condition decides how it is made.
 
 A Cholesky decomposition of the cross-products squares the condition number κ of the columns at equal length: it leaves
-κ²u of R. CholeskyQR2 decomposes the cross-products of WR⁻¹ once more (Yamamoto, Nakatsukasa, Yanagisawa & Fukaya 2015,
-ETNA 44) and leaves κu, as a QR decomposition does; it needs κ²u < 1. Beyond that blocks of rows get a QR decomposition,
-whose factors are joined (Demmel, Grigori, Hoemmen & Langou 2012, SIAM J. Sci. Comput. 34).
+κ²u of R. Decomposing the cross-products of WR⁻¹ once more (CholeskyQR2: Yamamoto, Nakatsukasa, Yanagisawa & Fukaya
+2015, ETNA 44) leaves κu, as a QR decomposition does. With error-free products WR⁻¹ (:mod:`ivbridge.blocks.products`)
+and small matrices in extended precision it leaves u and κ·2⁻⁶⁴, fewer than a QR decomposition. It needs κ²u < 1: beyond
+that the first factor is that of blocks of rows with a QR decomposition each, joined (TSQR: Demmel, Grigori, Hoemmen &
+Langou 2012, SIAM J. Sci. Comput. 34).
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from scipy.linalg import lapack
 
-from ivbridge.blocks.rows import Rows
-from ivbridge.blocks.sums import Cross, TriangleOf
+from ivbridge.blocks.products import products
+from ivbridge.blocks.rows import Block, Rows
+from ivbridge.blocks.small import Matrix, condition, inverted, semidefinite, wide
+from ivbridge.blocks.sums import Cross, CrossProducts, TriangleOf
 from ivbridge.records import FloatArray
-from ivbridge.refine import condition_number
 
-__all__ = ["CHOLESKY", "CHOLESKY_QR2", "Factor", "factored", "inverted"]
+__all__ = ["CHOLESKY", "CHOLESKY_QR2", "DOUBLE", "Factor", "Orthonormal", "factored", "inverted"]
 
-#: Largest condition numbers that a method is trusted with. κ²u is then 2e-12, and 1e-2.
-CHOLESKY, CHOLESKY_QR2 = 100.0, 1e7
+#: Largest condition numbers κ with which one pass over the cross-products is enough (it leaves 12.5 digits of standard
+#: errors at least, R's QR decomposition 12.8 of robust ones), with which the second one may be in double precision (14
+#: digits of coefficients, as R), and with which cross-products have a first factor (κ²u is 1e-2). Measured in
+#: docs/decisions/0014-digits-of-blocks.md.
+CHOLESKY, DOUBLE, CHOLESKY_QR2 = 20.0, 100.0, 1e7
 
-Path = Literal["cholesky", "choleskyqr2", "tsqr"]
+#: Smallest remainder of a column, relative to its length, that the first factor is inverted with: a thousand times what
+#: a QR decomposition leaves of a column that depends on others.
+SMALLEST = 1e-13
+
+Path = Literal["cholesky", "choleskyqr2", "tsqr", "none"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,28 +47,50 @@ class Factor:
     n : int
         Rows.
     r : (m, m) array
-        Upper triangular; the constant's column first where there is one.
+        Upper triangular; the constant's column first where there is one. In extended precision where the condition
+        exceeds `DOUBLE`. A column that depends on earlier ones has a diagonal that is zero but for rounding.
     shift : (m−1,) array or None
         What was subtracted from the columns; None without a constant.
     condition : float
-        Of the columns at equal length, in the Frobenius norm over m; infinite where they are dependent to rounding.
-    path : {"cholesky", "choleskyqr2", "tsqr"}
+        Of the columns at equal length, in the Frobenius norm over m; infinite where they are dependent to rounding, NaN
+        where a value is missing, infinite, or too large to be squared.
+    path : {"cholesky", "choleskyqr2", "tsqr", "none"}
+        "none" where `condition` is NaN: there is no factor then.
     passes : int
         How often the rows were read.
     """
 
     n: int
-    r: FloatArray
+    r: Matrix
     shift: FloatArray | None
     condition: float
     path: Path
     passes: int
 
+    @property
+    def raw(self) -> Matrix:
+        """Triangular factor of the columns as they are, before the shift, (m, m)."""
+        if self.shift is None:
+            return self.r
+        raw = self.r.copy()
+        raw[0, 1:] += self.r[0, 0] * self.shift
+        return raw
 
-def inverted(r: FloatArray) -> FloatArray:
-    """Inverse of an upper triangular matrix; infinite where it is singular."""
-    inverse, info = lapack.dtrtri(r)
-    return inverse if info == 0 else np.full(r.shape, np.inf)
+
+@dataclass(frozen=True, slots=True)
+class Orthonormal:
+    """A pass: cross-products of WT, T (m, m) such that they are near the identity."""
+
+    shift: FloatArray | None
+    width: int
+    turn: Matrix
+
+    def __call__(self, blocks: Iterable[Block]) -> CrossProducts:
+        n, gram = 0, np.zeros(self.turn.shape, dtype=np.longdouble)
+        for _, (turned,), block in products(blocks, self.shift, self.width, [self.turn.T]):
+            n += len(block.columns[0])
+            gram += turned @ turned.T
+        return CrossProducts(n, gram.astype(float))
 
 
 def factored(rows: Rows, *, constant: bool) -> Factor:
@@ -72,38 +105,49 @@ def factored(rows: Rows, *, constant: bool) -> Factor:
     shift = rows.pilot() if constant else None
     sums = rows.reduce(Cross(shift, rows.width))
     passes = 1
-    r, condition = _cholesky(sums.gram)
-    if condition > CHOLESKY and shift is not None and np.isfinite(sums.gram).all():
-        # a pilot far from the mean (sorted or trending data) is one reason; the means are known now
-        moved = sums.gram[0, 1:] / sums.gram[0, 0]
-        spread = np.sqrt(np.maximum(np.diag(sums.gram)[1:] / sums.gram[0, 0] - moved**2, 0.0))
-        if (np.abs(moved) > spread).any():
-            shift = shift + moved
-            sums = rows.reduce(Cross(shift, rows.width))
-            passes += 1
-            r, condition = _cholesky(sums.gram)
-    if condition <= CHOLESKY:
-        return Factor(sums.n, r, shift, condition, "cholesky", passes)
-    if condition <= CHOLESKY_QR2:
-        again = rows.reduce(Cross(shift, rows.width, inverted(r)))
-        second, orthonormal = _cholesky(again.gram)
+    r, number = _cholesky(sums.gram)
+    if shift is not None and number > CHOLESKY and (moved := _far(sums.gram)) is not None:
+        shift = shift + moved
+        sums = rows.reduce(Cross(shift, rows.width))
         passes += 1
-        if orthonormal < 2:
-            r = second @ r
-            return Factor(sums.n, r, shift, condition_number(r, inverted(r)), "choleskyqr2", passes)
-    triangle = rows.reduce(TriangleOf(shift, rows.width))
-    r = _square(triangle.r)
-    return Factor(triangle.n, r, shift, condition_number(r, inverted(r)), "tsqr", passes + 1)
+        r, number = _cholesky(sums.gram)
+    if not number > CHOLESKY:
+        return Factor(sums.n, r, shift, number, "none" if np.isnan(number) else "cholesky", passes)
+    path: Path = "choleskyqr2" if number <= CHOLESKY_QR2 else "tsqr"
+    if path == "tsqr":
+        r = _square(rows.reduce(TriangleOf(shift, rows.width)).r)
+        passes += 1
+    r = _mended(rows, shift, r if number <= DOUBLE else wide(r))
+    return Factor(sums.n, r, shift, condition(r.astype(float)), path, passes + 1)
+
+
+def _far(gram: FloatArray) -> FloatArray | None:
+    """Means minus pilot, (m−1,), if one is farther away than its column spreads (sorted, trending or outlying data)."""
+    moved = gram[0, 1:] / gram[0, 0]
+    spread = np.sqrt(np.maximum(np.diag(gram)[1:] / gram[0, 0] - moved**2, 0.0))
+    return moved if (np.abs(moved) > spread).any() else None
+
+
+def _mended(rows: Rows, shift: FloatArray | None, first: Matrix) -> Matrix:
+    """R in the precision of a factor that is off by its condition."""
+    near = first.copy()
+    lengths = np.sqrt((first * first).sum(axis=0))
+    np.fill_diagonal(near, np.maximum(np.diagonal(first), np.where(lengths > 0, SMALLEST * lengths, 1.0)))
+    gram = rows.reduce(Orthonormal(shift, rows.width, inverted(near))).gram
+    return np.asarray(semidefinite(gram.astype(first.dtype)).T @ near)
 
 
 def _cholesky(gram: FloatArray) -> tuple[FloatArray, float]:
-    """Factor of the cross-products and the columns' condition; infinite where there is no factor."""
+    """Factor of the cross-products and the columns' condition; infinite where there is no factor, NaN as in Factor."""
+    if not np.isfinite(gram).all():
+        return np.full(gram.shape, np.nan), np.nan
     lengths = np.sqrt(np.diag(gram))
-    with np.errstate(all="ignore"):
-        r, info = lapack.dpotrf(gram / np.outer(lengths, lengths), lower=0, clean=1)
-    if info != 0 or not np.isfinite(r).all():
+    if not lengths.all():
+        return gram, np.inf
+    r, info = lapack.dpotrf(gram / np.outer(lengths, lengths), lower=0, clean=1)
+    if info != 0:
         return r, np.inf
-    return r * lengths, condition_number(r, inverted(r))
+    return r * lengths, condition(r)
 
 
 def _square(r: FloatArray) -> FloatArray:
