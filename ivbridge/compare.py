@@ -15,12 +15,12 @@ import pandas as pd
 
 from ivbridge.agreement import Agreement, Comparison
 from ivbridge.api import design_for
+from ivbridge.asked import asked_vcov
 from ivbridge.data import Dataset
 from ivbridge.design import Design
 from ivbridge.diagnostics import PERFECT_FIT
 from ivbridge.engines import IVEngine, Unsupported
 from ivbridge.engines import engine as engine_named
-from ivbridge.engines.native import asked_vcov
 from ivbridge.errors import EngineError, IvbridgeError, UnsupportedError
 from ivbridge.explainer import explain
 from ivbridge.gaps import Gap, Key, agreed, compare_numbers, undefined

@@ -10,7 +10,7 @@ from ivbridge.linear import Linear
 from ivbridge.records import FloatArray
 from ivbridge.vcov import HC0, HC1, Vcov
 
-__all__ = ["check_discounts", "check_scores"]
+__all__ = ["check_discounts", "check_scores", "hopeless_rows", "refuse_discounts"]
 
 #: As sandwich has it, whose ``vcovHC`` warns of "hat values close to 1" from here on: the root of 2⁻⁵².
 NEAR_ONE = 2.0**-26
@@ -36,11 +36,25 @@ def check_discounts(vcov: Vcov, model: Linear, omega: FloatArray) -> None:
     """
     if isinstance(vcov, HC0 | HC1):
         return
-    hopeless = (np.abs(1 - model.hat) < NEAR_ONE) | ~(omega >= 0)
-    if count := int(hopeless.sum()):
+    refuse_discounts(vcov, hopeless_rows(model.hat, omega), model.n)
+
+
+def hopeless_rows(hat: FloatArray, omega: FloatArray) -> int:
+    """Rows of leverage (b,) whose discounted squares (b,) are no numbers that an estimator can use."""
+    return int(((np.abs(1 - hat) < NEAR_ONE) | ~(omega >= 0)).sum())
+
+
+def refuse_discounts(vcov: Vcov, count: int, n: int) -> None:
+    """Say in how many of n rows the leverage leaves HC2 to HC5 nothing to divide by; nothing where there is none.
+
+    Raises
+    ------
+    DataError
+    """
+    if count:
         raise DataError(
             f"{vcov} divides by a power of one minus the leverage, which is zero or negative in "
-            f"{counted(count, 'row')} of {model.n}: some combination of the columns is different from zero only there.",
+            f"{counted(count, 'row')} of {n}: some combination of the columns is different from zero only there.",
             do="ask for HC0 or HC1, or leave the row out.",
         )
 

@@ -24,12 +24,21 @@ from ivbridge.sandwich import covariance, joint_rank
 from ivbridge.vcov import Bekker, Bootstrap, Classical, Inference, T, Vcov
 
 __all__ = [
+    "EXACT",
+    "NOTHING_ADDED",
+    "NO_ENDOG",
+    "NO_SLOPES",
     "OVERID",
+    "PERFECT_FIT",
     "SINGULAR",
+    "beyond",
+    "chi2_test",
     "coefficient_table",
+    "f_test",
     "first_stages",
     "inapplicable",
     "numbers",
+    "quadratic",
     "singular",
     "tests",
     "untestable",
@@ -87,11 +96,10 @@ def wald_test(seen: Seen, model: Linear, cov: FloatArray, vcov: Vcov, inference:
         return NotApplicable("Wald test", PERFECT_FIT)
     if singular(cov[np.ix_(slopes, slopes)]):
         return NotApplicable("Wald test", SINGULAR)
-    chi2 = _quadratic(model.coef[slopes], cov[np.ix_(slopes, slopes)])
+    chi2 = quadratic(model.coef[slopes], cov[np.ix_(slopes, slopes)])
     if isinstance(inference, T):
-        return _f_test("Wald test", chi2 / len(slopes), len(slopes), model.df_resid)
-    df1 = len(slopes)
-    return Test("Wald test", chi2, float(special.chdtrc(df1, max(chi2, 0.0))), float(df1), float("inf"), "chi2")
+        return f_test("Wald test", chi2 / len(slopes), len(slopes), model.df_resid)
+    return chi2_test("Wald test", chi2, len(slopes))
 
 
 def singular(cov: FloatArray) -> bool:
@@ -113,12 +121,19 @@ def _perfect(model: Linear) -> bool:
     return model.rss < TOLERANCE**2 * float(y @ (y if w is None else y * w))
 
 
-def _quadratic(value: FloatArray, cov: FloatArray) -> float:
+def quadratic(value: FloatArray, cov: FloatArray) -> float:
+    """b'C⁻¹b of (q,) and (q, q)."""
     return float(value @ np.linalg.solve(cov, value))
 
 
-def _f_test(name: str, statistic: float, df1: int, df2: int) -> Test:
+def f_test(name: str, statistic: float, df1: int, df2: int) -> Test:
+    """An F test with its p-value."""
     return Test(name, statistic, float(special.fdtrc(df1, df2, max(statistic, 0.0))), float(df1), float(df2), "F")
+
+
+def chi2_test(name: str, statistic: float, df: int) -> Test:
+    """A χ² test with its p-value."""
+    return Test(name, statistic, float(special.chdtrc(df, max(statistic, 0.0))), float(df), float("inf"), "chi2")
 
 
 @dataclass(frozen=True)
@@ -141,12 +156,16 @@ class _Auxiliary:
         cov = covariance(full, self.vcov, self.seen.groups)[np.ix_(tested, tested)]
         if singular(cov):
             return NotApplicable(name, SINGULAR)
-        return _f_test(name, _quadratic(full.coef[tested], cov) / df1, df1, full.df_resid)
+        return f_test(name, quadratic(full.coef[tested], cov) / df1, df1, full.df_resid)
 
 
 def untestable(df1: float, vcov: Vcov, seen: Seen) -> str:
     """Why so many restrictions cannot be tested jointly under this vcov; empty where they can."""
-    rank = joint_rank(vcov, seen.groups)
+    return beyond(df1, vcov, joint_rank(vcov, seen.groups))
+
+
+def beyond(df1: float, vcov: Vcov, rank: int | None) -> str:
+    """The same for a vcov of at most this rank; None where only k limits it."""
     if rank is None or df1 <= rank:
         return ""
     return f"{df1:g} restrictions, but {vcov} has rank {rank} at most (one less than its groups)"
@@ -228,7 +247,7 @@ def _likelihood_ratio(seen: Seen, liml: float) -> Test | NotApplicable:
     if df <= 0:
         return NotApplicable(OVERID, EXACT)
     statistic = len(seen.y) * float(np.log(liml))
-    return Test(OVERID, statistic, float(special.chdtrc(df, max(statistic, 0.0))), float(df), float("inf"), "chi2")
+    return chi2_test(OVERID, statistic, df)
 
 
 def _sargan(seen: Seen, model: Linear, instruments: Basis) -> Test | NotApplicable:
@@ -240,7 +259,7 @@ def _sargan(seen: Seen, model: Linear, instruments: Basis) -> Test | NotApplicab
     mean_part = float(w @ e) ** 2 / float(w.sum())
     explained = float(np.sum((instruments.q.T @ (np.sqrt(w) * e)) ** 2)) - mean_part
     statistic = model.n * explained / (float(w @ e**2) - mean_part)
-    return Test("Sargan", statistic, float(special.chdtrc(df, max(statistic, 0.0))), float(df), float("inf"), "chi2")
+    return chi2_test("Sargan", statistic, df)
 
 
 def first_stages(

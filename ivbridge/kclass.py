@@ -20,7 +20,16 @@ from ivbridge.rank import independent_columns
 from ivbridge.records import FloatArray, Seen
 from ivbridge.vcov import Bekker
 
-__all__ = ["correction", "decomposed", "estimated", "exogenous_first", "many_instruments"]
+__all__ = [
+    "check_defined",
+    "check_enough_rows",
+    "correction",
+    "decomposed",
+    "estimated",
+    "exogenous_first",
+    "many_instruments",
+    "undetermined",
+]
 
 
 def estimated(seen: Seen, method: Method) -> Linear:
@@ -64,11 +73,11 @@ def _k_class(seen: Seen, model: Linear, method: Method) -> Linear:
     z, base = exogenous_first(seen, model.instruments)
     endog = [seen.x_names.index(name) for name in seen.endog_names]
     both = np.column_stack([seen.y, seen.x[:, endog]])
-    _check_rows(len(seen.y), z.matrix.shape[1], len(endog), method)
+    check_enough_rows(len(seen.y), z.matrix.shape[1], len(endog), method)
     left = scaled(z.fit(both)[1], z.weights)
     triangle = summed(np.asarray(np.linalg.qr(left, mode="r")), left)
     lengths = np.linalg.norm(scaled(both, z.weights), axis=0)
-    _check_defined(triangle, lengths, ("the dependent variable", *seen.endog_names), method)
+    check_defined(triangle, lengths, ("the dependent variable", *seen.endog_names), method)
     excess = 0.0
     if z.matrix.shape[1] - base > len(endog):  # otherwise exactly identified: LIML is two-stage least squares
         explained = summed(z.q[:, base:].T @ scaled(both, z.weights), both)
@@ -85,18 +94,35 @@ def _k_class(seen: Seen, model: Linear, method: Method) -> Linear:
 
 
 def _factor(triangle: FloatArray, unexplained: FloatArray, kappa: float, method: object) -> FloatArray:
-    """Lower L, (k, k), such that L'·(factor of PX) is a factor of X'(I − κM)X; `unexplained` is one of MX."""
+    """Lower L, (k, k), such that L'·(factor of PX) is a factor of X'(I − κM)X; `unexplained` is one of MX.
+
+    Raises
+    ------
+    DesignError
+        If that matrix is not positive definite.
+    """
     relative = linalg.solve_triangular(triangle, unexplained.T, trans="T").T
     try:
         return np.asarray(linalg.cholesky(np.eye(len(triangle)) - (kappa - 1) * relative.T @ relative, lower=True))
     except linalg.LinAlgError as error:
-        raise DesignError(
-            f"{method}: the instruments are so weak that the coefficients are not determined (kappa = {kappa:g}).",
-            do="use stronger instruments, or weakiv.confidence_set, which needs none.",
-        ) from error
+        raise undetermined(kappa, method) from error
 
 
-def _check_rows(n: int, instruments: int, endog: int, method: Method) -> None:
+def undetermined(kappa: float, method: object) -> DesignError:
+    """What to raise where X'(I − κM)X is not positive definite."""
+    return DesignError(
+        f"{method}: the instruments are so weak that the coefficients are not determined (kappa = {kappa:g}).",
+        do="use stronger instruments, or weakiv.confidence_set, which needs none.",
+    )
+
+
+def check_enough_rows(n: int, instruments: int, endog: int, method: Method) -> None:
+    """Refuse fewer rows than instruments (all of them), endogenous regressors and the dependent variable together.
+
+    Raises
+    ------
+    DesignError
+    """
     if n < instruments + endog + 1:
         raise DesignError(
             f"{method} needs more rows than instruments and endogenous regressors together: {n} rows, {instruments} "
@@ -105,7 +131,22 @@ def _check_rows(n: int, instruments: int, endog: int, method: Method) -> None:
         )
 
 
-def _check_defined(triangle: FloatArray, lengths: FloatArray, names: tuple[str, ...], method: Method) -> None:
+def check_defined(triangle: FloatArray, lengths: FloatArray, names: tuple[str, ...], method: Method) -> None:
+    """Refuse variables that the instruments reproduce.
+
+    Parameters
+    ----------
+    triangle : (m + 1, m + 1) array
+        Factor of their residuals on the instruments, the dependent variable first.
+    lengths : (m + 1,) array
+        Of the variables themselves.
+    names : tuple of str
+    method : Method
+
+    Raises
+    ------
+    DesignError
+    """
     kept = independent_columns(triangle, lengths=lengths)
     if lost := [name for j, name in enumerate(names) if j not in kept]:
         raise DesignError(

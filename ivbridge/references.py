@@ -26,11 +26,11 @@ import pandas as pd
 import ivbridge
 from ivbridge import diagnostics
 from ivbridge.api import design_for
+from ivbridge.asked import asked_vcov, seen_of
 from ivbridge.compare import Changes, default_vcovs
 from ivbridge.data import Dataset
 from ivbridge.design import Design
 from ivbridge.engines import engine
-from ivbridge.engines.native import asked_vcov, seen_of
 from ivbridge.engines.process import default_worker
 from ivbridge.engines.r import inference_call
 from ivbridge.errors import UnsupportedError

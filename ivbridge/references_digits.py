@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from ivbridge.asked import asked_vcov, seen_of
 from ivbridge.design import Design
-from ivbridge.engines.native import asked_vcov, seen_of
 from ivbridge.gaps import MAX_DIGITS, Key, flatten, scales
 from ivbridge.results import Estimate
 from ivbridge.rounding import allowed_gaps

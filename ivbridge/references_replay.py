@@ -7,8 +7,8 @@ import hashlib
 
 import numpy as np
 
+from ivbridge.asked import seen_of
 from ivbridge.design import Design
-from ivbridge.engines.native import seen_of
 from ivbridge.errors import StaleReferenceError
 from ivbridge.method import TwoStage
 from ivbridge.references_data import changed_columns, other_columns, same_sums, sums

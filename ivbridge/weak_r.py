@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from ivbridge.asked import asked_vcov
 from ivbridge.design import Design
-from ivbridge.engines.native import asked_vcov
 from ivbridge.engines.r import ask
 from ivbridge.engines.r_calls import r_vcov
 from ivbridge.records import Test

@@ -18,10 +18,10 @@ import pandas as pd
 
 from ivbridge import weak_native, weak_r
 from ivbridge.api import design_for
+from ivbridge.asked import asked_vcov, seen_of
 from ivbridge.data import Dataset
 from ivbridge.design import Design
 from ivbridge.engines import engine as engine_named
-from ivbridge.engines.native import asked_vcov, seen_of
 from ivbridge.errors import DataError
 from ivbridge.method import TwoStage
 from ivbridge.records import Test

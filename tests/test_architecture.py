@@ -21,23 +21,26 @@ PACKAGE = ROOT / "ivbridge"
 LAYERS = " ".join(
     [
         # what everything may use
-        "errors resources threads later rfind records tables visible place journal progress crew",
+        "errors resources threads later clustering rfind records tables visible place journal progress crew",
         # the question
         "vcov vcov_text method lexer expr transforms frame magnitude canonical variables formula coding stata",
         "translate arrays spec",
         # the data, and the two together
-        "unpack rfiles readers serial packing data questions modelmatrix rank rows design",
+        "unpack rfiles readers serial packing data tabular questions modelmatrix rank rows design",
         # the answer and its arithmetic
         "rwords rintegers rdistributions rweighted rrandom",
-        "results refine linear degenerate kclass hac sandwich diagnostics weak_records weak_native",
+        "results refine linear degenerate kclass hac sandwich asked diagnostics weak_records weak_native",
         # the answer from blocks of rows
-        "blocks blocks.rows blocks.sums blocks.factor blocks.regression blocks.scores blocks.correct blocks.solve",
+        "blocks blocks.small blocks.rows blocks.sums blocks.products blocks.factor",
+        "blocks.regression blocks.kclass blocks.leverage blocks.scores",
+        "blocks.correct blocks.meats blocks.digits blocks.solve blocks.residuals blocks.auxiliary blocks.answer blocks.dependent",
+        "blocks.arrays",
         # engines
         "engines engines.wire engines.times engines.transfer engines.plain engines.frames",
         "engines.r_gate engines.r_values engines.r_worker engines.rserial engines.rscript engines.limits engines.tasks",
         "engines.console engines.child engines.process",
         "processes engines.pool",
-        "engines.memory engines.native engines.r_calls engines.r engines.session api weak_r weakiv",
+        "engines.memory engines.native engines.fast engines.grouping engines.quick engines.r_calls engines.r engines.session api weak_r weakiv",
         "engines.peers engines.peers.reported engines.peers.base engines.peers.linearmodels_plain",
         "engines.peers.estimatr engines.peers.gmm engines.peers.ivmodels engines.peers.pyfixest",
         "engines.peers.statsmodels engines.peers.systemfit",

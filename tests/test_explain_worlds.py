@@ -14,8 +14,8 @@ import pytest
 import worlds_by_hand
 from worlds_by_hand import ONE, PLANTS, Plant, iv, pick, standard
 
+from ivbridge.asked import seen_of
 from ivbridge.design import build
-from ivbridge.engines.native import seen_of
 from ivbridge.explainer.merge import merged
 from ivbridge.explainer.reach import coefficients, reach
 from ivbridge.explainer.records import World

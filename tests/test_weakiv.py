@@ -177,7 +177,7 @@ def test_the_set_holds_exactly_what_the_test_does_not_reject(seed: int, vcov: st
 def test_classical_set_is_that_of_the_matrix_polynomial() -> None:
     """The closed form and the eigenvalue method, on one covariance: HC0 with residuals of one size would not do."""
     from ivbridge import weak_native
-    from ivbridge.engines.native import seen_of
+    from ivbridge.asked import seen_of
 
     for formula, data in (CARD, *(question for question, _ in SHAPES[1:])):
         design = design_for(formula, data, ("classical",))

@@ -2,18 +2,20 @@
 
 A column that is a combination Wc of the columns of W has the coordinates Rc in the basis Q; lengths, angles and
 projections of such columns are those of their coordinates. A model is therefore a QR decomposition of a few m-vectors.
+Below, "direction" is such a c: W·c is the column meant.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ivbridge.blocks.factor import Factor, inverted
+from ivbridge.blocks.factor import Factor
+from ivbridge.blocks.small import Matrix, inverted, qr
 from ivbridge.records import FloatArray
 
-__all__ = ["Layout", "Regression", "least_squares", "two_stage"]
+__all__ = ["Layout", "Regression", "least_squares", "two_stage", "units", "unshifted"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,8 @@ class Layout:
         Coefficients of absorbed fixed effects, which count in n − k.
     nested : int, default 0
         Of these, those nested in clusters, which do not count in the factor (n − 1)/(n − k) of clusters.
+    weighted : bool, default False
+        Whether rows have weights.
     """
 
     constant: bool
@@ -41,16 +45,27 @@ class Layout:
     y: int
     absorbed: int = 0
     nested: int = 0
+    weighted: bool = False
 
     @property
     def endog(self) -> tuple[int, ...]:
         """Places in W of the regressors that are not among the instruments."""
         return tuple(place for place in self.x if place not in self.z)
 
+    @property
+    def excluded(self) -> tuple[int, ...]:
+        """Places in W of the instruments that are not among the regressors."""
+        return tuple(place for place in self.z if place not in self.x)
+
+    @property
+    def endog_names(self) -> tuple[str, ...]:
+        """Names of the regressors that are not among the instruments."""
+        return tuple(name for name, place in zip(self.x_names, self.x, strict=True) if place not in self.z)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Regression:
-    """A linear regression in terms of W.
+    """A linear regression in terms of W; its matrices have the precision of the factor.
 
     Attributes
     ----------
@@ -66,27 +81,47 @@ class Regression:
     root_inverse : (k, k) array
         The same, or for the k-class the inverse of a factor of X'(I − κM)X.
     instruments : (m, l) array or None
-        W·instruments are the columns Z; None for least squares.
+        W·instruments are the columns Z; None for least squares. R's class is ``ivreg`` with and ``lm`` without, which
+        some of its defaults look at.
+    kappa, liml : float or None
+        Of the k-class, and LIML's κ; None for least squares, one-stage or two-stage.
     """
 
     names: tuple[str, ...]
     regressors: FloatArray
-    left: FloatArray
-    coef: FloatArray
-    basis: FloatArray
-    inverse: FloatArray
-    root_inverse: FloatArray
+    left: Matrix
+    coef: Matrix
+    basis: Matrix
+    inverse: Matrix
+    root_inverse: Matrix
     instruments: FloatArray | None = None
+    kappa: float | None = None
+    liml: float | None = None
+
+    @property
+    def root(self) -> Matrix:
+        """Triangular factor of (PX)'PX, (k, k)."""
+        return inverted(self.inverse)
 
 
 def units(m: int, places: tuple[int, ...]) -> FloatArray:
     """Columns of the identity, (m, len(places))."""
-    return np.eye(m)[:, list(places)]
+    out = np.zeros((m, len(places)))
+    out[places, range(len(places))] = 1.0
+    return out
 
 
-def least_squares(factor: Factor, columns: FloatArray, response: FloatArray, names: tuple[str, ...]) -> Regression:
+def unshifted(shift: FloatArray | None, places: tuple[int, ...]) -> FloatArray:
+    """J with β = Jβ̃ + the dependent variable's shift in the constant, for coefficients β̃ of shifted columns, (k, k)."""
+    side = np.eye(len(places))
+    if shift is not None:
+        side[places.index(0)] = [-shift[place - 1] if place else 1.0 for place in places]
+    return side
+
+
+def least_squares(factor: Factor, columns: Matrix, response: FloatArray, names: tuple[str, ...]) -> Regression:
     """Least squares of the column W·response, (m,), on the columns W·columns, (m, k)."""
-    q, r = np.linalg.qr(factor.r @ columns)
+    q, r = qr(factor.r @ columns)
     inverse = inverted(r)
     coef = inverse @ (q.T @ (factor.r @ response))
     return Regression(names, columns, response - columns @ coef, coef, columns @ inverse, inverse, inverse)
@@ -97,10 +132,10 @@ def two_stage(factor: Factor, layout: Layout) -> Regression:
     m = len(factor.r)
     x, z, y = units(m, layout.x), units(m, layout.z), units(m, (layout.y,))[:, 0]
     if not layout.endog:
-        return least_squares(factor, x, y, layout.x_names)
-    q, r = np.linalg.qr(factor.r @ z)
-    inside, root = np.linalg.qr(q.T @ factor.r @ x)
+        return replace(least_squares(factor, x, y, layout.x_names), instruments=z)
+    q, r = qr(factor.r[:, layout.z])
+    inside, root = qr(q.T @ factor.r[:, layout.x])
     inverse = inverted(root)
-    coef = inverse @ (inside.T @ (q.T @ factor.r @ y))
+    coef = inverse @ (inside.T @ (q.T @ factor.r[:, layout.y]))
     basis = z @ (inverted(r) @ inside)
     return Regression(layout.x_names, x, y - x @ coef, coef, basis, inverse, inverse, z)

@@ -11,19 +11,31 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ivbridge.blocks.leverage import Discount
+from ivbridge.blocks.products import products
 from ivbridge.blocks.rows import Block
-from ivbridge.blocks.sums import loaded
+from ivbridge.blocks.small import Matrix
+from ivbridge.degenerate import hopeless_rows
 from ivbridge.records import FloatArray
 
-__all__ = ["ScoreSums", "Scored", "Scores"]
+__all__ = ["Many", "ScoreSums", "Scored", "Scores"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scored:
-    """A regression whose scores are wanted: W·basis is Q, (n, k), and W·left its residuals, (n,)."""
+    """A regression whose scores are wanted.
 
-    basis: FloatArray
-    left: FloatArray
+    Attributes
+    ----------
+    basis, left : (m, k), (m,) arrays
+        W·basis is Q and W·left the residuals. Regressions on the same columns should share one array.
+    discount : Discount or None
+        Of HC2 to HC5.
+    """
+
+    basis: Matrix
+    left: Matrix
+    discount: Discount | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,11 +49,15 @@ class ScoreSums:
     rss : float
         e'e.
     meat : (k, k) array
-        Q'diag(e²)Q.
+        Q'diag(e²)Q, discounted.
     clusters : tuple of (k, G) arrays
         Sums of scores by cluster, one array for each array of codes.
     cross : (m, 1+q) array
         W'e, and W' times the first-stage residuals where they were asked for.
+    level : float
+        Σwe without weights in e or w; only without a constant, which makes it zero.
+    hopeless : int
+        Rows that a discount has no value for.
     """
 
     moments: FloatArray
@@ -49,22 +65,26 @@ class ScoreSums:
     meat: FloatArray
     clusters: tuple[FloatArray, ...] = ()
     cross: FloatArray = field(default_factory=lambda: np.zeros((0, 0)))
+    level: float = 0.0
+    hopeless: int = 0
 
     def __add__(self, other: ScoreSums) -> ScoreSums:
         return ScoreSums(
             self.moments + other.moments, self.rss + other.rss, self.meat + other.meat,
             tuple(a + b for a, b in zip(self.clusters, other.clusters, strict=True)), self.cross + other.cross,
+            self.level + other.level, self.hopeless + other.hopeless,
         )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Many:
-    """The sums of several regressions."""
+    """The sums of several regressions, and the number of rows weighted."""
 
     each: tuple[ScoreSums, ...]
+    weight: float
 
     def __add__(self, other: Many) -> Many:
-        return Many(tuple(a + b for a, b in zip(self.each, other.each, strict=True)))
+        return Many(tuple(a + b for a, b in zip(self.each, other.each, strict=True)), self.weight + other.weight)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,7 +99,9 @@ class Scores:
     groups : tuple of int
         Number of clusters in each array of codes; empty where rows are their own clusters.
     stages : (m, q) array or None
-        W·stages are the first-stage residuals.
+        W·stages are the first-stage residuals that the first regression needs for its corrected step.
+    meat : bool, default True
+        Whether products of the scores of single rows are wanted.
     """
 
     shift: FloatArray | None
@@ -87,33 +109,64 @@ class Scores:
     regressions: tuple[Scored, ...]
     groups: tuple[int, ...] = ()
     stages: FloatArray | None = None
+    meat: bool = True
 
     def __call__(self, blocks: Iterable[Block]) -> Many:
         m = self.width + (self.shift is not None)
-        turns = [np.ascontiguousarray(np.column_stack([one.basis, one.left]).T) for one in self.regressions]
-        sums = [self._empty(m, len(turn) - 1) for turn in turns]
-        for piece, block in loaded(blocks, self.shift, self.width):
-            rest = [] if self.stages is None else [self.stages.T @ piece]
-            for turn, total in zip(turns, sums, strict=True):
-                turned = turn @ piece
-                scores, e = turned[:-1], turned[-1]
-                if rest:
-                    total.cross[:] += piece @ np.vstack([e, *rest]).T
-                scores *= e
-                total.moments[:] += scores.sum(axis=1)
-                total.squares += float(e @ e)
-                if self.groups:
-                    for codes, by in zip(block.codes, total.clusters, strict=True):
-                        for column, sum_ in zip(scores, by, strict=True):
-                            np.add.at(sum_, codes, column)
-                else:
-                    total.meat[:] += scores @ scores.T
-        return Many(tuple(total.frozen() for total in sums))
+        stages = np.zeros((m, 0)) if self.stages is None else self.stages
+        lefts = np.column_stack([*(one.left for one in self.regressions), stages])
+        turns = self._bases()
+        order = {id(basis): i for i, basis in enumerate(turns, 1)}
+        q = len(self.regressions)
+        sums = [_Running.of(one.basis.shape[1], self.groups, m, stages.shape[1] * (i == 0))
+                for i, one in enumerate(self.regressions)]  # fmt: skip
+        weight = 0.0
+        transposed = [np.ascontiguousarray(turn.T) for turn in (lefts, *turns)]
+        for piece, turned, block in products(blocks, self.shift, self.width, transposed):
+            weight += piece.shape[1] if block.weights is None else float(block.weights.sum())
+            if stages.shape[1]:
+                sums[0].cross += piece @ np.vstack([turned[0][:1], turned[0][q:]]).T
+            for one, e, total in zip(self.regressions, turned[0], sums, strict=False):
+                hat = None
+                if one.discount is not None:
+                    found = one.discount.leverage
+                    first, second = turned[order[id(found.first)]], turned[order[id(found.second)]]
+                    hat = found.of_rows(first, second, block.weights)
+                self._add(total, one.discount, hat, (turned[order[id(one.basis)]], e, block))
+        return Many(tuple(total.frozen() for total in sums), weight)
 
-    def _empty(self, m: int, k: int) -> _Running:
-        stages = 0 if self.stages is None else 1 + self.stages.shape[1]
-        clusters = tuple(np.zeros((k, count)) for count in self.groups)
-        return _Running(np.zeros(k), 0.0, np.zeros((k, k)), clusters, np.zeros((m, stages)))
+    def _bases(self) -> list[Matrix]:
+        """Everything (m, k) that rows are multiplied with, once."""
+        found: list[Matrix] = []
+        for one in self.regressions:
+            found.append(one.basis)
+            if one.discount is not None:
+                found += [one.discount.leverage.first, one.discount.leverage.second]
+        return list({id(basis): basis for basis in found}.values())
+
+    def _add(
+        self, total: _Running, discount: Discount | None, hat: FloatArray | None,
+        rows: tuple[FloatArray, FloatArray, Block],
+    ) -> None:  # fmt: skip
+        """One block of one regression."""
+        basis, e, block = rows
+        total.moments += basis @ e
+        total.squares += float(e @ e)
+        if self.shift is None:
+            total.level += float(e.sum() if block.weights is None else e @ np.sqrt(block.weights))
+        if discount is not None and hat is not None:
+            with np.errstate(divide="ignore", invalid="ignore"):
+                omega = e**2 / (1 - hat) ** discount.exponent(hat)
+                total.hopeless += hopeless_rows(hat, omega)
+                e = np.sqrt(omega)
+        if not (self.meat or self.groups):
+            return
+        scores = basis * e
+        if self.meat:
+            total.meat += scores @ scores.T
+        for codes, by in zip(block.codes, total.clusters, strict=True) if self.groups else ():
+            for column, sum_ in zip(scores, by, strict=True):
+                np.add.at(sum_, codes, column)
 
 
 @dataclass(slots=True, eq=False)
@@ -125,6 +178,14 @@ class _Running:
     meat: FloatArray
     clusters: tuple[FloatArray, ...]
     cross: FloatArray
+    level: float = 0.0
+    hopeless: int = 0
+
+    @classmethod
+    def of(cls, k: int, groups: tuple[int, ...], m: int, stages: int) -> _Running:
+        clusters = tuple(np.zeros((k, count)) for count in groups)
+        cross = np.zeros((m, 1 + stages) if stages and m else (0, 0))
+        return cls(np.zeros(k), 0.0, np.zeros((k, k)), clusters, cross)
 
     def frozen(self) -> ScoreSums:
-        return ScoreSums(self.moments, self.squares, self.meat, self.clusters, self.cross)
+        return ScoreSums(self.moments, self.squares, self.meat, self.clusters, self.cross, self.level, self.hopeless)

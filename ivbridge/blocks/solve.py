@@ -8,13 +8,17 @@ import numpy as np
 
 from ivbridge.blocks.correct import corrected, stage_residuals
 from ivbridge.blocks.factor import Factor, factored
-from ivbridge.blocks.regression import Layout, Regression, two_stage
+from ivbridge.blocks.kclass import estimated
+from ivbridge.blocks.leverage import aer_leverage, discount
+from ivbridge.blocks.meats import check_summable, covariance, needs_meat
+from ivbridge.blocks.regression import Layout, Regression, unshifted
 from ivbridge.blocks.rows import Rows
 from ivbridge.blocks.scores import Scored, Scores, ScoreSums
+from ivbridge.method import Method, TwoStage
 from ivbridge.records import FloatArray
-from ivbridge.vcov import HC1, Classical, Clustered, Vcov
+from ivbridge.vcov import Vcov
 
-__all__ = ["Solved", "solved"]
+__all__ = ["Solved", "solved", "squares"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -24,60 +28,119 @@ class Solved:
     Attributes
     ----------
     coef, cov : (k,), (k, k) arrays
-    rss : float
-    n : int
-    model : Regression
+    rss, tss : float
+        Residual and total sum of squares, weighted; centred with an intercept.
+    weight : float
+        Sum of the weights; rows without them.
+    layout : Layout
+    vcov : Vcov
+    groups : tuple of int
+        Clusters of each of :func:`ivbridge.blocks.meats.subsets`.
     factor : Factor
+    model : Regression
+    sums : ScoreSums
     """
 
     coef: FloatArray
     cov: FloatArray
     rss: float
-    n: int
-    model: Regression
+    tss: float
+    weight: float
+    layout: Layout
+    vcov: Vcov
+    groups: tuple[int, ...]
     factor: Factor
+    model: Regression
+    sums: ScoreSums
+
+    @property
+    def n(self) -> int:
+        """Rows."""
+        return self.factor.n
 
     @property
     def df_resid(self) -> int:
-        """n − k."""
-        return self.n - len(self.coef)
+        """n − k, absorbed coefficients among the k."""
+        return self.n - len(self.coef) - self.layout.absorbed
+
+    @property
+    def sigma(self) -> float:
+        """√(RSS/(n−k))."""
+        return float(np.sqrt(self.rss / self.df_resid))
+
+    @property
+    def intercept(self) -> bool:
+        """Whether a regressor has R's name of the constant."""
+        return "(Intercept)" in self.layout.x_names
+
+    @property
+    def r2(self) -> float:
+        """R², centred only with an intercept."""
+        return 1 - self.rss / self.tss
+
+    @property
+    def r2_adj(self) -> float:
+        """Adjusted R²."""
+        return 1 - self.rss / self.tss * (self.n - self.intercept) / self.df_resid
+
+    @property
+    def kappa(self) -> float | None:
+        """Of LIML or Fuller."""
+        return self.model.kappa
 
 
-def solved(rows: Rows, layout: Layout, vcov: Vcov, groups: tuple[int, ...] = ()) -> Solved:
-    """Two-stage least squares with a corrected step, and its covariance."""
-    factor = factored(rows, constant=layout.constant)
-    model = two_stage(factor, layout)
+def solved(
+    rows: Rows,
+    layout: Layout,
+    vcov: Vcov,
+    groups: tuple[int, ...] = (),
+    *,
+    method: Method | None = None,
+    factor: Factor | None = None,
+) -> Solved:
+    """One question's coefficients and covariance: two passes; with weights HC2 to HC5 need one more, HC5 another one.
+
+    Parameters
+    ----------
+    rows : Rows
+        Their codes are those of :func:`ivbridge.blocks.meats.subsets`.
+    layout : Layout
+    vcov : Vcov
+    groups : tuple of int, optional
+        Number of clusters in each array of codes.
+    method : Method, optional
+        Default: two-stage least squares.
+    factor : Factor, optional
+        Of these rows, where it is known; saves the first pass.
+
+    Raises
+    ------
+    UnsupportedError
+        If the vcov is no sum over blocks.
+    DesignError
+        If LIML or Fuller is not defined.
+    DataError
+        If HC2 to HC5 meet a leverage of one.
+    """
+    check_summable(vcov)
+    factor = factor or factored(rows, constant=layout.constant)
+    model = estimated(factor, layout, method or TwoStage())
+    found = discount(rows, factor, vcov, lambda: aer_leverage(rows, factor, layout, model))
+    one = Scored(model.basis, model.left, found)
     stages = stage_residuals(layout, model)
-    part = Scores(factor.shift, rows.width, (Scored(model.basis, model.left),), groups, stages)
-    sums = rows.reduce(part).each[0]
-    model = corrected(layout, model, sums)
-    side = _unshifted(factor.shift, layout, len(model.coef))
-    turned = side @ model.root_inverse
+    sums = rows.reduce(Scores(factor.shift, rows.width, (one,), groups, stages, needs_meat(vcov)))
+    first = sums.each[0]
+    model = corrected(layout, model, first)
+    side = unshifted(factor.shift, layout.x)
     coef = side @ model.coef
-    if layout.constant and factor.shift is not None:
-        coef[layout.x.index(0)] += factor.shift[-1]
-    cov = turned @ _middle(sums, vcov, factor.n, len(coef)) @ turned.T
-    return Solved(coef, cov, sums.rss, factor.n, model, factor)
+    if factor.shift is not None:
+        coef[layout.x.index(0)] += factor.shift[layout.y - 1]
+    cov = np.asarray(side @ covariance(model, first, vcov, layout, (factor.n, groups)) @ side.T, dtype=float)
+    tss = squares(factor, layout.y, centred="(Intercept)" in layout.x_names)
+    return Solved(coef.astype(float), cov, first.rss, tss, sums.weight, layout, vcov, groups, factor, model, first)
 
 
-def _unshifted(shift: FloatArray | None, layout: Layout, k: int) -> FloatArray:
-    """J with β = Jβ̃ + the dependent variable's shift in the constant, for coefficients β̃ of shifted columns, (k, k)."""
-    side = np.eye(k)
-    if shift is not None:
-        row = layout.x.index(0)
-        for j, place in enumerate(layout.x):
-            if place:
-                side[row, j] = -shift[place - 1]
-    return side
-
-
-def _middle(sums: ScoreSums, vcov: Vcov, n: int, k: int) -> FloatArray:
-    """What stands between R⁻¹ and its transpose."""
-    if isinstance(vcov, Classical):
-        return sums.rss / (n - k) * np.eye(k)
-    if isinstance(vcov, Clustered):
-        by = sums.clusters[0]
-        count = by.shape[1]
-        factor = count / (count - 1) if vcov.cadjust else 1.0
-        return factor * by @ by.T * ((n - 1) / (n - k) if vcov.type == "HC1" else 1.0)
-    return sums.meat * (n / (n - k) if isinstance(vcov, HC1) else 1.0)
+def squares(factor: Factor, place: int, *, centred: bool) -> float:
+    """Of a column of W as it is, added up and weighted; centred where it is to be, and there is a constant to do so."""
+    column = factor.r[1:, place] if centred and factor.shift is not None else factor.raw[:, place]
+    return float(column @ column)

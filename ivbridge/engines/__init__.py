@@ -69,6 +69,7 @@ class IVEngine(Protocol):
 
 
 ENGINES: dict[str, str] = {
+    "fast": "ivbridge.engines.fast:FastEngine",
     "native": "ivbridge.engines.native:NativeEngine",
     "r": "ivbridge.engines.r:REngine",
 }

@@ -22,11 +22,12 @@ from linearmodels.iv import IV2SLS
 from linearmodels.iv.model import COVARIANCE_ESTIMATORS
 
 from ivbridge import diagnostics, hac, kclass, linear, refine, sandwich
+from ivbridge.asked import asked_vcov, seen_of
 from ivbridge.design import Design
 from ivbridge.engines import Available, Supported, Unavailable, Unsupported
 from ivbridge.errors import UnsupportedError
 from ivbridge.linear import Linear, refined, scaled
-from ivbridge.method import Fuller, Method, TwoStage, check_vcov
+from ivbridge.method import Fuller, Method, TwoStage
 from ivbridge.records import FloatArray, Provenance, Seen
 from ivbridge.results import Estimate
 from ivbridge.spec import IVSpec
@@ -36,7 +37,7 @@ from ivbridge.vcov import HC0, HC1, Classical, Clustered, NeweyWest, T, Vcov
 #: A note says so where linearmodels alone leaves fewer correct digits than this, half of those of double precision.
 FEW_DIGITS = 8
 
-__all__ = ["NativeEngine", "asked_vcov", "linearmodels_options", "seen_of"]
+__all__ = ["NativeEngine", "linearmodels_options"]
 
 
 def linearmodels_options(vcov: Vcov) -> dict[str, Any] | None:
@@ -109,40 +110,6 @@ class NativeEngine:
             recorded_on=datetime.now(UTC).isoformat(timespec="seconds"),
             calls=_calls(design, vcov),
         )
-
-
-def asked_vcov(spec: IVSpec) -> Vcov:
-    """The question's vcov, which has no silent default.
-
-    Raises
-    ------
-    UnsupportedError
-        If the question names none, or one that has no definition for its method.
-    """
-    if spec.vcov is None:
-        raise UnsupportedError(
-            "The question names no vcov, and engines' defaults differ (linearmodels HC0, summary.ivreg classical, "
-            "vcovHC HC3).",
-            available='"classical", "HC1", "cluster(state)", …',
-            do='pass vcov="HC1", for example.',
-        )
-    check_vcov(spec.method, spec.vcov)
-    return spec.vcov
-
-
-def seen_of(design: Design) -> Seen:
-    """The native side of the handshake; checks that the groupings can carry the vcov.
-
-    Raises
-    ------
-    DataError
-        If they cannot.
-    """
-    vcov = asked_vcov(design.spec)
-    groups = {name: design.groups(name) for name in vcov.columns}
-    sandwich.check_groups(vcov, groups)
-    shared = ("rows", "x_names", "z_names", "aliased", "aliased_instruments", "levels", "y", "x", "z", "weights")
-    return Seen(groups=groups, exact=design.exact, **{name: getattr(design, name) for name in shared})
 
 
 def _estimated(seen: Seen, method: Method, vcov: Vcov) -> tuple[Linear, FloatArray, tuple[str, ...]]:

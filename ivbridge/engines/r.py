@@ -14,10 +14,10 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from ivbridge import diagnostics
+from ivbridge.asked import asked_vcov, seen_of
 from ivbridge.design import Design
 from ivbridge.engines import Available, Supported, Unavailable, Unsupported
 from ivbridge.engines.memory import give_back
-from ivbridge.engines.native import asked_vcov, seen_of
 from ivbridge.engines.process import RReply, RWorker, default_worker
 from ivbridge.engines.r_calls import by_hand, departures, r_vcov
 from ivbridge.errors import DesignError, RError, RNotAvailableError

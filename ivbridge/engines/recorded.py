@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
+from ivbridge.asked import asked_vcov
 from ivbridge.design import Design
 from ivbridge.engines import Available, Supported, Unavailable, Unsupported
-from ivbridge.engines.native import asked_vcov
 from ivbridge.references import find_reference, replay
 from ivbridge.results import Estimate
 from ivbridge.spec import IVSpec

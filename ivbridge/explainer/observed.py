@@ -8,8 +8,8 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from ivbridge.asked import seen_of
 from ivbridge.design import Design, build
-from ivbridge.engines.native import seen_of
 from ivbridge.errors import DataError
 from ivbridge.explainer.records import Observed, World
 from ivbridge.gaps import Key, flatten, is_lacking

@@ -12,9 +12,9 @@ from typing import Literal
 import numpy as np
 
 from ivbridge.api import design_for
+from ivbridge.asked import asked_vcov, seen_of
 from ivbridge.design import Design
 from ivbridge.engines import ENGINES, PEERS
-from ivbridge.engines.native import asked_vcov, seen_of
 from ivbridge.errors import DataError, IvbridgeError, UnsupportedError
 from ivbridge.gaps import Gap, compare_numbers, flatten, is_lacking
 from ivbridge.records import FloatArray

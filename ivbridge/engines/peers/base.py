@@ -10,9 +10,9 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import ClassVar
 from weakref import WeakKeyDictionary
 
+from ivbridge.asked import asked_vcov, seen_of
 from ivbridge.design import Design
 from ivbridge.engines import Available, Supported, Unavailable, Unsupported
-from ivbridge.engines.native import asked_vcov, seen_of
 from ivbridge.engines.peers.reported import Plain, Reported, estimate, heard, plain_columns
 from ivbridge.engines.process import RWorker
 from ivbridge.engines.r_calls import r_vcov

@@ -17,8 +17,8 @@ import numpy as np
 import pandas as pd
 
 from ivbridge import diagnostics
+from ivbridge.asked import asked_vcov
 from ivbridge.design import Design
-from ivbridge.engines.native import asked_vcov
 from ivbridge.errors import EngineError, IvbridgeError
 from ivbridge.method import TwoStage
 from ivbridge.records import Coefficients, FirstStage, FloatArray, NotApplicable, Provenance, Seen, Test
