@@ -1,7 +1,9 @@
 """A corrected step: the second pass tells what the factor's rounding left of the normal equations, and it is taken off.
 
 Corrected seminormal equations (Björck 1987, Linear Algebra and its Applications 88/89), for the coefficients and the
-first stages at once.
+first stages at once. A factor of cross-products is off by E = O(κ²u), its coefficients by about κ²u√n standard errors;
+one step leaves the square of that, less than a rounding error wherever such a factor is used (κ ≤ 20: κ⁴u² < 1e-26),
+so there is never a second one. A factor in extended precision is off by u, as the second pass is: no step then.
 """
 
 from __future__ import annotations
@@ -10,27 +12,80 @@ import dataclasses
 
 import numpy as np
 
+from ivbridge.blocks.factor import Factor
 from ivbridge.blocks.regression import Layout, Regression
 from ivbridge.blocks.scores import ScoreSums
+from ivbridge.blocks.small import Matrix, inverted, is_wide, qr
 from ivbridge.records import FloatArray
 
 __all__ = ["corrected", "stage_residuals"]
 
+#: What neglected errors of first stages may move coefficients by, in units of u√n standard errors: as much as the
+#: rounding errors of n residuals do at worst.
+NEGLIGIBLE = 16.0
 
-def stage_residuals(layout: Layout, model: Regression) -> FloatArray | None:
-    """Coordinates V, (m, q), of the first-stage residuals; None where they do not matter, being exactly identified."""
-    if model.instruments is None or len(layout.z) == len(layout.x):
+
+def stage_residuals(layout: Layout, model: Regression, factor: Factor | None = None) -> FloatArray | None:
+    """Coordinates V, (m, q), of the first-stage residuals; None where their rounding errors do not matter.
+
+    The factor's error E moves PX by N_v = O(E‖V‖) and coefficients, in standard errors, by ‖X'PX‖^(-1/2)·‖N_v‖·√J, where
+    J = ‖Pe‖²/σ² is Sargan's statistic, and in the k-class by that of (κ − 1)V'e, too. Below 16u√n that is neglected.
+    Without a factor nothing is.
+    """
+    if not layout.endog or is_wide(model.left):
         return None
+    rest = _unexplained(layout, model)
+    if factor is None:
+        return rest
+    lengths = factor.r @ rest
     places = [layout.x.index(place) for place in layout.endog]
-    projected = model.basis @ np.linalg.inv(model.inverse)  # PX = Q·root
-    return np.asarray((model.regressors - projected)[:, places])
+    weak = factor.loss * np.linalg.norm(lengths) * np.linalg.norm(model.root_inverse[places])
+    excess = abs(model.kappa - 1) if model.kappa is not None else 0.0
+    if weak * (1 + excess) <= NEGLIGIBLE:  # since J ≤ n
+        return None
+    left = factor.r @ model.left
+    projected = qr(factor.r[:, layout.z])[0].T @ left
+    share = np.linalg.norm(projected) / np.linalg.norm(left)  # √(J/n)
+    return None if weak * (share + excess) <= NEGLIGIBLE else rest
 
 
-def corrected(layout: Layout, model: Regression, sums: ScoreSums) -> Regression:
+def corrected(layout: Layout, model: Regression, sums: ScoreSums, factor: Factor | None = None) -> Regression:
     """The model after one step.
 
-    With V and e the computed residuals, N_v = Q_z'V and N_e = Q_z'e, the exact projection of X is PX + Q_z·N_v, and its
-    product with e is (PX)'e + N_v'N_e.
+    With V and e the computed residuals, N_v = Q_z'V and N_e = Q_z'e, the exact (PX)'e is that of the computed PX plus
+    N_v'N_e, and X'(I − κM)e is (PX)'e − (κ − 1)(V'e − N_v'N_e).
+
+    Parameters
+    ----------
+    layout : Layout
+    model : Regression
+    sums : ScoreSums
+        Of the second pass, with `cross` where :func:`stage_residuals` asked for it.
+    factor : Factor, optional
+        Needed for models with endogenous regressors.
     """
-    step = model.root_inverse @ sums.moments
+    if is_wide(model.left):
+        return model
+    step = sums.moments
+    if factor is not None and layout.endog and (model.kappa is not None or sums.cross.size):
+        step = model.root.T @ step
+        step[[layout.x.index(place) for place in layout.endog]] += _of_stages(layout, model, sums, factor)
+        step = model.root_inverse.T @ step
+    step = model.root_inverse @ step
     return dataclasses.replace(model, coef=model.coef + step, left=model.left - model.regressors @ step)
+
+
+def _of_stages(layout: Layout, model: Regression, sums: ScoreSums, factor: Factor) -> Matrix:
+    """What first stages add to the normal equations of endogenous regressors, (q,)."""
+    excess = 0.0 if model.kappa is None else model.kappa - 1
+    if not sums.cross.size:
+        return np.asarray(-excess * (factor.r @ _unexplained(layout, model)).T @ (factor.r @ model.left))
+    found = inverted(qr(factor.r[:, layout.z])[1]).T @ sums.cross[list(layout.z)]
+    both = found[:, 1:].T @ found[:, 0]
+    return np.asarray((1 + excess) * both - excess * (_unexplained(layout, model).T @ sums.cross[:, 0]))
+
+
+def _unexplained(layout: Layout, model: Regression) -> Matrix:
+    """V, (m, q)."""
+    places = [layout.x.index(place) for place in layout.endog]
+    return np.asarray(model.regressors[:, places] - model.basis @ model.root[:, places])

@@ -19,7 +19,7 @@ from scipy.linalg import lapack
 
 from ivbridge.blocks.products import products
 from ivbridge.blocks.rows import Block, Rows
-from ivbridge.blocks.small import Matrix, condition, inverted, semidefinite, wide
+from ivbridge.blocks.small import Matrix, condition, inverted, is_wide, semidefinite, wide
 from ivbridge.blocks.sums import Cross, CrossProducts, TriangleOf
 from ivbridge.records import FloatArray
 
@@ -66,6 +66,15 @@ class Factor:
     condition: float
     path: Path
     passes: int
+
+    @property
+    def loss(self) -> float:
+        """What the decomposition multiplies rounding errors by: κ², κ, or 1 and κ·2⁻¹¹ in extended precision."""
+        if self.path == "cholesky":
+            return self.condition**2
+        if not is_wide(self.r):
+            return self.condition
+        return 1 + self.condition * float(np.finfo(self.r.dtype).eps / np.finfo(float).eps)
 
     @property
     def raw(self) -> Matrix:
