@@ -28,8 +28,8 @@ NEGLIGIBLE = 16.0
 def stage_residuals(layout: Layout, model: Regression, factor: Factor | None = None) -> FloatArray | None:
     """Coordinates V, (m, q), of the first-stage residuals; None where their rounding errors do not matter.
 
-    The factor's error E moves PX by N_v = O(E‖V‖) and coefficients, in standard errors, by ‖X'PX‖^(-1/2)·‖N_v‖·√J, where
-    J = ‖Pe‖²/σ² is Sargan's statistic, and in the k-class by that of (κ − 1)V'e, too. Below 16u√n that is neglected.
+    The factor's error E moves PX by N_v = O(E‖V‖) and coefficients, in standard errors, by ‖X'PX‖^(-1/2)·‖N_v‖·√J with
+    Sargan's J = ‖Pe‖²/σ², and in the k-class by that of (κ − 1)V'e, too. Below 16u√n that is neglected.
     Without a factor nothing is.
     """
     if not layout.endog or is_wide(model.left):
