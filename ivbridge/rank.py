@@ -8,6 +8,7 @@ the tall matrix instead of the matrix.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +18,7 @@ from ivbridge.errors import DesignError
 from ivbridge.frame import counted
 from ivbridge.modelmatrix import Columns
 
-__all__ = ["NO_RESIDUAL", "TOLERANCE", "Rank", "decide_rank", "independent_columns", "triangle"]
+__all__ = ["NO_RESIDUAL", "TOLERANCE", "Rank", "decide_rank", "decided", "independent_columns", "triangle"]
 
 #: R's default in ``lm.fit(tol = 1e-7)``
 TOLERANCE = 1e-7
@@ -124,17 +125,45 @@ def decide_rank(y: Vector, x: Columns, z: Columns, weights: Vector | None) -> Ra
         stacked[:, j] = column
     if weights is not None:
         stacked *= np.sqrt(weights)[:, None]
-    small = triangle(stacked)
-    place = {name: j for j, name in enumerate((*z.names, *(x.names[j] for j in own)))}
-    small_x, small_z = small[:, [place[name] for name in x.names]], small[:, : len(z.names)]
+    return decided(triangle(stacked), x.names, z.names, x.rows, lambda j: bool(np.ptp(z.columns[j]) == 0))
+
+
+def decided(
+    small: Matrix,
+    x_names: tuple[str, ...],
+    z_names: tuple[str, ...],
+    rows: int,
+    constant: Callable[[int], bool] | None = None,
+) -> Rank:
+    """The same decision from a triangular factor.
+
+    Parameters
+    ----------
+    small : ndarray, shape (m, l + q + 1)
+        Lengths and angles of the instruments, of the regressors that are not among them, and of the dependent
+        variable, in this order; weighted, not centred. :attr:`ivbridge.blocks.factor.Factor.raw` has such columns.
+    x_names, z_names : tuple of str, lengths k and l
+        A column of one name is the same in both.
+    rows : int
+        n.
+    constant : callable, optional
+        Whether an instrument, by its place, has one value only, for messages; default: whether it is a multiple of the
+        intercept but for rounding.
+
+    Raises
+    ------
+    DesignError
+        As :func:`decide_rank`.
+    """
+    place = {name: j for j, name in enumerate((*z_names, *(name for name in x_names if name not in set(z_names))))}
+    small_x, small_z = small[:, [place[name] for name in x_names]], small[:, : len(z_names)]
     keep_x, keep_z = independent_columns(small_x), independent_columns(small_z)
-    rows = x.rows
-    _check_rows(rows, [x.names[j] for j in keep_x])
-    _check_count(x, z, keep_x, keep_z)
+    _check_rows(rows, [x_names[j] for j in keep_x])
+    _check_count((x_names, z_names), keep_x, keep_z, constant or (lambda j: _like_intercept(small_z, z_names, j)))
     _check_first_stage(rows, len(keep_z))
     basis = np.linalg.qr(small_z[:, keep_z]).Q
     projected = independent_columns(basis.T @ small_x[:, keep_x], lengths=np.linalg.norm(small_x[:, keep_x], axis=0))
-    if lost := [x.names[keep_x[j]] for j in range(len(keep_x)) if j not in projected]:
+    if lost := [x_names[keep_x[j]] for j in range(len(keep_x)) if j not in projected]:
         raise DesignError(
             f"The instruments do not identify the coefficient of {', '.join(lost)}: projected on the instruments it "
             "depends linearly on the other regressors (the rank of Z'X is "
@@ -142,6 +171,15 @@ def decide_rank(y: Vector, x: Columns, z: Columns, weights: Vector | None) -> Ra
             do="use instruments that are related to it.",
         )
     return Rank(tuple(keep_x), tuple(keep_z), _reproduces(small_x[:, keep_x], small[:, -1]))
+
+
+def _like_intercept(z: Matrix, names: tuple[str, ...], j: int) -> bool:
+    """Whether a column (m,) is a multiple of the intercept's."""
+    if "(Intercept)" not in names:
+        return False
+    one = z[:, names.index("(Intercept)")]
+    rest = z[:, j] - one * (one @ z[:, j] / (one @ one))
+    return bool(np.linalg.norm(rest) <= NO_RESIDUAL * np.linalg.norm(z[:, j]))
 
 
 def _reproduces(x: Matrix, y: Vector) -> bool:
@@ -170,14 +208,20 @@ def _check_first_stage(rows: int, instruments: int) -> None:
         )
 
 
-def _check_count(x: Columns, z: Columns, keep_x: list[int], keep_z: list[int]) -> None:
+def _check_count(
+    names: tuple[tuple[str, ...], tuple[str, ...]],
+    keep_x: list[int],
+    keep_z: list[int],
+    is_constant: Callable[[int], bool],
+) -> None:
     if len(keep_z) >= len(keep_x):
         return
-    endogenous = [x.names[j] for j in keep_x if x.names[j] not in z.names]
-    excluded = [z.names[j] for j in keep_z if z.names[j] not in x.names]
-    useless = [j for j in range(len(z.names)) if j not in keep_z and z.names[j] not in x.names]
-    constant = [z.names[j] for j in useless if np.ptp(z.columns[j]) == 0]
-    because = f" These depend linearly on earlier columns and do not count: {', '.join(z.names[j] for j in useless)}."
+    x, z = names
+    endogenous = [x[j] for j in keep_x if x[j] not in z]
+    excluded = [z[j] for j in keep_z if z[j] not in x]
+    useless = [j for j in range(len(z)) if j not in keep_z and z[j] not in x]
+    constant = [z[j] for j in useless if is_constant(j)]
+    because = f" These depend linearly on earlier columns and do not count: {', '.join(z[j] for j in useless)}."
     if constant:
         because = f" These are constant, like the intercept, and do not count: {', '.join(constant)}."
     raise DesignError(
