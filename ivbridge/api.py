@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,6 +17,7 @@ from ivbridge.errors import DataError
 from ivbridge.method import Method, parse_method
 from ivbridge.results import Estimate
 from ivbridge.spec import IVSpec
+from ivbridge.tabular import as_pandas, reader, row_count, table_kind
 from ivbridge.threads import one_thread
 from ivbridge.vcov import Inference, Vcov
 from ivbridge.vcov_text import parse_inference, parse_vcov
@@ -24,11 +27,16 @@ __all__ = ["design_for", "fit"]
 #: Name of the column that holds weights given as an array.
 WEIGHTS = "(weights)"
 
+#: Engines that can do without a design.
+DIRECT = frozenset({"fast"})
+
+Table = Any  #: what :func:`ivbridge.tabular.as_pandas` takes
+
 
 @one_thread()
 def fit(
     spec_or_formula: IVSpec | str,
-    data: pd.DataFrame | Dataset,
+    data: Table,
     vcov: str | Vcov | None = None,
     engine: str = "native",
     weights: str | np.ndarray | pd.Series | None = None,
@@ -41,11 +49,12 @@ def fit(
     ----------
     spec_or_formula : IVSpec or str
         The question; text may be R's two-part or three-part formula or linearmodels' bracket form.
-    data : DataFrame or Dataset, n rows
+    data : table of n rows
+        A pandas or Polars DataFrame, an Arrow table, a mapping of names to (n,) arrays, or a Dataset.
     vcov : str or Vcov
         Required unless the spec names one: ``"classical"`` equals R's ``summary(fit)``, ``"HC0"`` linearmodels'
         ``fit()``, ``"HC3"`` R's ``vcovHC(fit)``.
-    engine : {"native", "r"}, default "native"
+    engine : {"native", "fast", "r"}, default "native"
     weights : str or (n,) array, optional
         Column name or values; AER's ``weights``, Stata's ``aweight``.
     inference : str or T or Z, optional
@@ -67,12 +76,75 @@ def fit(
         If ``engine="r"`` and R cannot be used here.
     """
     chosen = engine_named(engine)
+    if engine in DIRECT:
+        found = _direct(spec_or_formula, data, vcov, weights, (inference, method))
+        if found is not None:
+            return found
     return chosen.fit(design_for(spec_or_formula, data, (vcov,), weights, inference, method))
+
+
+def _direct(
+    spec_or_formula: IVSpec | str,
+    data: Table,
+    vcov: str | Vcov | None,
+    weights: str | np.ndarray | pd.Series | None,
+    others: tuple[str | Inference | None, str | Method | None],
+) -> Estimate | None:
+    """The answer without a design; None where there has to be one."""
+    from ivbridge.engines.quick import direct
+
+    table = data.frame if isinstance(data, Dataset) else data
+    if not table_kind(table):
+        return None
+    named = weights if weights is None or isinstance(weights, str) else WEIGHTS
+    spec = _question(spec_or_formula, vcov, named, *others)
+    read = reader(table)
+    if named is None or named == weights:
+        kept = table.copy(deep=False) if isinstance(table, pd.DataFrame) else table
+        return direct(spec, read, lambda: as_pandas(kept, spec.columns))
+    values = np.asarray(weights)
+    if values.shape != (row_count(table),):
+        return None
+    return direct(
+        spec,
+        lambda name: values if name == WEIGHTS else read(name),
+        lambda: as_pandas(table, (name for name in spec.columns if name != WEIGHTS)).assign(**{WEIGHTS: values}),
+    )
+
+
+def _question(*asked: Any) -> IVSpec:
+    """The question with everything that is named beside it: formula or spec, vcov, weights, inference, method."""
+    try:
+        hash(asked)
+    except TypeError:  # no text and no record: what reads it says so
+        return _read.__wrapped__(*asked)
+    return _read(*asked)
+
+
+@lru_cache(maxsize=256, typed=True)
+def _read(
+    spec_or_formula: IVSpec | str,
+    vcov: str | Vcov | None,
+    weights: str | None,
+    inference: str | Inference | None,
+    method: str | Method | None,
+) -> IVSpec:
+    spec = spec_or_formula if isinstance(spec_or_formula, IVSpec) else IVSpec.from_formula(spec_or_formula)
+    changes: dict[str, object] = {}
+    if weights is not None:
+        changes["weights"] = weights
+    if inference is not None:
+        changes["inference"] = parse_inference(inference)
+    if method is not None:
+        changes["method"] = parse_method(method)
+    if vcov is not None:
+        changes["vcov"] = parse_vcov(vcov)
+    return dataclasses.replace(spec, **changes) if changes else spec  # type: ignore[arg-type]
 
 
 def design_for(
     spec_or_formula: IVSpec | str,
-    data: pd.DataFrame | Dataset,
+    data: Table,
     vcovs: Iterable[str | Vcov | None] = (None,),
     weights: str | np.ndarray | pd.Series | None = None,
     inference: str | Inference | None = None,
@@ -85,28 +157,15 @@ def design_for(
     DataError
         If ``data`` is no data frame, or weights of another length are given.
     """
-    if isinstance(data, Dataset):
-        data = data.frame
-    if not isinstance(data, pd.DataFrame):
-        raise DataError(
-            f"data is a {type(data).__name__}, not a pandas DataFrame.",
-            do="pass a DataFrame, read a file with ivbridge.read(path), or start from ivbridge.from_arrays(…).",
-        )
-    spec = spec_or_formula if isinstance(spec_or_formula, IVSpec) else IVSpec.from_formula(spec_or_formula)
-    changes: dict[str, object] = {}
-    if weights is not None and not isinstance(weights, str):
-        values = np.asarray(weights)
-        if values.shape != (len(data),):
-            raise DataError(f"weights have the shape {values.shape}, the data {len(data)} rows.")
-        data, weights = data.assign(**{WEIGHTS: values}), WEIGHTS
-    if weights is not None:
-        changes["weights"] = weights
-    if inference is not None:
-        changes["inference"] = parse_inference(inference)
-    if method is not None:
-        changes["method"] = parse_method(method)
+    vcovs = list(vcovs)
+    values = None if weights is None or isinstance(weights, str) else np.asarray(weights)
+    named = weights if values is None else WEIGHTS
     parsed = [parse_vcov(v) for v in vcovs if v is not None]
-    if parsed:
-        changes["vcov"] = parsed[0]
+    spec = _question(spec_or_formula, parsed[0] if parsed else None, named, inference, method)
     grouping = [column for v in parsed for column in v.columns]
-    return build(dataclasses.replace(spec, **changes), data, grouping)  # type: ignore[arg-type]
+    frame = as_pandas(data, [name for name in (*spec.columns, *grouping) if values is None or name != WEIGHTS])
+    if values is not None:
+        if values.shape != (len(frame),):
+            raise DataError(f"weights have the shape {values.shape}, the data {len(frame)} rows.")
+        frame = frame.assign(**{WEIGHTS: values})
+    return build(spec, frame, grouping)

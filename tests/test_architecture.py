@@ -35,12 +35,15 @@ LAYERS = " ".join(
         "blocks.regression blocks.kclass blocks.leverage blocks.scores",
         "blocks.correct blocks.meats blocks.digits blocks.solve blocks.residuals blocks.auxiliary blocks.answer blocks.dependent",
         "blocks.arrays",
+        # thousands of replications at once
+        "batch.records batch.data batch.factor batch.models batch.algebra batch.ordinary batch",
         # engines
         "engines engines.wire engines.times engines.transfer engines.plain engines.frames",
         "engines.r_gate engines.r_values engines.r_worker engines.rserial engines.rscript engines.limits engines.tasks",
         "engines.console engines.child engines.process",
         "processes engines.pool",
-        "engines.memory engines.native engines.fast engines.grouping engines.quick engines.r_calls engines.r engines.session api weak_r weakiv",
+        "engines.memory engines.native engines.fast engines.grouping engines.quick engines.r_calls engines.r",
+        "engines.session api weak_r weakiv",
         "engines.peers engines.peers.reported engines.peers.base engines.peers.linearmodels_plain",
         "engines.peers.estimatr engines.peers.gmm engines.peers.ivmodels engines.peers.pyfixest",
         "engines.peers.statsmodels engines.peers.systemfit",

@@ -205,7 +205,7 @@ def test_wrong_arguments() -> None:
     with pytest.raises(ivbridge.UnsupportedError, match="HC9"):
         ivbridge.fit("y ~ x1 | z1", DATA, "HC9")
     with pytest.raises(ivbridge.DataError, match="DataFrame"):
-        ivbridge.fit("y ~ x1 | z1", {"y": [1.0]}, "HC1")  # type: ignore[arg-type]
+        ivbridge.fit("y ~ x1 | z1", [1.0], "HC1")
     with pytest.raises(ivbridge.DataError, match="shape"):
         ivbridge.fit("y ~ x1 | z1", DATA, "HC1", weights=np.ones(3))
 

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from ivbridge.records import FloatArray
 
-__all__ = ["Block", "Columns", "Part", "Rows", "Sum", "block_rows"]
+__all__ = ["Block", "Column", "Columns", "Part", "Rows", "Sum", "block_rows"]
 
-#: Numbers in a block of rows: one that the processor's cache holds, with what is made of it.
-NUMBERS = 2**17
+#: Rows of a block, and numbers at most: enough for products at full speed, few enough for the processor's cache.
+ROWS, NUMBERS = 4096, 2**20
 
 #: Rows from which the pilot means are taken.
 PILOT = 256
@@ -75,7 +75,15 @@ class Rows(Protocol):
 
 def block_rows(width: int) -> int:
     """Rows of a block of so many columns."""
-    return max(512, min(8192, NUMBERS // max(width, 1)))
+    return max(512, min(ROWS, NUMBERS // max(width, 1)))
+
+
+class Column(Protocol):
+    """A column in memory: an array, or something that gives one for a slice."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: slice, /) -> NDArray[Any]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,14 +92,14 @@ class Columns:
 
     Attributes
     ----------
-    columns : tuple of (n,) arrays
+    columns : tuple of Column, n rows
     weights : (n,) array or None
-    codes : tuple of (n,) int arrays
+    codes : tuple of Column of integers, n rows
     """
 
-    columns: tuple[NDArray[Any], ...]
+    columns: tuple[Column, ...]
     weights: FloatArray | None = None
-    codes: tuple[NDArray[Any], ...] = ()
+    codes: tuple[Column, ...] = ()
 
     @property
     def width(self) -> int:
@@ -101,7 +109,8 @@ class Columns:
     def pilot(self) -> FloatArray:
         """Means of rows spread evenly over all of them."""
         step = max(1, len(self.columns[0]) // PILOT)
-        return np.array([column[::step].mean(dtype=np.float64) for column in self.columns])
+        some = np.array([column[::step] for column in self.columns], dtype=np.float64)
+        return np.asarray(some @ np.full(some.shape[1], 1 / some.shape[1]))
 
     def reduce(self, part: Part[S]) -> S:
         """The sum over all rows."""

@@ -1,0 +1,228 @@
+"""The fast engine's direct way from a table to an estimate: no design, no copies of columns, nothing of n rows unasked.
+
+A question whose terms are plain columns of numbers is answered from the columns as they lie in memory. A missing or
+infinite value, a number too large, dependent columns and everything else that needs a closer look show in the
+cross-products of the first pass; then, and for every other question, :mod:`ivbridge.design` looks at the data, and says
+what is wrong in the same words for all engines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from typing import Any, TypeVar
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ivbridge.asked import asked_vcov
+from ivbridge.blocks.answer import Answer
+from ivbridge.blocks.factor import Factor, factored
+from ivbridge.blocks.meats import subsets, summable
+from ivbridge.blocks.regression import Layout
+from ivbridge.blocks.rows import Columns
+from ivbridge.blocks.solve import Solved, solved
+from ivbridge.clustering import Codes, intersected
+from ivbridge.design import RESERVED, Design, build, frame_of
+from ivbridge.engines.fast import FastEngine
+from ivbridge.engines.grouping import grouped
+from ivbridge.expr import Name, parse, r_label
+from ivbridge.frame import EXACT, fingerprint
+from ivbridge.later import later
+from ivbridge.records import Seen
+from ivbridge.results import Estimate
+from ivbridge.spec import IVSpec
+from ivbridge.threads import one_thread
+from ivbridge.vcov import Vcov
+
+__all__ = ["direct"]
+
+#: Columns whose entries are certain to lie within these are not looked at (:mod:`ivbridge.magnitude` has 1e±35).
+LARGEST, SMALLEST = 1e30, 1e-30
+
+#: What is left of a column, relative to its length, from which on R certainly keeps it (R's tolerance is 1e-7).
+REMAINDER = 1e-6
+
+#: Residuals smaller than this part of the terms of y − Xβ may be rounding.
+RESIDUAL = 1e-9
+
+V = TypeVar("V")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A question whose terms are columns.
+
+    Attributes
+    ----------
+    columns : tuple of str
+        The columns of the data in the order of W, without the constant.
+    layout : Layout
+    """
+
+    columns: tuple[str, ...]
+    layout: Layout
+
+
+@lru_cache(maxsize=256)
+def planned(spec: IVSpec) -> Plan | None:
+    """The plan of a question; None where a term is something else than the name of a column."""
+    groups = (spec.exog, spec.instruments, spec.endog, (spec.dependent,))
+    trees = [parse(text) for group in groups for text in group]
+    names = [tree.id for tree in trees if isinstance(tree, Name)]
+    odd = RESERVED.intersection(names) or any(name.startswith(".ivb_") for name in spec.columns)
+    if len(names) < len(trees) or len(set(names)) < len(names) or odd or spec.offset is not None:
+        return None
+    if len(spec.instruments) < len(spec.endog):
+        return None
+    exog, excluded, endog = ([r_label(text) for text in group] for group in groups[:3])
+    first = int(spec.intercept)
+    place = {name: j + first for j, name in enumerate([*exog, *excluded, *endog])}
+    constant = ("(Intercept)",) * first
+    x, z = (*constant, *exog, *endog), (*constant, *exog, *excluded)
+    at = [tuple(place.get(name, 0) for name in part) for part in (x, z)]
+    layout = Layout(spec.intercept, x, z, at[0], at[1], len(names) - 1 + first, weighted=spec.weights is not None)
+    return Plan(tuple(names), layout)
+
+
+def direct(spec: IVSpec, read: Callable[[str], Any], frame: Callable[[], pd.DataFrame]) -> Estimate | None:
+    """Answer a question from the columns as they lie in memory.
+
+    Parameters
+    ----------
+    spec : IVSpec
+    read : callable
+        Gives a column by its name, as :func:`ivbridge.tabular.reader` does.
+    frame : callable
+        Gives the data for a design, which is made when the estimate is asked for its matrices or fingerprint.
+
+    Returns
+    -------
+    Estimate or None
+        None where the design has to be made first.
+
+    Raises
+    ------
+    UnsupportedError
+        If the question names no vcov, or one that the method cannot have.
+    DesignError
+        If LIML or Fuller is not defined for the data.
+    """
+    vcov = asked_vcov(spec)
+    plan = planned(spec)
+    if plan is None or not summable(vcov):
+        return None
+    rows = _rows(spec, plan, read)
+    if rows is None:
+        return None
+    groups = _groups(vcov, read, len(rows.columns[0])) if vcov.columns else ((), ())
+    if groups is None:
+        return None
+    rows = Columns(rows.columns, rows.weights, groups[0])
+    with np.errstate(all="ignore"):  # what is not finite shows in the factor
+        factor = factored(rows, constant=plan.layout.constant)
+    lengths = _lengths(rows, plan.layout, factor)
+    if lengths is None:
+        return None
+    found = solved(rows, plan.layout, vcov, groups[1], method=spec.method, factor=factor)
+    if not _usual(found, lengths):
+        return None
+    return _estimate(spec, frame, rows, found)
+
+
+def _rows(spec: IVSpec, plan: Plan, read: Callable[[str], Any]) -> Columns | None:
+    """The columns and weights; None where one is not a column of numbers, or there are too few rows."""
+    columns = tuple([read(name) for name in plan.columns])
+    if not all(map(_is_numbers, columns)):
+        return None
+    n = len(columns[0])
+    if n <= len(columns) + 1 or any(len(column) != n for column in columns):
+        return None
+    if spec.weights is None:
+        return Columns(columns)
+    w = read(spec.weights)
+    if not _is_numbers(w) or len(w) != n or not isinstance(w, np.ndarray) or not w.min() > 0:
+        return None
+    return Columns(columns, w)
+
+
+def _is_numbers(column: Any) -> bool:
+    dtype = getattr(column, "dtype", None)
+    return isinstance(dtype, np.dtype) and dtype.kind in "fiu" and dtype.itemsize <= 8
+
+
+def _groups(vcov: Vcov, read: Callable[[str], Any], n: int) -> tuple[tuple[Codes, ...], tuple[int, ...]] | None:
+    """Codes of every subset of the cluster columns and how many there are; None where a column needs a closer look."""
+    single = {name: grouped(read(name), n) for name in vcov.columns}
+    known = {name: one for name, one in single.items() if one is not None and one[1] > 1}
+    if len(known) < len(single):
+        return None
+    found = [intersected([known[name] for name in members]) for members in subsets(vcov)]
+    return tuple(codes for codes, _ in found), tuple(count for _, count in found)
+
+
+def _lengths(rows: Columns, layout: Layout, factor: Factor) -> NDArray[np.float64] | None:
+    """Lengths of the columns as they are, (m,); None where the first pass shows something unusual.
+
+    That is a value that is not finite, columns that R might leave out, or numbers that are too large or too small.
+    """
+    if factor.path != "cholesky":
+        return None
+    r = factor.r
+    lengths = np.sqrt(np.einsum("ij,ij->j", factor.raw, factor.raw))
+    if (np.diagonal(r) < REMAINDER * lengths)[:-1].any():
+        return None
+    first = int(layout.constant)
+    low, high = (1.0, 1.0) if rows.weights is None else (float(rows.weights.min()), float(rows.weights.max()))
+    largest = np.sqrt(np.einsum("ij,ij->j", r, r) / low)[first:] + (
+        0.0 if factor.shift is None else np.abs(factor.shift)
+    )
+    smallest = lengths[first:].min() / np.sqrt(factor.n * high)
+    if not largest.max() * max(1.0, high) < LARGEST or not smallest * min(1.0, low) > SMALLEST:
+        return None
+    whole = [size for size, column in zip(largest, rows.columns, strict=True) if column[:1].dtype.kind in "iu"]
+    return None if max(whole, default=0.0) > EXACT else lengths
+
+
+def _usual(found: Solved, lengths: NDArray[np.float64]) -> bool:
+    """Whether the projected regressors are independent by R's rule, and residuals are more than rounding."""
+    x = list(found.layout.x)
+    left = 1 / np.abs(np.diagonal(found.model.inverse))
+    terms = lengths[-1] + lengths[x] @ np.abs(found.coef)
+    return bool((left >= REMAINDER * lengths[x]).all() and found.rss**0.5 > RESIDUAL * terms)
+
+
+def _alone(make: Callable[[], V]) -> V:
+    with one_thread():
+        return make()
+
+
+def _estimate(spec: IVSpec, frame: Callable[[], pd.DataFrame], rows: Columns, found: Solved) -> Estimate:
+    """The answer; what has n rows, or needs another pass, is computed when it is looked at."""
+    answer = Answer(rows, found, spec.inference, exact=False)
+    engine, layout = FastEngine(), found.layout
+
+    @cache
+    def design() -> Design:
+        return build(spec, frame())
+
+    def alone(make: Callable[[], V]) -> V:
+        return later(lambda: _alone(make))
+
+    seen = Seen(
+        rows=later(lambda: np.arange(found.n)), x_names=layout.x_names, z_names=layout.z_names,
+        y=later(lambda: np.array(rows.columns[-1][:], dtype=np.float64)),
+        x=alone(lambda: design().x), z=alone(lambda: design().z),
+        weights=None if rows.weights is None else alone(lambda: design().weights),
+        groups=alone(lambda: {name: design().groups(name) for name in found.vcov.columns}),
+    )  # fmt: skip
+    return Estimate(
+        spec=spec, engine=engine.name, coefs=answer.coefs, cov=found.cov,
+        residuals=alone(lambda: answer.residuals), fitted=alone(lambda: seen.y - answer.residuals),
+        n=found.n, df_resid=found.df_resid, sigma=found.sigma, r2=found.r2, r2_adj=found.r2_adj,
+        tests=alone(lambda: answer.tests), first_stages=alone(lambda: answer.first_stages), seen=seen,
+        data_sha256=later(lambda: fingerprint(frame_of(spec, frame()))),
+        provenance=later(lambda: engine.provenance(spec)), kappa=found.kappa,
+    )  # fmt: skip
