@@ -226,6 +226,51 @@ def test_what_is_no_cluster() -> None:
         next(Distributed(3).sums(Cross(None, 1), ()))
 
 
+@dataclass(frozen=True, eq=False)
+class Coded:
+    """A piece with a recipe that all of them share; counts how often it is unpacked."""
+
+    number: int
+    recipe: Any
+
+    def blocks(self) -> Iterator[Block]:
+        yield Block([np.array([self.number, self.recipe[self.number], _Unpacked.here], dtype=float)])
+
+
+class _Unpacked:
+    """A large recipe."""
+
+    here = 0
+
+    def __init__(self, values: np.ndarray) -> None:
+        self.values = values
+
+    def __getitem__(self, place: int) -> float:
+        return float(self.values[place])
+
+    def __setstate__(self, state: dict[str, np.ndarray]) -> None:
+        self.__dict__.update(state)
+        _Unpacked.here += 1
+
+
+def test_what_pieces_share_travels_once(client: Client) -> None:
+    """20 MB of it for each of 60 pieces would take a gigabyte, and more than a few seconds."""
+    recipe = _Unpacked(np.arange(2_500_000.0))
+    found = list(Distributed(client).sums(_Listing(), [Coded(j, recipe) for j in range(60)]))
+    assert [(one.rows[0][0], one.rows[0][1]) for one in found] == [(j, j) for j in range(60)]
+    assert max(one.rows[0][2] for one in found) <= 2  # by each worker, and perhaps once more by one that passes it on
+
+
+@dataclass(frozen=True)
+class _Listed:
+    rows: tuple[tuple[float, ...], ...]
+
+
+class _Listing:
+    def __call__(self, blocks: Iterator[Block]) -> _Listed:
+        return _Listed(tuple(tuple(block.columns[0].tolist()) for block in blocks))
+
+
 def test_a_robust_covariance_too(pieces: tuple[Range, ...], client: Client) -> None:
     found = [solved(Pieces(pieces, 5, np.zeros(5), r), LAYOUT, HC1()) for r in (Here(), Distributed(client))]
     assert bits(found[0]) == bits(found[1])

@@ -8,6 +8,7 @@ worker answered, how often a task was repeated, and when.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import functools
 import uuid
 from collections import deque
@@ -113,17 +114,42 @@ def _connected(cluster: Any) -> Iterator[Any]:
         yield client
 
 
-def _itself(part: Part[S]) -> Part[S]:
-    return part
+@dataclass(frozen=True, slots=True, eq=False)
+class _Order:
+    """What all tasks of a pass share: the part function, and the recipe of the pieces, where they have one in common.
+
+    A recipe holds the codes of all clusters, and may be larger than all else; every worker gets it once.
+    """
+
+    part: Any
+    recipe: Any
+
+    @classmethod
+    def of(cls, part: Part[S], pieces: Sequence[Piece]) -> tuple[_Order, Sequence[Piece]]:
+        """The order and the pieces without what it holds."""
+        recipes = {id(recipe): recipe for recipe in (getattr(piece, "recipe", None) for piece in pieces)}
+        if len(recipes) != 1 or None in recipes.values():
+            return cls(part, None), pieces
+        bare = [dataclasses.replace(piece, recipe=None) for piece in pieces]  # type: ignore[type-var]
+        return cls(part, recipes.popitem()[1]), bare
+
+    def apply(self, piece: Any) -> Any:
+        """The sum of a piece."""
+        whole = piece if self.recipe is None else dataclasses.replace(piece, recipe=self.recipe)
+        return self.part(whole.blocks())
 
 
-def _applied(part: Part[S], piece: Piece, version: str) -> S:
+def _itself(order: _Order) -> _Order:
+    return order
+
+
+def _applied(order: _Order, piece: Piece, version: str) -> Any:
     """Runs on a worker."""
     if ivbridge.__version__ != version:
         found = f"A worker has ivbridge {ivbridge.__version__}, this process {version}."
         raise EngineError(found, do="install the same version everywhere.")
     with one_thread():
-        return part(piece.blocks())
+        return order.apply(piece)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,8 +171,12 @@ class _Run:
 
     def sums(self, part: Part[S], pieces: Sequence[Piece], ahead: int | None) -> Iterator[S]:
         """The sum of each piece, in their order."""
+        from dask import config
+
+        order, pieces = _Order.of(part, pieces)
         # a task, not scattered data: the scheduler makes it again when the worker that holds it dies
-        carried = self.client.submit(_itself, part, key=f"{self.name}-part", retries=RETRIES)
+        with config.set({"distributed.admin.large-graph-warning-threshold": "1TB"}):  # it is sent once
+            carried = self.client.submit(_itself, order, key=f"{self.name}-part", retries=RETRIES)
         todo = iter(range(len(pieces)))
         flying: deque[_Asked] = deque()
         try:
