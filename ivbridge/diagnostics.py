@@ -31,6 +31,7 @@ __all__ = [
     "OVERID",
     "PERFECT_FIT",
     "SINGULAR",
+    "auxiliary",
     "beyond",
     "chi2_test",
     "coefficient_table",

@@ -127,10 +127,10 @@ def solved(
     model = estimated(factor, layout, method or TwoStage())
     found = discount(rows, factor, vcov, lambda: aer_leverage(rows, factor, layout, model))
     one = Scored(model.basis, model.left, found)
-    stages = stage_residuals(layout, model)
+    stages = stage_residuals(layout, model, factor)
     sums = rows.reduce(Scores(factor.shift, rows.width, (one,), groups, stages, needs_meat(vcov)))
     first = sums.each[0]
-    model = corrected(layout, model, first)
+    model = corrected(layout, model, first, factor)
     side = unshifted(factor.shift, layout.x)
     coef = side @ model.coef
     if factor.shift is not None:

@@ -99,11 +99,15 @@ def numbers_of(seen: Seen, spec: IVSpec) -> Numbers:
     """Everything that is reported of matrices in memory; errors as for :meth:`FastEngine.fit`."""
     vcov = asked_vcov(spec)
     rows, layout, groups = in_memory(seen, vcov)
-    if summable(vcov):
-        found = solved(rows, layout, vcov, groups, method=spec.method)
-        return Answer(rows, found, spec.inference, seen.exact).numbers(seen.y)
-    model = materialised(rows, solved(rows, layout, Classical(), method=spec.method), seen)
-    return diagnostics.numbers(seen, model, sandwich.covariance(model, vcov, seen.groups), vcov, spec.inference)
+    others = diagnostics.auxiliary(vcov)
+    found = solved(rows, layout, others if summable(others) else Classical(), groups, method=spec.method)
+    if not summable(vcov):
+        model = materialised(rows, found, seen)
+        cov = sandwich.covariance(model, vcov, seen.groups)
+        if not summable(others):
+            return diagnostics.numbers(seen, model, cov, vcov, spec.inference)
+        found = dataclasses.replace(found, cov=cov)
+    return Answer(rows, found, spec.inference, seen.exact).numbers(seen.y)
 
 
 def _calls(spec: IVSpec) -> tuple[str, ...]:
