@@ -3,7 +3,8 @@
 Corrected seminormal equations (Björck 1987, Linear Algebra and its Applications 88/89), for the coefficients and the
 first stages at once. A factor of cross-products is off by E = O(κ²u), its coefficients by about κ²u√n standard errors;
 one step leaves the square of that, less than a rounding error wherever such a factor is used (κ ≤ 20: κ⁴u² < 1e-26),
-so there is never a second one. A factor in extended precision is off by u, as the second pass is: no step then.
+so there is never a second one. A factor in extended precision is off by u, as the second pass is: then a step is taken
+only in a nearly perfect fit, whose residuals the pass has to more digits.
 """
 
 from __future__ import annotations
@@ -62,17 +63,26 @@ def corrected(layout: Layout, model: Regression, sums: ScoreSums, factor: Factor
     sums : ScoreSums
         Of the second pass, with `cross` where :func:`stage_residuals` asked for it.
     factor : Factor, optional
-        Needed for models with endogenous regressors.
+        Needed for models with endogenous regressors, and in extended precision.
     """
-    if is_wide(model.left):
+    if is_wide(model.left) and not _nearly_perfect(model, sums, factor):
         return model
-    step = sums.moments
+    step: Matrix = sums.moments
     if factor is not None and layout.endog and (model.kappa is not None or sums.cross.size):
         step = model.root.T @ step
         step[[layout.x.index(place) for place in layout.endog]] += _of_stages(layout, model, sums, factor)
         step = model.root_inverse.T @ step
     step = model.root_inverse @ step
     return dataclasses.replace(model, coef=model.coef + step, left=model.left - model.regressors @ step)
+
+
+def _nearly_perfect(model: Regression, sums: ScoreSums, factor: Factor | None) -> bool:
+    """Whether u‖e‖, what the pass leaves of e, is less than what extended precision leaves of its terms."""
+    if factor is None:
+        return False
+    terms = np.sqrt((factor.r * factor.r).sum(axis=0)) @ np.abs(model.left)
+    ratio = np.finfo(model.left.dtype).eps / np.finfo(float).eps
+    return bool(np.sqrt(sums.rss) < ratio * terms)
 
 
 def _of_stages(layout: Layout, model: Regression, sums: ScoreSums, factor: Factor) -> Matrix:
