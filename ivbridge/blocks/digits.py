@@ -1,0 +1,183 @@
+"""For how many digits an answer is good: bounds made of its condition, the sizes of its terms, n and the roundoff u.
+
+They hold to first order and for sums whose rounding errors do not all have one sign (Higham & Mary 2019, SIAM J. Sci.
+Comput. 41), which tests/test_blocks_digits.py compares with exact arithmetic. What they count:
+
+- the factor is off by u times its loss (κ², κ, or 1 and κ·2⁻¹¹: :attr:`ivbridge.blocks.factor.Factor.loss`). Of
+  coefficients a corrected step takes that off, of standard errors nothing does; where instruments explain little of
+  the endogenous regressors, it counts relative to what they explain;
+- residuals are sums of terms that may be much larger, ‖W_j‖|b_j|: an almost perfect fit has few digits of them;
+- the sums of the second pass, where scores of a cluster, or of clusters of several dimensions, may cancel.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ivbridge.blocks.factor import Factor
+from ivbridge.blocks.regression import Layout, Regression, unshifted
+from ivbridge.blocks.scores import ScoreSums
+from ivbridge.blocks.small import condition, is_wide, qr
+from ivbridge.errors import DesignError
+from ivbridge.rank import NO_RESIDUAL
+from ivbridge.records import FloatArray
+from ivbridge.vcov import HC0, HC1, Classical, Clustered, Vcov
+
+__all__ = ["ENOUGH", "Digits", "claimed", "refuse"]
+
+#: Unit roundoff of double precision, and of sums in C's long double.
+UNIT, WIDE = 2.0**-53, float(np.finfo(np.longdouble).eps) / 2
+
+#: What error-free products leave of their terms, and some.
+EXACT = 2.0**-68
+
+#: Fewer digits than this are no answer.
+ENOUGH = 3.0
+
+#: More than this is never claimed: a relative error of ten units roundoff.
+MOST = 15.0
+
+#: Rounding errors of a few operations, in units roundoff.
+FEW = 8.0
+
+#: Rows of a block, whose sum is one term of the whole.
+ROWS = 4096
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Digits:
+    """Decimal digits that are right, between 0 and 15.
+
+    Attributes
+    ----------
+    coef, std_error : float
+        Of the worst coefficient and of the worst standard error, relative to their own size. In a perfect fit standard
+        errors have none: they are rounding.
+    error : (k,) array
+        Bounds of the coefficients' errors.
+    perfect : bool
+        Whether residuals are no more than rounding.
+    """
+
+    coef: float
+    std_error: float
+    error: FloatArray
+    perfect: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Sizes:
+    """Of one answer: ‖e‖, the sum of ‖W_j‖|left_j|, the condition, ‖V‖‖(X'PX)^(-1/2)‖ and the error of a sum."""
+
+    left: float
+    terms: float
+    condition: float
+    weakness: float
+    summing: float
+
+
+def claimed(
+    factor: Factor,
+    layout: Layout,
+    model: Regression,
+    sums: ScoreSums,
+    vcov: Vcov,
+    answer: tuple[FloatArray, FloatArray],
+) -> Digits:
+    """How many digits of an answer are right.
+
+    Parameters
+    ----------
+    factor, layout, model, sums, vcov
+        What the answer was made of, the model after its corrected step.
+    answer : tuple of (k,), (k, k) arrays
+        Coefficients and covariance of the columns as they are.
+    """
+    coef, cov = answer
+    sizes = _sizes(factor, layout, model)
+    turn = unshifted(factor.shift, layout.x)
+    lengths = np.linalg.norm((turn @ model.root_inverse).astype(float), axis=1)
+    if is_wide(model.left):
+        unit = sizes.left * (UNIT * (FEW + sizes.summing) + FEW * WIDE * sizes.condition) + EXACT * sizes.terms
+    else:
+        over = FEW + sizes.summing + sizes.condition + 16 * (len(layout.z) > len(layout.x) or model.kappa is not None)
+        unit = UNIT * (over * sizes.left + 2 * sizes.terms)
+    size = np.abs(turn) @ np.abs(model.coef.astype(float))
+    if factor.shift is not None:
+        size[layout.x.index(0)] += abs(factor.shift[layout.y - 1])
+    error = lengths * unit + 2 * (WIDE if is_wide(model.left) else UNIT) * size + UNIT * np.abs(coef)
+    with np.errstate(all="ignore"):
+        std_error = np.sqrt(np.diag(cov))
+        relative = _of_errors(factor, model, sums, vcov, (sizes, lengths, std_error))
+        perfect = sizes.left <= NO_RESIDUAL * sizes.terms
+        return Digits(_digits(error / np.abs(coef)), 0.0 if perfect else _digits(relative), error, perfect)
+
+
+def _sizes(factor: Factor, layout: Layout, model: Regression) -> _Sizes:
+    left = model.left.astype(float)
+    r = factor.r.astype(float)
+    number, weakness = factor.condition, 0.0
+    if factor.path != "cholesky":  # of the columns that are used, without those that may depend on them
+        number = max(condition(qr(factor.r[:, layout.z])[1]), condition(model.root))
+    if layout.endog:
+        places = [layout.x.index(place) for place in layout.endog]
+        rest = (factor.r @ (model.regressors[:, places] - model.basis @ model.root[:, places])).astype(float)
+        weakness = float(np.linalg.norm(rest) * np.linalg.norm(model.root_inverse[places].astype(float)))
+    terms = float(np.linalg.norm(r, axis=0) @ np.abs(left))
+    return _Sizes(float(np.linalg.norm((factor.r @ model.left).astype(float))), terms, number, weakness,
+                  float(np.sqrt(factor.n / ROWS)))  # fmt: skip
+
+
+def _of_errors(
+    factor: Factor, model: Regression, sums: ScoreSums, vcov: Vcov, known: tuple[_Sizes, FloatArray, FloatArray]
+) -> FloatArray:
+    """Relative errors of standard errors, (k,)."""
+    sizes, lengths, std_error = known
+    wide = is_wide(model.left)
+    loss = 1 + sizes.condition * WIDE / UNIT if wide else factor.loss
+    of_root = FEW * UNIT * loss * (1 + sizes.weakness)
+    of_rest = 2 * (WIDE if wide else UNIT) * sizes.terms / sizes.left
+    of_sums = UNIT * (FEW + sizes.summing)
+    if isinstance(vcov, Classical):
+        return np.full(len(lengths), of_root + of_rest + of_sums)
+    of_rows = of_sums + (UNIT if wide else UNIT * sizes.condition)
+    if isinstance(vcov, Clustered):
+        # scores of a cluster are added up, and may cancel
+        k, count = len(lengths), max(min(by.shape[1] for by in sums.clusters), 1)
+        scores = sizes.left * np.sqrt(k / count)
+        parts = sum(np.sum(by**2) for by in sums.clusters) ** 0.5
+    else:
+        scores = parts = np.sqrt(np.trace(sums.meat))
+    found = lengths * (scores * (of_rows + of_rest) + parts * of_root) / std_error
+    return np.asarray(found if isinstance(vcov, HC0 | HC1 | Clustered) else 10 * found)
+
+
+def _digits(relative: FloatArray) -> float:
+    """Of the worst of some relative errors; 0/0 and infinite ones have none."""
+    worst = np.max(relative, initial=0.0)
+    return float(np.clip(-np.log10(worst), 0.0, MOST)) if np.isfinite(worst) else 0.0
+
+
+def refuse(found: Digits, layout: Layout, answer: tuple[FloatArray, FloatArray]) -> None:
+    """Refuse an answer of fewer than three digits, those of a coefficient relative to its standard error if larger.
+
+    Raises
+    ------
+    DesignError
+    """
+    coef, cov = answer
+    with np.errstate(all="ignore"):
+        sizes = np.fmax(np.abs(coef), np.sqrt(np.diag(cov)))
+        bad = [
+            name for name, share in zip(layout.x_names, found.error / sizes, strict=True) if not share <= 10**-ENOUGH
+        ]
+    if not bad and (found.perfect or found.std_error >= ENOUGH):
+        return
+    what = f"of the coefficient of {', '.join(bad[:5])}{' …' * (len(bad) > 5)}" if bad else "of a standard error"
+    raise DesignError(
+        f"The columns are so nearly dependent, or the instruments so weak, that fewer than {ENOUGH:g} digits {what} "
+        "could be computed from these rows, even with residuals in extended precision.",
+        do="leave out a column that the others nearly reproduce, or replace powers by poly(x, degree).",
+    )
