@@ -31,6 +31,8 @@ def products(
 ) -> Iterator[tuple[FloatArray, list[FloatArray], Block]]:
     """Each block as a piece of W, (m, b), its products with the turns, (c, b) each, and the block itself.
 
+    The next block overwrites all of them.
+
     Parameters
     ----------
     blocks : iterable of Block
@@ -40,12 +42,11 @@ def products(
     turns : sequence of (c, m) arrays
         Transposed coordinates. If one of them is in extended precision, all are treated so.
     """
+    ends = np.cumsum([len(turn) for turn in turns])[:-1]
     if not any(is_wide(turn) for turn in turns):
-        for piece, block in loaded(blocks, shift, width):
-            yield piece, [turn @ piece for turn in turns], block
+        yield from _rounded(blocks, (shift, width), np.concatenate(turns), ends.tolist())
         return
     stacked = np.vstack([turn.astype(np.longdouble) for turn in turns])
-    ends = np.cumsum([len(turn) for turn in turns])[:-1]
     for block in blocks:
         split = _Split.of(block, shift)
         product, piece = split.times(stacked), split.whole
@@ -54,6 +55,19 @@ def products(
             product *= root
             piece *= root
         yield piece, np.split(product, ends), block
+
+
+def _rounded(
+    blocks: Iterable[Block], columns: tuple[FloatArray | None, int], turn: FloatArray, ends: list[int]
+) -> Iterator[tuple[FloatArray, list[FloatArray], Block]]:
+    """The same in double precision: one product a block, in memory that is used again."""
+    starts, stops = [0, *ends], [*ends, len(turn)]
+    product = np.empty((len(turn), 0))
+    for piece, block in loaded(blocks, *columns):
+        if product.shape[1] != piece.shape[1]:
+            product = np.empty((len(turn), piece.shape[1]))
+        np.matmul(turn, piece, out=product)
+        yield piece, [product[start:stop] for start, stop in zip(starts, stops, strict=True)], block
 
 
 @dataclass(frozen=True, slots=True, eq=False)

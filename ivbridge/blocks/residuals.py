@@ -47,5 +47,5 @@ class Residuals:
     def __call__(self, blocks: Iterable[Block]) -> Listed:
         parts = []
         for _, (rest,), block in products(blocks, self.shift, self.width, [np.ascontiguousarray(self.left.T)]):
-            parts.append(rest if block.weights is None else rest / np.sqrt(block.weights))
+            parts.append(rest.copy() if block.weights is None else rest / np.sqrt(block.weights))
         return Listed((np.hstack(parts),) if parts else ())

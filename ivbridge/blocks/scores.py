@@ -121,7 +121,7 @@ class Scores:
         sums = [_Running.of(one.basis.shape[1], self.groups, m, stages.shape[1] * (i == 0))
                 for i, one in enumerate(self.regressions)]  # fmt: skip
         weight = 0.0
-        transposed = [np.ascontiguousarray(turn.T) for turn in (lefts, *turns)]
+        transposed = [turn.T for turn in (lefts, *turns)]
         for piece, turned, block in products(blocks, self.shift, self.width, transposed):
             weight += piece.shape[1] if block.weights is None else float(block.weights.sum())
             if stages.shape[1]:
@@ -161,7 +161,9 @@ class Scores:
                 e = np.sqrt(omega)
         if not (self.meat or self.groups):
             return
-        scores = basis * e
+        if total.scores.shape != basis.shape:
+            total.scores = np.empty(basis.shape)
+        scores = np.multiply(basis, e, out=total.scores)
         if self.meat:
             total.meat += scores @ scores.T
         for codes, by in zip(block.codes, total.clusters, strict=True) if self.groups else ():
@@ -180,6 +182,7 @@ class _Running:
     cross: FloatArray
     level: float = 0.0
     hopeless: int = 0
+    scores: FloatArray = field(default_factory=lambda: np.empty((0, 0)))
 
     @classmethod
     def of(cls, k: int, groups: tuple[int, ...], m: int, stages: int) -> _Running:
