@@ -17,6 +17,7 @@ from ivbridge.later import postponable
 
 __all__ = [
     "Coefficients",
+    "Digits",
     "FirstStage",
     "FloatArray",
     "IntArray",
@@ -50,6 +51,25 @@ class Coefficients:
     p_value: FloatArray
     conf_low: FloatArray
     conf_high: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class Digits:
+    """For how many decimal digits an answer is good, as a bound says; of numbers with 15, the last one is not counted.
+
+    Attributes
+    ----------
+    coef, std_error : float
+        Of the worst coefficient and of the worst standard error, relative to their own size. Standard errors of a
+        perfect fit have none: they are rounding.
+    """
+
+    coef: float
+    std_error: float
+
+    def __str__(self) -> str:
+        errors = f"{int(self.std_error)} of the standard errors" if self.std_error else "none of the standard errors"
+        return f"Good for {int(self.coef)} digits of the coefficients and {errors}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,14 +18,14 @@ from scipy import stats
 from ivbridge import serial, tables
 from ivbridge.errors import DataError
 from ivbridge.later import postponable
-from ivbridge.records import Coefficients, FirstStage, FloatArray, NotApplicable, Provenance, Seen, Test
+from ivbridge.records import Coefficients, Digits, FirstStage, FloatArray, NotApplicable, Provenance, Seen, Test
 from ivbridge.spec import IVSpec
 from ivbridge.vcov import T
 
 __all__ = ["Estimate"]
 
 
-@postponable("residuals", "fitted", "tests", "first_stages", "data_sha256", "provenance")
+@postponable("residuals", "fitted", "tests", "first_stages", "data_sha256", "provenance", "digits")
 @dataclass(frozen=True, slots=True, eq=False)
 class Estimate:
     """What one engine says about one question.
@@ -59,6 +59,8 @@ class Estimate:
     lacks : mapping of str to str
         What the engine does not report and is never compared, and why: ``"cov"``, ``"resid"`` or another quantity of
         :mod:`ivbridge.gaps`, ``"first stage"``, ``"test sargan"``, or ``"columns"``, the values of its matrices.
+    digits : Digits or None
+        For how many digits the answer is good, where the engine says so.
     """
 
     json_skip: ClassVar[tuple[str, ...]] = ()
@@ -82,6 +84,7 @@ class Estimate:
     warnings: tuple[str, ...] = field(default=())
     kappa: float | None = None
     lacks: Mapping[str, str] = field(default_factory=dict)
+    digits: Digits | None = None
 
     @property
     def terms(self) -> tuple[str, ...]:
@@ -207,7 +210,8 @@ class Estimate:
             f"Multiple R-Squared: {self.r2:.4g},\tAdjusted R-squared: {self.r2_adj:.4g}",
             _wald_line(self),
         ]
-        return "\n".join([*lines, *self.notes])
+        good = [] if self.digits is None else [f"{self.digits}"]
+        return "\n".join([*lines, *good, *self.notes])
 
     def _repr_html_(self) -> str:
         caption = html.escape(f"{self.spec.title}  ·  {self.engine}, {self.spec.vcov}, n = {self.n}")
