@@ -23,10 +23,10 @@ LAYERS = " ".join(
         # what everything may use
         "errors resources threads later clustering rfind records tables visible place journal progress crew",
         # the question
-        "vcov vcov_text method lexer expr transforms frame magnitude canonical variables formula coding stata",
+        "vcov vcov_text method lexer expr effects transforms frame magnitude canonical variables formula coding stata",
         "translate arrays spec",
         # the data, and the two together
-        "unpack rfiles readers serial packing data tabular questions modelmatrix rank rows design",
+        "unpack rfiles readers serial packing data tabular questions modelmatrix rank kept rows design",
         # the answer and its arithmetic
         "rwords rintegers rdistributions rweighted rrandom",
         "results refine linear degenerate kclass hac sandwich asked diagnostics weak_records weak_native",
@@ -42,7 +42,8 @@ LAYERS = " ".join(
         "engines.r_gate engines.r_values engines.r_worker engines.rserial engines.rscript engines.limits engines.tasks",
         "engines.console engines.child engines.process",
         "processes engines.pool",
-        "engines.memory engines.native engines.fast engines.grouping engines.quick engines.r_calls engines.r",
+        "engines.memory engines.native engines.fast engines.postponed engines.grouping engines.quick",
+        "engines.careful engines.r_calls engines.r",
         "engines.session api weak_r weakiv",
         "engines.peers engines.peers.reported engines.peers.base engines.peers.linearmodels_plain",
         "engines.peers.estimatr engines.peers.gmm engines.peers.ivmodels engines.peers.pyfixest",
@@ -60,7 +61,9 @@ LAYERS = " ".join(
         "explainer.defaults explainer.typed explainer.numbers",
         "vote compare",
         # out of core and on a cluster
-        "scale scale.pieces scale.cluster",
+        "scale.pieces scale.cluster scale.sources scale.frames scale.terms scale.rowwise scale.codes scale.survey",
+        "scale.recipe scale.plan scale.parquet scale.csvs scale.duck scale.tables scale.opening scale.memory",
+        "scale.packed scale.resume scale.passes scale.fitting scale",
         # recorded answers
         "references_data references_export references_checks references_digits references_file references_replay",
         "references_find references engines.recorded references_verify",

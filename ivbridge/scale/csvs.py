@@ -1,0 +1,292 @@
+"""Delimited text: ranges of bytes that end where a record does, each read by itself."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ivbridge.errors import DataError
+from ivbridge.readers import table_columns
+from ivbridge.scale.parquet import reading
+from ivbridge.scale.sources import RawPiece, extra
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["CsvFiles", "CsvPiece"]
+
+#: As :func:`ivbridge.readers.read_table` reads them.
+MISSING = ["", "NA", "NaN", "nan"]
+#: Bytes that are looked through together for the ends of records.
+CHUNK = 2**24
+#: What a byte of text takes in memory at most, beside itself, while it is read.
+SWELL = 3
+
+
+@dataclass(frozen=True, slots=True)
+class CsvPiece:
+    """Whole records of one file.
+
+    Attributes
+    ----------
+    path : str
+    first, last : int
+        Bytes: where the first record starts, where the last one ends.
+    start, rows : int
+    names : tuple of str
+        Of all columns.
+    kinds : tuple of str
+        Polars' names of their types.
+    """
+
+    path: str
+    first: int
+    last: int
+    start: int
+    rows: int
+    names: tuple[str, ...]
+    kinds: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.path}, rows {self.start + 1:,} to {self.start + self.rows:,}"
+
+    def frames(self, columns: Sequence[str], limit: int | None = None) -> Iterator[pa.Table]:
+        """Read the records.
+
+        Raises
+        ------
+        DataError
+            If the file cannot be read, or has changed.
+        """
+        import polars as pl
+
+        wanted = self.rows if limit is None else min(limit, self.rows)
+        size = self.last - self.first
+        if limit is not None:
+            size = min(size, 2**16 + size * limit // max(self.rows, 1))
+        with reading(self.path), Path(self.path).open("rb") as file:
+            file.seek(self.first)
+            content = file.read(size)
+            if limit is not None and size < self.last - self.first:
+                content = content[: content.rfind(b"\n") + 1]
+            kinds = {name: getattr(pl, kind) for name, kind in zip(self.names, self.kinds, strict=True)}
+            frame = pl.read_csv(content, has_header=False, schema=kinds, n_rows=limit, **_options(self.path))
+        if frame.height != wanted and limit is None:
+            raise DataError(
+                f"{self} gave {frame.height:,} rows: the file changed while it was read.", do="start again."
+            )
+        yield frame.select(pl.col(name) for name in columns).to_arrow(compat_level=pl.CompatLevel.oldest())
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    path: str
+    size: int
+    changed: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CsvFiles:
+    """Files with the same header line; a :class:`~ivbridge.scale.sources.Source`.
+
+    The types of columns are those that fit all their fields; finding them takes a pass over the files when the source
+    is opened. Fields that are empty, ``NA`` or ``NaN`` are missing.
+    """
+
+    files: tuple[_File, ...]
+    names: tuple[str, ...]
+    kinds: tuple[str, ...]
+    records: tuple[tuple[tuple[int, int, int], ...], ...]
+
+    @classmethod
+    def opened(cls, paths: Sequence[Path]) -> Self:
+        """Look through the files for the types of columns and the ends of records.
+
+        Raises
+        ------
+        DataError
+            If a file is no table, is packed, or differs from the first one in its columns.
+        """
+        extra("polars", "Reading text files in pieces")
+        extra("pyarrow", "Reading text files in pieces")
+        names: tuple[str, ...] | None = None
+        kinds: dict[str, str] = {}
+        files, records = [], []
+        for path in paths:
+            here = table_columns(path, _separator(path))
+            if names is not None and here != names:
+                raise DataError(f"{path} has other columns than {paths[0]}.", do="name files of one kind.")
+            names = here
+            with _as_text(path):
+                kinds = _wider(kinds, _types(path, here))
+            records.append(tuple(_records(path)))
+            status = path.stat()
+            files.append(_File(str(path), status.st_size, status.st_mtime_ns))
+        assert names is not None
+        return cls(tuple(files), names, tuple(kinds[name] for name in names), tuple(records))
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Names and types."""
+        import polars as pl
+
+        kinds = {name: getattr(pl, kind) for name, kind in zip(self.names, self.kinds, strict=True)}
+        return pl.DataFrame(schema=kinds).to_arrow(compat_level=pl.CompatLevel.oldest()).schema
+
+    @property
+    def rows(self) -> int:
+        """All rows."""
+        return sum(rows for one in self.records for _, _, rows in one)
+
+    @property
+    def state(self) -> str:
+        """Names, sizes, times of change and types."""
+        listed = "; ".join(f"{Path(f.path).name} {f.size} {f.changed}" for f in self.files)
+        digest = hashlib.sha256(f"{listed}\0{self.names}\0{self.kinds}".encode()).hexdigest()
+        return f"{len(self.files)} text files, {self.rows} rows, {digest}"
+
+    def pieces(self, columns: Sequence[str], room: int) -> tuple[RawPiece, ...]:
+        """Ranges of records; the text of all columns is read."""
+        found: list[RawPiece] = []
+        start = 0
+        for file, records in zip(self.files, self.records, strict=True):
+            for first, last, rows in _joined(records, room // SWELL):
+                found.append(CsvPiece(file.path, first, last, start, rows, self.names, self.kinds))
+                start += rows
+        return tuple(found)
+
+
+def _joined(records: Sequence[tuple[int, int, int]], size: int) -> Iterator[tuple[int, int, int]]:
+    """Neighbouring ranges together, as long as they have at most so many bytes."""
+    held: tuple[int, int, int] | None = None
+    for first, last, rows in records:
+        if held is not None and last - held[0] > size:
+            yield held
+            held = None
+        held = (first, last, rows) if held is None else (held[0], last, held[2] + rows)
+    if held is not None and held[2]:
+        yield held
+
+
+def _separator(path: Path | str) -> str:
+    return "," if str(path).lower().endswith(".csv") else "\t"
+
+
+def _options(path: Path | str) -> dict[str, Any]:
+    return {"separator": _separator(path), "null_values": MISSING}
+
+
+@contextmanager
+def _as_text(path: Path) -> Iterator[None]:
+    with reading(path):
+        yield
+
+
+def _types(path: Path, names: Sequence[str]) -> dict[str, str]:
+    """The narrowest types that fit every field; a column without any is a number."""
+    import polars as pl
+
+    scan = pl.scan_csv(path, infer_schema_length=None, **_options(path))
+    found = dict(zip(names, scan.collect_schema().values(), strict=True))
+    empty = [name for name, kind in found.items() if kind == pl.String and _is_empty(path, names.index(name))]
+    return {name: "Float64" if name in empty else _kind_name(kind) for name, kind in found.items()}
+
+
+def _is_empty(path: Path, place: int) -> bool:
+    import polars as pl
+
+    scan = pl.scan_csv(path, infer_schema=False, **_options(path))
+    name = scan.collect_schema().names()[place]
+    return bool(scan.select(pl.col(name).is_null().all()).collect(engine="streaming").item())
+
+
+def _kind_name(kind: Any) -> str:
+    return {"Int64": "Int64", "Float64": "Float64", "Boolean": "Boolean"}.get(str(kind), "String")
+
+
+def _wider(known: Mapping[str, str], found: Mapping[str, str]) -> dict[str, str]:
+    """Types that fit two files."""
+    if not known:
+        return dict(found)
+    joined = {}
+    for name, kind in found.items():
+        both = {kind, known[name]}
+        joined[name] = kind if len(both) == 1 else "Float64" if both == {"Int64", "Float64"} else "String"
+    return joined
+
+
+def _records(path: Path) -> Iterator[tuple[int, int, int]]:
+    """Ranges of about :data:`CHUNK` bytes that end with a record, and how many records each holds.
+
+    Raises
+    ------
+    DataError
+        If a line between records is empty: readers do not agree whether it is a record.
+    """
+    with path.open("rb") as file:
+        first = place = _header_end(file)
+        file.seek(place)
+        size = _without_end(file, path.stat().st_size)
+        file.seek(place)
+        before, quoted = b"\n", False
+        while place < size:
+            chunk = file.read(min(CHUNK, size - place))
+            breaks, quoted = _ends(chunk, quoted)
+            _check_empty(path, before + chunk, breaks + len(before))
+            before, place = chunk[-2:], place + len(chunk)
+            if len(breaks):
+                last = place - len(chunk) + int(breaks[-1]) + 1
+                yield first, last, len(breaks)
+                first = last
+        if first < size:
+            yield first, size, 1
+
+
+def _check_empty(path: Path, content: bytes, breaks: NDArray[np.int64]) -> None:
+    """Refuse a line without a field between two ends of records."""
+    letters = np.frombuffer(content, dtype=np.uint8)
+    before = letters[breaks - 1]
+    if ((before == 10) | ((before == 13) & (letters[breaks - 2] == 10))).any():
+        raise DataError(f"{path} has an empty line.", do="delete empty lines: readers do not agree on them.")
+
+
+def _without_end(file: io.BufferedReader, size: int) -> int:
+    """Bytes without the line breaks at the end of the file."""
+    while size:
+        file.seek(max(0, size - 4096))
+        tail = file.read(min(4096, size))
+        rest = tail.rstrip(b"\r\n")
+        size -= len(tail) - len(rest)
+        if rest:
+            break
+    return size
+
+
+def _header_end(file: io.BufferedReader) -> int:
+    quoted = False
+    place = 0
+    for line in file:
+        place += len(line)
+        quoted ^= line.count(b'"') % 2 == 1
+        if not quoted:
+            break
+    return place
+
+
+def _ends(chunk: bytes, quoted: bool) -> tuple[NDArray[np.int64], bool]:
+    """Places of the ends of records in a chunk, and whether a quotation is open after it."""
+    content = np.frombuffer(chunk, dtype=np.uint8)
+    breaks = np.flatnonzero(content == 10)
+    quotes = content == 34
+    if quoted or quotes.any():
+        breaks = breaks[(np.cumsum(quotes)[breaks] + quoted) % 2 == 0]
+        quoted = bool((np.count_nonzero(quotes) + quoted) % 2)
+    return breaks, quoted

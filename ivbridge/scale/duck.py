@@ -1,0 +1,240 @@
+"""Tables and queries of DuckDB, read through Arrow."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote_plus
+
+from ivbridge.errors import DataError
+from ivbridge.scale.frames import is_number
+from ivbridge.scale.sources import RawPiece, extra, rows_of
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["DuckPiece", "DuckTable", "RelationPiece", "from_address", "from_relation"]
+
+#: Rows of an Arrow batch.
+ROWS = 2**17
+
+
+@contextmanager
+def _asking(where: object) -> Iterator[None]:
+    duckdb = extra("duckdb", "Reading a DuckDB database")
+    try:
+        yield
+    except duckdb.Error as error:
+        text = " ".join(str(error).split())[:300]
+        raise DataError(f"{where}: {text}.", do="check the file, the table and the query.") from error
+
+
+@dataclass(frozen=True, slots=True)
+class DuckPiece:
+    """Consecutive rows of a table in a database file, or the rows of a query.
+
+    Attributes
+    ----------
+    path : str
+    table : str
+        What stands after FROM.
+    start, rows : int
+    first : int or None
+        Row identifier of the first row; None for the whole of a query.
+    """
+
+    path: str
+    table: str
+    start: int
+    rows: int
+    first: int | None
+
+    def __str__(self) -> str:
+        return f"{self.path}, {self.table}, rows {self.start + 1:,} to {self.start + self.rows:,}"
+
+    def frames(self, columns: Sequence[str], limit: int | None = None) -> Iterator[pa.Table]:
+        """Read the rows.
+
+        Raises
+        ------
+        DataError
+            If the table cannot be read, or has changed.
+        """
+        wanted = self.rows if limit is None else min(limit, self.rows)
+        text = f"SELECT {', '.join(map(_quoted, columns))} FROM {self.table}"
+        if self.first is not None:
+            text += f" WHERE rowid >= {self.first} AND rowid < {self.first + self.rows}"
+        if limit is not None:
+            text += f" LIMIT {wanted}"
+        seen = 0
+        with _asking(self.path), _connected(self.path) as connection:
+            for table in _tables(connection.execute(text)):
+                seen += table.num_rows
+                yield table
+        if seen != wanted:
+            raise DataError(f"{self} gave {seen:,} rows: the data changed while it was read.", do="start again.")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RelationPiece:
+    """All rows of a relation of an open connection; cannot be sent to another process.
+
+    Attributes
+    ----------
+    relation : duckdb.DuckDBPyRelation
+    rows : int
+    start : int
+    """
+
+    relation: Any
+    rows: int
+    start: int = 0
+
+    def __str__(self) -> str:
+        return "the DuckDB relation"
+
+    def frames(self, columns: Sequence[str], limit: int | None = None) -> Iterator[pa.Table]:
+        """Run the query.
+
+        Raises
+        ------
+        DataError
+            If it fails, or gives another number of rows.
+        """
+        wanted = self.rows if limit is None else min(limit, self.rows)
+        seen = 0
+        with _asking(self):
+            chosen = self.relation.select(", ".join(map(_quoted, columns)))
+            for table in _tables(chosen if limit is None else chosen.limit(wanted)):
+                seen += table.num_rows
+                yield table
+        if seen != wanted:
+            raise DataError(f"{self} gave {seen:,} rows instead of {wanted:,}.", do="start again.")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DuckTable:
+    """A table or a query; a :class:`~ivbridge.scale.sources.Source`.
+
+    Attributes
+    ----------
+    schema : pa.Schema
+    rows : int
+    state : str
+    whole : RawPiece
+        All rows in one piece.
+    path, table : str or None
+        Where row identifiers cut the rows of a table into pieces.
+    """
+
+    schema: pa.Schema
+    rows: int
+    state: str
+    whole: RawPiece
+    path: str | None = None
+    table: str | None = None
+
+    def pieces(self, columns: Sequence[str], room: int) -> tuple[RawPiece, ...]:
+        """Ranges of row identifiers of a table; the rows of a query are one piece, which is read as a stream."""
+        if self.path is None or self.table is None:
+            return (self.whole,) if self.rows else ()
+        kinds = {field.name: field.type for field in self.schema}
+        step = rows_of(sum(8 if is_number(kinds[name]) else 32 for name in columns), room)
+        return tuple(
+            DuckPiece(self.path, self.table, first, min(step, self.rows - first), first)
+            for first in range(0, self.rows, step)
+        )
+
+
+def from_address(address: str) -> DuckTable:
+    """The source of ``duckdb:FILE?table=NAME`` or ``duckdb:FILE?query=SELECT …``.
+
+    Raises
+    ------
+    DataError
+        If the address has another form, or the file or the table cannot be read.
+    """
+    rest, mark, asked = address.removeprefix("duckdb:").partition("?")
+    kind, equals, what = asked.partition("=")
+    if not (mark and equals and kind in ("table", "query") and what.strip()):
+        raise DataError(
+            f"{address!r} names no table of a database.", available="duckdb:FILE?table=NAME, duckdb:FILE?query=SELECT …"
+        )
+    path = Path(rest).expanduser()
+    if not path.is_file():
+        raise DataError(f"There is no database file {path}.", do="check the path.")
+    query = what if "%" not in what else unquote_plus(what)
+    table = _quoted_table(what) if kind == "table" else f"({query.strip().rstrip(';')})"
+    with _asking(path), _connected(str(path)) as connection:
+        schema, rows = _described(connection, table)
+        cut = kind == "table" and _has_row_numbers(connection, table, rows)
+    status = path.stat()
+    seen = hashlib.sha256(f"{table}\0{schema.remove_metadata()}\0{status.st_size}\0{status.st_mtime_ns}".encode())
+    state = f"{table} of {path.name}, {rows} rows, {seen.hexdigest()}"
+    whole = DuckPiece(str(path), table, 0, rows, None)
+    return DuckTable(schema, rows, state, whole, str(path) if cut else None, table if cut else None)
+
+
+def from_relation(relation: Any) -> DuckTable:
+    """The source of a relation of an open connection.
+
+    Raises
+    ------
+    DataError
+        If it is another object of DuckDB, or the query fails.
+    """
+    if not hasattr(relation, "aggregate"):
+        raise DataError(f"data is a {type(relation).__name__}.", do="give a relation: connection.sql('SELECT …').")
+    with _asking("the DuckDB relation"):
+        schema = next(_tables(relation.limit(0), empty=True)).schema
+        rows = int(relation.aggregate("count(*)").fetchone()[0])
+        text = hashlib.sha256(f"{relation.sql_query()}\0{schema}".encode()).hexdigest()
+    return DuckTable(schema, rows, f"a DuckDB relation, {rows} rows, {text}", RelationPiece(relation, rows))
+
+
+@contextmanager
+def _connected(path: str) -> Iterator[Any]:
+    import duckdb
+
+    with duckdb.connect(path, read_only=True) as connection:
+        yield connection
+
+
+def _tables(result: Any, *, empty: bool = False) -> Iterator[pa.Table]:
+    import pyarrow as pa
+
+    reader = result.to_arrow_reader(ROWS) if hasattr(result, "to_arrow_reader") else result.fetch_record_batch(ROWS)
+    if empty:
+        yield reader.schema.empty_table()
+        return
+    for batch in reader:
+        yield pa.Table.from_batches([batch])
+
+
+def _described(connection: Any, table: str) -> tuple[pa.Schema, int]:
+    schema = next(_tables(connection.execute(f"SELECT * FROM {table} LIMIT 0"), empty=True)).schema
+    return schema, int(connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
+
+
+def _has_row_numbers(connection: Any, table: str, rows: int) -> bool:
+    """Whether rows are numbered from 0 without gaps: not in views, nor after deletions."""
+    import duckdb
+
+    try:
+        low, high = connection.execute(f"SELECT min(rowid), max(rowid) FROM {table}").fetchone()
+    except duckdb.Error:
+        return False
+    return rows > 0 and (low, high) == (0, rows - 1)
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _quoted_table(name: str) -> str:
+    """``main.t`` and ``"a table"`` are taken as they are written."""
+    return name if '"' in name else ".".join(map(_quoted, name.split(".")))
