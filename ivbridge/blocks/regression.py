@@ -8,6 +8,7 @@ Below, "direction" is such a c: W·c is the column meant.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from ivbridge.records import FloatArray
 __all__ = ["Layout", "Regression", "least_squares", "two_stage", "units", "unshifted"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Layout:
     """Which column of W is what: places of X and Z in R's order of names, the dependent variable last.
 
@@ -47,12 +48,12 @@ class Layout:
     nested: int = 0
     weighted: bool = False
 
-    @property
+    @cached_property
     def endog(self) -> tuple[int, ...]:
         """Places in W of the regressors that are not among the instruments."""
         return tuple(place for place in self.x if place not in self.z)
 
-    @property
+    @cached_property
     def excluded(self) -> tuple[int, ...]:
         """Places in W of the instruments that are not among the regressors."""
         return tuple(place for place in self.z if place not in self.x)
@@ -133,9 +134,20 @@ def two_stage(factor: Factor, layout: Layout) -> Regression:
     x, z, y = units(m, layout.x), units(m, layout.z), units(m, (layout.y,))[:, 0]
     if not layout.endog:
         return replace(least_squares(factor, x, y, layout.x_names), instruments=z)
-    q, r = qr(factor.r[:, layout.z])
-    inside, root = qr(q.T @ factor.r[:, layout.x])
+    turn, on_z = _on_instruments(factor, layout)
+    inside, root = qr(on_z[:, layout.x])
     inverse = inverted(root)
-    coef = inverse @ (inside.T @ (q.T @ factor.r[:, layout.y]))
-    basis = z @ (inverted(r) @ inside)
+    coef = inverse @ (inside.T @ on_z[:, layout.y])
+    basis = np.zeros((m, len(coef)), dtype=inside.dtype)
+    basis[list(layout.z)] = turn @ inside
     return Regression(layout.x_names, x, y - x @ coef, coef, basis, inverse, inverse, z)
+
+
+def _on_instruments(factor: Factor, layout: Layout) -> tuple[Matrix, Matrix]:
+    """T (l, l), with ZT orthonormal, and the coordinates of all columns on ZT, (l, m)."""
+    count = len(layout.z)
+    if max(layout.z) == count - 1:  # the leading columns: their factor is that of all
+        turn = inverted(factor.r[:count, :count])
+        return turn[list(layout.z)], factor.r[:count]
+    q, r = qr(factor.r[:, layout.z])
+    return inverted(r), q.T @ factor.r

@@ -78,13 +78,24 @@ class ScoreSums:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Many:
-    """The sums of several regressions, and the number of rows weighted."""
+    """The sums of several regressions.
+
+    Attributes
+    ----------
+    each : tuple of ScoreSums
+    weight : float
+        Sum of the weights; rows where there are none.
+    weighted : bool
+        Whether there are weights.
+    """
 
     each: tuple[ScoreSums, ...]
     weight: float
+    weighted: bool
 
     def __add__(self, other: Many) -> Many:
-        return Many(tuple(a + b for a, b in zip(self.each, other.each, strict=True)), self.weight + other.weight)
+        each = tuple(a + b for a, b in zip(self.each, other.each, strict=True))
+        return Many(each, self.weight + other.weight, self.weighted or other.weighted)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -120,10 +131,11 @@ class Scores:
         q = len(self.regressions)
         sums = [_Running.of(one.basis.shape[1], self.groups, m, stages.shape[1] * (i == 0))
                 for i, one in enumerate(self.regressions)]  # fmt: skip
-        weight = 0.0
+        weight, weighted = 0.0, False
         transposed = [turn.T for turn in (lefts, *turns)]
         for piece, turned, block in products(blocks, self.shift, self.width, transposed):
             weight += piece.shape[1] if block.weights is None else float(block.weights.sum())
+            weighted |= block.weights is not None
             if stages.shape[1]:
                 sums[0].cross += piece @ np.vstack([turned[0][:1], turned[0][q:]]).T
             for one, e, total in zip(self.regressions, turned[0], sums, strict=False):
@@ -133,7 +145,7 @@ class Scores:
                     first, second = turned[order[id(found.first)]], turned[order[id(found.second)]]
                     hat = found.of_rows(first, second, block.weights)
                 self._add(total, one.discount, hat, (turned[order[id(one.basis)]], e, block))
-        return Many(tuple(total.frozen() for total in sums), weight)
+        return Many(tuple(total.frozen() for total in sums), weight, weighted)
 
     def _bases(self) -> list[Matrix]:
         """Everything (m, k) that rows are multiplied with, once."""

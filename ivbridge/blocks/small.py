@@ -36,8 +36,7 @@ def qr(a: Matrix) -> tuple[Matrix, Matrix]:
     Math. 101); a column that depends on earlier ones has a zero on R's diagonal, and a zero column in Q, there.
     """
     if not is_wide(a):
-        q, r = np.linalg.qr(a)
-        return q, r
+        return _lapack_qr(a) if a.size else np.linalg.qr(a)[:2]
     k = a.shape[1]
     q, r = np.zeros_like(a), np.zeros((k, k), dtype=a.dtype)
     for j in range(k):
@@ -50,6 +49,15 @@ def qr(a: Matrix) -> tuple[Matrix, Matrix]:
         left = np.sqrt(column @ column)
         if left > length * np.finfo(a.dtype).eps * 4:
             r[j, j], q[:, j] = left, column / left
+    return q, r
+
+
+def _lapack_qr(a: Matrix) -> tuple[Matrix, Matrix]:
+    """What :func:`numpy.linalg.qr` does, without its thirty microseconds."""
+    k = a.shape[1]
+    both, tau, _, _ = lapack.dgeqrf(a)
+    r = np.triu(both[:k])
+    q, _, _ = lapack.dorgqr(both, tau)
     return q, r
 
 

@@ -129,6 +129,7 @@ def solved(
     one = Scored(model.basis, model.left, found)
     stages = stage_residuals(layout, model, factor)
     sums = rows.reduce(Scores(factor.shift, rows.width, (one,), groups, stages, needs_meat(vcov)))
+    assert sums.weighted == layout.weighted, "the layout says otherwise about weights"
     first = sums.each[0]
     model = corrected(layout, model, first, factor)
     side = unshifted(factor.shift, layout.x)
