@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-bare lint docs bench clean
+.PHONY: help setup demo test test-slow test-bare lint docs bench bench-peers bench-check clean
 
 # The first Python that is new enough; `make PYTHON=/path/to/python3.12 setup` overrides the choice.
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
@@ -14,15 +14,17 @@ BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile
 
 help:
-	@echo "make setup      install R (where it is missing) and make .venv/ in this checkout; quick when nothing is to do"
-	@echo "make demo       setup, then the cigarette-demand model through R and Python, with a verdict and a report"
-	@echo "make test       setup, then every test that takes seconds, ruff, mypy and bandit included"
-	@echo "make test-slow  setup, then the slow tests"
-	@echo "make test-bare  make demo and make test in a fresh Debian root (needs root and debootstrap)"
-	@echo "make lint       setup, then ruff, mypy and bandit"
-	@echo "make docs       setup, then the documentation site in site/"
-	@echo "make bench      setup, then every speed measured again and written to docs/performance.md (half an hour, 6 GB)"
-	@echo "make clean      remove caches, builds and .venv/"
+	@echo "make setup        install R (where it is missing) and make .venv/ in this checkout; quick when nothing is to do"
+	@echo "make demo         setup, then the cigarette-demand model through R and Python, with a verdict and a report"
+	@echo "make test         setup, then every test that takes seconds, ruff, mypy and bandit included"
+	@echo "make test-slow    setup, then the slow tests"
+	@echo "make test-bare    make demo and make test in a fresh Debian root (needs root and debootstrap)"
+	@echo "make lint         setup, then ruff, mypy and bandit"
+	@echo "make docs         setup, then the documentation site in site/"
+	@echo "make bench        setup, then every speed measured again and written to docs/performance.md (half an hour, 6 GB)"
+	@echo "make bench-peers  setup, then the fast engine beside other packages, again (20 minutes, 16 GB, a machine at rest)"
+	@echo "make bench-check  setup, then some of those ratios: fails where one has become worse (three minutes)"
+	@echo "make clean        remove caches, builds and .venv/"
 
 setup:
 	@test -n "$(PYTHON)" || { echo "ivbridge needs Python 3.11 or newer; found: $$(python3 --version 2>&1)." \
@@ -51,6 +53,13 @@ docs: setup
 
 bench: setup
 	@$(BIN)/python docs/make_performance.py --measure
+
+bench-peers: setup
+	@$(BIN)/python -m tests.benchmarks.peers
+	@$(BIN)/python docs/make_performance.py
+
+bench-check: setup
+	@$(BIN)/python -m tests.benchmarks.peers.check
 
 clean:
 	rm -rf $(VENV) build dist site .mypy_cache .pytest_cache .ruff_cache .hypothesis

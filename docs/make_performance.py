@@ -4,10 +4,13 @@ python docs/make_performance.py              write the page from docs/performanc
 python docs/make_performance.py --check      write nothing; exit 1 if the page is not what the data say
 python docs/make_performance.py --measure    run the benchmarks one after the other (half an hour at full size; they need
                                              6 GB of memory), then write the page; --out FOLDER writes elsewhere
+python docs/make_performance.py --measure native_speed batch_speed
+                                             measure some of them again, and keep what is there of the others
 
 A benchmark is a script tests/benchmarks/*_speed.py with `measure()`: a list of dictionaries ``item what ours other ratio
 target ok note`` and, where it is not seconds, ``unit``. Each runs in a process of its own, with one BLAS thread. The
-environment variable IVBRIDGE_BENCH_ROWS replaces the 1,000,000 rows of the large ones.
+environment variable IVBRIDGE_BENCH_ROWS replaces the 1,000,000 rows of the large ones. What stands beside other packages
+is measured by `make bench-peers` (tests/benchmarks/peers) and rendered by performance_peers.py.
 """
 
 from __future__ import annotations
@@ -17,8 +20,6 @@ import importlib.metadata
 import importlib.util
 import json
 import os
-import platform
-import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -29,9 +30,14 @@ import pandas as pd
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
-sys.path[:0] = [str(ROOT)]
+sys.path[:0] = [str(ROOT), str(HERE)]
+
+import performance_peers as peers  # noqa: E402
+
+from tests.benchmarks.machine import hardware  # noqa: E402
 
 BENCHMARKS = ROOT / "tests" / "benchmarks"
+PARTS = "performance"
 PAGE, DATA, MACHINE = "performance.md", "performance.csv", "performance_machine.csv"
 COLUMNS = ("benchmark", "item", "what", "ours", "other", "unit", "ratio", "target", "ok", "note")
 PACKAGES = ("ivbridge", "numpy", "scipy", "pandas", "linearmodels", "rpy2-rinterface")
@@ -65,20 +71,25 @@ def measured(name: str) -> list[dict[str, Any]]:
     return rows
 
 
-def measure(out: Path) -> None:
-    """Run all benchmarks, each in a process of its own, and keep what they say."""
-    rows: list[dict[str, Any]] = []
+def measure(out: Path, names: Sequence[str] = ()) -> None:
+    """Run benchmarks, all of them if none is named, each in a process of its own, and keep what they say."""
+    kept = out / DATA
+    frame = pd.DataFrame(columns=list(COLUMNS))
+    if names and kept.is_file():
+        frame = pd.read_csv(kept, keep_default_na=False, dtype={"item": str})
     path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-    for name in benchmarks():
+    for name in names or benchmarks():
         print(f"measuring {name}", file=sys.stderr, flush=True)
         done = subprocess.run(
             [sys.executable, __file__, "--only", name], check=True, stdout=subprocess.PIPE, text=True,
             env={**os.environ, **ONE_THREAD, "PYTHONPATH": path},
         )
-        found = json.loads(done.stdout.splitlines()[-1])
-        rows += [{"benchmark": name, "unit": "s", **row} for row in found]
-    frame = pd.DataFrame(rows).reindex(columns=list(COLUMNS)).sort_values(["item", "benchmark"], kind="stable")
-    frame.to_csv(out / DATA, index=False, float_format="%.4g")
+        found = [{"benchmark": name, "unit": "s", **row} for row in json.loads(done.stdout.splitlines()[-1])]
+        rest = frame[frame["benchmark"] != name]
+        fresh = pd.DataFrame(found).reindex(columns=list(COLUMNS))
+        frame = pd.concat([rest, fresh]) if len(rest) else fresh
+        frame = frame.sort_values(["item", "benchmark"], kind="stable")
+        frame.to_csv(kept, index=False, float_format="%.4g")  # after each of them: a stopped run leaves what it has
     pd.DataFrame(machine(), columns=["what", "value"]).to_csv(out / MACHINE, index=False)
 
 
@@ -86,15 +97,10 @@ def machine() -> list[tuple[str, str]]:
     """Machine and versions, without anything that names the machine."""
     from ivbridge.engines import engine
 
-    cpu = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text(encoding="utf-8"))
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     r = engine("r").versions()
     installed = {found.metadata["Name"] for found in importlib.metadata.distributions()}
     return [
-        ("processor", f"{cpu[1] if cpu else platform.machine()}, {os.cpu_count()} cores"),
-        ("memory", f"{memory / 2**30:.0f} GiB"),
-        ("system", f"{platform.system()} {platform.machine()}"),
-        ("Python", platform.python_version()),
+        *hardware(),
         *((name, importlib.metadata.version(name)) for name in PACKAGES if name in installed),
         *((name, version) for name, version in r.items()),
     ]
@@ -104,25 +110,50 @@ def render(folder: Path) -> str:
     """The whole page."""
     found = pd.read_csv(folder / DATA, keep_default_na=False, dtype={"item": str})
     aims = found[found["target"] != ""]
-    missed = aims[~aims["ok"].astype(bool)]
+    table = peers.read(folder / PARTS)
+    beside = [] if table is None else peers.results(table)
+    missed = [f"{row.what} ({row.note})" if row.note else row.what for row in aims[~aims["ok"].astype(bool)].itertuples()]
+    missed += [f"{one.what}, {peers.HEADS.get(one.size, one.size)}: {one.number:.3g}, target {one.target}"
+               for one in beside if one.ok is False]  # fmt: skip
+    unknown = [one for one in beside if one.ok is None]
+    count = len(aims) + len(beside) - len(unknown)
     lines = [
         "---", "hide: [toc]", "---", "",
         "# How fast, measured",
         "",
-        "Made by `make bench` (`python docs/make_performance.py --measure`); do not edit. In each row both sides ran in the",
-        "same run on the same machine, with one BLAS thread; the ratio is what counts, the seconds are detail. Rows without",
-        "a target are for orientation. The scripts are in `tests/benchmarks/`.",
+        "Made by `make bench` and `make bench-peers`; do not edit. In each row both sides ran in the same run on the same",
+        "machine, with one BLAS thread; the ratio is what counts, the seconds are detail. Rows without a target are for",
+        "orientation. The scripts are in `tests/benchmarks/`; `make bench-check` fails where a ratio has become worse.",
         "",
-        f"**{len(aims) - len(missed)} of {len(aims)} targets are met**"
-        + ("." if missed.empty else "; missed: " + "; ".join(f"{row.what} ({row.note})" for row in missed.itertuples()) + "."),
+        f"**{count - len(missed)} of {count} targets are met**" + ("." if not missed else "; missed:"),
+        "",
+        *(f"- {line}" for line in missed),
         "",
     ]
-    for item in dict.fromkeys(found["item"]):
+    if unknown:
+        lines += [f"Not measured here: {'; '.join(_unknown(unknown))}.", ""]
+    if table is not None:
+        lines += peers.lines(table, folder / PARTS)
+    for item in sorted(dict.fromkeys(found["item"]), key=_place):
         lines += [f"## {SECTIONS.get(item, item)}", "", *_table(found[found["item"] == item]), ""]
     lines += ["## Machine and versions", "", "| | |", "|---|---|"]
     kept = pd.read_csv(folder / MACHINE, keep_default_na=False, dtype=str)
     lines += [f"| {row.what} | {row.value} |" for row in kept.itertuples()]
     return "\n".join(lines) + "\n"
+
+
+def _place(item: str) -> int:
+    """Where a section stands."""
+    return list(SECTIONS).index(item) if item in SECTIONS else len(SECTIONS)
+
+
+def _unknown(results: Sequence[peers.Result]) -> list[str]:
+    """What has a target and no number, and why: one line a comparison."""
+    lines = []
+    for what, note in dict.fromkeys((one.what, one.note or "no measurement") for one in results):
+        sizes = [peers.HEADS.get(one.size, one.size) for one in results if (one.what, one.note or "no measurement") == (what, note)]
+        lines.append(f"{what} ({note}{'' if note == 'not installed' else ': ' + ', '.join(sizes)})")
+    return lines
 
 
 def _table(rows: pd.DataFrame) -> list[str]:
@@ -147,21 +178,27 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(description="Write docs/performance.md.")
     choice = parser.add_mutually_exclusive_group()
     choice.add_argument("--check", action="store_true")
-    choice.add_argument("--measure", action="store_true")
+    choice.add_argument("--measure", nargs="*", metavar="BENCHMARK")
     choice.add_argument("--only", metavar="BENCHMARK")
     parser.add_argument("--out", type=Path, default=HERE)
     asked = parser.parse_args(arguments)
     if asked.only:
         print(json.dumps(measured(asked.only), default=_plain))
         return 0
-    if asked.measure:
-        measure(asked.out)
+    if asked.measure is not None:
+        if unknown := set(asked.measure) - set(benchmarks()):
+            parser.error(f"no benchmarks {sorted(unknown)}; there are {', '.join(benchmarks())}")
+        measure(asked.out, asked.measure)
     page, target = render(asked.out), asked.out / PAGE
     if asked.check:
         fresh = target.is_file() and target.read_text(encoding="utf-8") == page
         print(f"docs/{PAGE} is " + ("what its data say" if fresh else "stale"))
         return 0 if fresh else 1
     target.write_text(page, encoding="utf-8")
+    if (table := peers.read(asked.out / PARTS)) is not None:
+        import performance_plots
+
+        performance_plots.draw(peers.growth(table), asked.out / PARTS)
     print(f"{target} written")
     return 0
 

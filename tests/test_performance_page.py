@@ -54,8 +54,9 @@ def test_the_page_counts_what_is_missed(page: ModuleType, kept: pd.DataFrame, tm
     kept.assign(ok=False).to_csv(tmp_path / page.DATA, index=False)
     (tmp_path / page.MACHINE).write_text("what,value\nPython,3\n", encoding="utf-8")
     text = page.render(tmp_path)
-    assert f"**0 of {aims.sum()} targets are met**; missed: " in text
+    assert f"**0 of {aims.sum()} targets are met**; missed:\n" in text
     assert text.count("**no**") == aims.sum()
+    assert all(f"- {what}" in text for what in kept.loc[aims, "what"])
 
 
 def test_machine_and_versions_are_named(page: ModuleType) -> None:
