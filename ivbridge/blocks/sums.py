@@ -29,7 +29,7 @@ def loaded(blocks: Iterable[Block], shift: FloatArray | None, width: int) -> Ite
     width : int
     """
     constant = shift is not None
-    buffer = np.empty((0, 0))
+    buffer = np.empty((width + constant, 0))
     for block in blocks:
         size = len(block.columns[0])
         if buffer.shape[1] < size:
