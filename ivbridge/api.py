@@ -91,21 +91,21 @@ def _direct(
     others: tuple[str | Inference | None, str | Method | None],
 ) -> Estimate | None:
     """The answer without a design; None where there has to be one."""
-    from ivbridge.engines.quick import direct
+    from ivbridge.engines.careful import answer
 
     table = data.frame if isinstance(data, Dataset) else data
-    if not table_kind(table):
+    if table_kind(table) in ("", "lazy"):
         return None
     named = weights if weights is None or isinstance(weights, str) else WEIGHTS
     spec = _question(spec_or_formula, vcov, named, *others)
     read = reader(table)
-    if named is None or named == weights:
+    if weights is None or isinstance(weights, str):
         kept = table.copy(deep=False) if isinstance(table, pd.DataFrame) else table
-        return direct(spec, read, lambda: as_pandas(kept, spec.columns))
+        return answer(spec, read, lambda: as_pandas(kept, spec.columns))
     values = np.asarray(weights)
     if values.shape != (row_count(table),):
         return None
-    return direct(
+    return answer(
         spec,
         lambda name: values if name == WEIGHTS else read(name),
         lambda: as_pandas(table, (name for name in spec.columns if name != WEIGHTS)).assign(**{WEIGHTS: values}),

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,21 +17,22 @@ from numpy.typing import NDArray
 
 from ivbridge.canonical import columns_of
 from ivbridge.coding import Coding, codings
-from ivbridge.errors import DataError, DesignError, FormulaError
+from ivbridge.effects import INSTEAD, ONLY_FAST
+from ivbridge.errors import DataError, DesignError, FormulaError, UnsupportedError
 from ivbridge.expr import Name, parse, quote_name
 from ivbridge.formula import Term, parse_term
 from ivbridge.frame import counted, fingerprint, normalise
+from ivbridge.kept import kept_of
 from ivbridge.magnitude import check_magnitude, check_magnitudes
-from ivbridge.method import TwoStage
 from ivbridge.modelmatrix import Columns, drop_unused, model_matrix
-from ivbridge.rank import Rank, decide_rank
+from ivbridge.rank import decide_rank
 from ivbridge.rows import choose_rows
 from ivbridge.spec import IVSpec
 from ivbridge.variables import Factor, Variable, evaluate, evaluate_numeric
 
 __all__ = [
-    "Design", "Prepared", "build", "check_finite", "coded", "designed", "frame_of", "levels_of", "prepare", "response_of",
-    "weights_of",
+    "Design", "Prepared", "build", "check_finite", "coded", "designed", "frame_of", "group_values", "levels_of",
+    "prepare", "response_of", "weights_of",
 ]  # fmt: skip
 
 #: What ``model.frame`` calls the columns that it adds to those of the formula.
@@ -111,15 +113,8 @@ class Design:
         DataError
             If the column is not part of the question, or is missing in a row that is used.
         """
-        if column not in self.frame.columns:
-            known = ", ".join(self.frame.columns)
-            raise DataError(f"The question does not use the column {column!r}.", available=known)
-        values = self.frame[column].iloc[self.rows]
-        if count := int(values.isna().sum()):
-            what = f"Column {column!r} groups or orders the rows, but is missing in {count} of the {len(values)} used."
-            raise DataError(what, do="drop these rows first.")
-        raw = values.cat.codes if isinstance(values.dtype, pd.CategoricalDtype) else values
-        return np.unique(raw.to_numpy(), return_inverse=True)[1].astype(np.int64)
+        values = group_values(self.frame, self.rows, column)
+        return np.unique(values, return_inverse=True)[1].astype(np.int64)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -171,7 +166,11 @@ def build(spec: IVSpec, data: pd.DataFrame, grouping: Sequence[str] = ()) -> Des
         If an exogenous term is coded differently among the regressors and among the instruments.
     DesignError
         If the model cannot be estimated: no rows, n ≤ k, not enough independent instruments, or nothing to explain.
+    UnsupportedError
+        If the question has absorbed fixed effects, which no design holds.
     """
+    if spec.absorb is not None:
+        raise UnsupportedError(f"{spec}: {ONLY_FAST}", do=INSTEAD)
     return designed(prepare(spec, data, grouping))
 
 
@@ -206,15 +205,33 @@ def designed(prepared: Prepared) -> Design:
     DesignError
         As for :func:`build`.
     """
-    spec, x, z = prepared.spec, prepared.x, prepared.z
+    x, z = prepared.x, prepared.z
     rank = decide_rank(prepared.y, x, z, prepared.weights)
-    _check_method(spec, x, z, rank)
+    names = kept_of(prepared.spec.method, prepared.label, (x.names, z.names), rank)
     return Design(
-        spec, prepared.frame, prepared.rows, np.array(prepared.y), x.stacked(rank.x), _chosen(x, rank.x),
-        z.stacked(rank.z), _chosen(z, rank.z), prepared.weights, _left_out(x, rank.x), _left_out(z, rank.z),
-        (*prepared.notes, *_aliased_notes(x, z, rank), *_exact_notes(prepared.label, rank)),
-        fingerprint(prepared.frame), prepared.levels, rank.exact,
+        prepared.spec, prepared.frame, prepared.rows, np.array(prepared.y), x.stacked(rank.x), names.x,
+        z.stacked(rank.z), names.z, prepared.weights, names.aliased, names.aliased_instruments,
+        (*prepared.notes, *names.notes), fingerprint(prepared.frame), prepared.levels, rank.exact,
     )  # fmt: skip
+
+
+def group_values(frame: pd.DataFrame, rows: NDArray[np.int64], column: str) -> NDArray[Any]:
+    """Numbers that tell the levels of a cluster or time column apart and order them, on some rows.
+
+    Raises
+    ------
+    DataError
+        As for :meth:`Design.groups`.
+    """
+    if column not in frame.columns:
+        known = ", ".join(frame.columns)
+        raise DataError(f"The question does not use the column {column!r}.", available=known)
+    values = frame[column] if len(rows) == len(frame) else frame[column].iloc[rows]
+    if count := int(values.isna().sum()):
+        what = f"Column {column!r} groups or orders the rows, but is missing in {count} of the {len(values)} used."
+        raise DataError(what, do="drop these rows first.")
+    raw = values.cat.codes if isinstance(values.dtype, pd.CategoricalDtype) else values
+    return raw.to_numpy(dtype=None if isinstance(raw.dtype, np.dtype) else np.float64)
 
 
 def frame_of(spec: IVSpec, data: pd.DataFrame, grouping: Sequence[str] = ()) -> pd.DataFrame:
@@ -227,7 +244,8 @@ def frame_of(spec: IVSpec, data: pd.DataFrame, grouping: Sequence[str] = ()) -> 
     """
     variables = [name for text in (*spec.regressors, *spec.instruments) for name in parse_term(text)]
     factors = {c for text in variables if "factor(" in text for c in columns_of(text)}
-    groups = set(() if spec.vcov is None else spec.vcov.columns) | set(grouping)
+    groups = {*grouping, *(() if spec.vcov is None else spec.vcov.columns)}
+    groups |= set(() if spec.absorb is None else spec.absorb.columns)
     plain = {c for text in (*variables, spec.dependent, spec.offset or "1") for c in columns_of(text)}
     if "contr.sum" in plain and any("contr.sum)" in text for text in variables):
         raise DataError("A column called 'contr.sum' hides R's contrast of that name.", do="rename the column.")
@@ -361,35 +379,3 @@ def levels_of(used: Mapping[str, Variable]) -> dict[str, tuple[str, ...]]:
     trees = {name: parse(name) for name in factors}
     # R calls a plain column by its bare name here, even where the name needs backticks elsewhere
     return {tree.id if isinstance(tree, Name) else name: factors[name] for name, tree in trees.items()}
-
-
-def _chosen(columns: Columns, kept: Sequence[int]) -> tuple[str, ...]:
-    return tuple(columns.names[j] for j in kept)
-
-
-def _left_out(columns: Columns, kept: Sequence[int]) -> tuple[str, ...]:
-    return tuple(name for j, name in enumerate(columns.names) if j not in set(kept))
-
-
-def _check_method(spec: IVSpec, x: Columns, z: Columns, rank: Rank) -> None:
-    if not isinstance(spec.method, TwoStage) and set(_chosen(x, rank.x)) <= set(z.names):
-        raise DesignError(
-            f"{spec.method} needs an endogenous regressor, and each depends linearly on earlier columns: "
-            f"{', '.join(name for name in _left_out(x, rank.x) if name not in z.names)}.",
-            do="ask for 2sls, which is least squares here.",
-        )
-
-
-def _exact_notes(label: str, rank: Rank) -> list[str]:
-    note = f"the regressors reproduce {label} to rounding: residuals, standard errors and tests have few digits or none"
-    return [note] * rank.exact
-
-
-def _aliased_notes(x: Columns, z: Columns, rank: Rank) -> list[str]:
-    notes = []
-    shared = _left_out(x, rank.x)
-    if shared:
-        notes.append(f"regressors left out, since they depend linearly on earlier ones: {', '.join(shared)}")
-    if only := [name for name in _left_out(z, rank.z) if name not in shared]:
-        notes.append(f"instruments left out, since they depend linearly on earlier ones: {', '.join(only)}")
-    return notes

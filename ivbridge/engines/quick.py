@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -26,15 +26,14 @@ from ivbridge.blocks.rows import Columns
 from ivbridge.blocks.solve import Solved, solved
 from ivbridge.clustering import Codes, intersected
 from ivbridge.design import RESERVED, Design, build, frame_of
-from ivbridge.engines.fast import FastEngine
 from ivbridge.engines.grouping import grouped
+from ivbridge.engines.postponed import alone, answered
 from ivbridge.expr import Name, parse, r_label
-from ivbridge.frame import EXACT, fingerprint
+from ivbridge.frame import EXACT
 from ivbridge.later import later
 from ivbridge.records import Seen
 from ivbridge.results import Estimate
 from ivbridge.spec import IVSpec
-from ivbridge.threads import one_thread
 from ivbridge.vcov import Vcov
 
 __all__ = ["direct"]
@@ -47,8 +46,6 @@ REMAINDER = 1e-6
 
 #: Residuals smaller than this part of the terms of y − Xβ may be rounding.
 RESIDUAL = 1e-9
-
-V = TypeVar("V")
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +126,20 @@ def direct(spec: IVSpec, read: Callable[[str], Any], frame: Callable[[], pd.Data
     found = solved(rows, plan.layout, vcov, groups[1], method=spec.method, factor=factor)
     if not _usual(found, lengths):
         return None
-    return _estimate(spec, frame, rows, found)
+    layout = plan.layout
+
+    @cache
+    def design() -> Design:
+        return build(spec, frame())
+
+    seen = Seen(
+        rows=later(lambda: np.arange(found.n)), x_names=layout.x_names, z_names=layout.z_names,
+        y=later(lambda: np.array(rows.columns[-1][:], dtype=np.float64)),
+        x=alone(lambda: design().x), z=alone(lambda: design().z),
+        weights=None if rows.weights is None else alone(lambda: design().weights),
+        groups=alone(lambda: {name: design().groups(name) for name in vcov.columns}),
+    )  # fmt: skip
+    return answered(Answer(rows, found, spec.inference, exact=False), spec, seen, lambda: frame_of(spec, frame()))
 
 
 def _rows(spec: IVSpec, plan: Plan, read: Callable[[str], Any]) -> Columns | None:
@@ -192,37 +202,3 @@ def _usual(found: Solved, lengths: NDArray[np.float64]) -> bool:
     left = 1 / np.abs(np.diagonal(found.model.inverse))
     terms = lengths[-1] + lengths[x] @ np.abs(found.coef)
     return bool((left >= REMAINDER * lengths[x]).all() and found.rss**0.5 > RESIDUAL * terms)
-
-
-def _alone(make: Callable[[], V]) -> V:
-    with one_thread():
-        return make()
-
-
-def _estimate(spec: IVSpec, frame: Callable[[], pd.DataFrame], rows: Columns, found: Solved) -> Estimate:
-    """The answer; what has n rows, or needs another pass, is computed when it is looked at."""
-    answer = Answer(rows, found, spec.inference, exact=False)
-    engine, layout = FastEngine(), found.layout
-
-    @cache
-    def design() -> Design:
-        return build(spec, frame())
-
-    def alone(make: Callable[[], V]) -> V:
-        return later(lambda: _alone(make))
-
-    seen = Seen(
-        rows=later(lambda: np.arange(found.n)), x_names=layout.x_names, z_names=layout.z_names,
-        y=later(lambda: np.array(rows.columns[-1][:], dtype=np.float64)),
-        x=alone(lambda: design().x), z=alone(lambda: design().z),
-        weights=None if rows.weights is None else alone(lambda: design().weights),
-        groups=alone(lambda: {name: design().groups(name) for name in found.vcov.columns}),
-    )  # fmt: skip
-    return Estimate(
-        spec=spec, engine=engine.name, coefs=answer.coefs, cov=found.cov,
-        residuals=alone(lambda: answer.residuals), fitted=alone(lambda: seen.y - answer.residuals),
-        n=found.n, df_resid=found.df_resid, sigma=found.sigma, r2=found.r2, r2_adj=found.r2_adj,
-        tests=alone(lambda: answer.tests), first_stages=alone(lambda: answer.first_stages), seen=seen,
-        data_sha256=later(lambda: fingerprint(frame_of(spec, frame()))),
-        provenance=later(lambda: engine.provenance(spec)), kappa=found.kappa,
-    )  # fmt: skip
