@@ -1,14 +1,19 @@
-"""Three formula dialects in, one set of roles out.
+"""Four formula dialects in, one set of roles out.
 
-==========================  ==========================  =====================================
+==========================  ==========================  ===============================================
 R, two parts (AER)          ``y ~ x + w | w + z``       regressors | all instruments
 R, three parts (ivreg)      ``y ~ w | x | z``           exogenous | endogenous | instruments
 linearmodels                ``y ~ 1 + w + [x ~ z]``     exogenous + [endogenous ~ instruments]
-==========================  ==========================  =====================================
+fixest                      ``y ~ w | f + g | x ~ z``   exogenous | fixed effects | endogenous ~ instruments
+==========================  ==========================  ===============================================
 
-The first two have an intercept unless it is removed (``- 1``, ``+ 0``); the third has one only where it says ``1``, as
-in linearmodels. ``y ~ w`` alone is ordinary least squares in R's reading. Terms follow R's algebra: ``+ - : * / ^``,
-duplicates removed, sorted by degree. The text is parsed, never evaluated.
+The first two and fixest's have an intercept unless it is removed (``- 1``, ``+ 0``); the third has one only where it
+says ``1``, as in linearmodels. ``y ~ w`` alone is ordinary least squares in R's reading. Terms follow R's algebra:
+``+ - : * / ^``, duplicates removed, sorted by degree. Fixed effects are absorbed in any dialect by the term
+``absorb(f, g)`` (:mod:`ivbridge.effects`). The text is parsed, never evaluated.
+
+fixest's least squares ``y ~ w | f + g`` reads like AER's two parts, where f and g are instruments; it is fixest's only
+where that is said (``fixest=True``).
 """
 
 from __future__ import annotations
@@ -18,6 +23,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from ivbridge.canonical import offset_text, response_text, variable_text
+from ivbridge.effects import Absorb, absorb_of, factors_of
 from ivbridge.errors import FormulaError
 from ivbridge.expr import Binary, Call, Node, Number, Parser, Unary, deparse, parse
 from ivbridge.lexer import Token, tokenize
@@ -31,6 +37,7 @@ MAX_TERMS = 2_000
 MAX_CROSSED = 8
 MAX_POWER = 3
 _DIALECTS = "y ~ x + w | w + z (R), y ~ w | x | z (R, three parts), y ~ 1 + w + [x ~ z] (linearmodels)"
+_DIALECTS += ", y ~ w | f | x ~ z (fixest)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +50,7 @@ class Roles:
     instruments: tuple[str, ...] = ()
     intercept: bool = True
     offset: str | None = None
+    absorb: Absorb | None = None
 
 
 @dataclass(slots=True)
@@ -52,6 +60,7 @@ class _Part:
     terms: dict[frozenset[str], Term] = field(default_factory=dict)
     intercept: bool | None = None
     offsets: list[str] = field(default_factory=list)
+    absorbed: list[Absorb] = field(default_factory=list)
 
     def add(self, terms: Iterable[Term]) -> None:
         """Add terms that are not there yet; refuse more than the limit."""
@@ -61,13 +70,15 @@ class _Part:
             raise FormulaError(f"The formula expands to more than {MAX_TERMS} terms.", do="write the terms out.")
 
 
-def parse_formula(text: str) -> Roles:
-    """Read a formula in any of the three dialects.
+def parse_formula(text: str, *, fixest: bool = False) -> Roles:
+    """Read a formula in any of the dialects.
 
     Parameters
     ----------
     text : str
         At most 50 000 characters.
+    fixest : bool, default False
+        Whether ``y ~ w | f`` is fixest's, with fixed effects after the bar, rather than AER's.
 
     Returns
     -------
@@ -82,19 +93,31 @@ def parse_formula(text: str) -> Roles:
     """
     tokens = tokenize(text)[:-1]
     sides = _split(tokens, "~")
-    if len(sides) != 2 or not sides[0] or not sides[1]:
+    if not all(sides) or not (len(sides) == 2 or (len(sides) == 3 and len(_split(sides[1], "|")) > 1)):
         what = f"{_short(text)} is not a formula: it needs one '~' with something on both sides."
         raise FormulaError(what, available=_DIALECTS)
     dependent = response_text(Parser(text, sides[0]).whole())
+    if fixest or len(sides) == 3:
+        return _from_fixest(text, dependent, _split(sides[1], "|"), sides[2] if len(sides) == 3 else None)
     outside, bracket = _bracket(text, sides[1])
     parts = _split(outside, "|")
     if bracket is not None:
         if len(parts) > 1:
             raise FormulaError(f"{_short(text)} mixes '|' and '[…]'.", available=_DIALECTS)
-        roles = _from_bracket(text, dependent, outside, bracket)
-    else:
-        roles = _from_bars(text, dependent, [_expand_tokens(text, part) for part in parts])
-    return roles
+        return _from_bracket(text, dependent, outside, bracket)
+    return _from_bars(text, dependent, [_expand_tokens(text, part) for part in parts])
+
+
+def _from_fixest(text: str, dependent: str, parts: list[list[Token]], instruments: list[Token] | None) -> Roles:
+    """``y ~ w | f + g``, ``y ~ w | x ~ z`` or ``y ~ w | f + g | x ~ z``, cut at its bars."""
+    endog = parts.pop() if instruments and len(parts) > 1 else None
+    if len(parts) > 2 or (endog is None) != (instruments is None) or not all(parts):
+        raise FormulaError(f"{_short(text)} has parts that fixest's formulas do not have.", available=_DIALECTS)
+    exog = _expand_tokens(text, parts[0])
+    if len(parts) == 2:
+        exog.absorbed.append(Absorb(factors_of(Parser(text, parts[1]).whole())))
+    inside = [_Part() if part is None else _expand_tokens(text, part) for part in (endog, instruments)]
+    return _from_blocks(text, dependent, exog, *inside)
 
 
 def _from_bars(text: str, dependent: str, parts: Sequence[_Part]) -> Roles:
@@ -112,8 +135,7 @@ def _from_bars(text: str, dependent: str, parts: Sequence[_Part]) -> Roles:
     exog = [term for key, term in regressors.terms.items() if key in allowed.terms]
     endog = [term for key, term in regressors.terms.items() if key not in allowed.terms]
     instruments = [term for key, term in allowed.terms.items() if key not in regressors.terms]
-    offsets = (*regressors.offsets, *allowed.offsets)
-    return _roles(dependent, (exog, endog, instruments), intercept, offsets)
+    return _roles(dependent, (exog, endog, instruments), intercept, (regressors, allowed))
 
 
 def _from_blocks(text: str, dependent: str, exog: _Part, endog: _Part, instruments: _Part) -> Roles:
@@ -125,8 +147,7 @@ def _from_blocks(text: str, dependent: str, exog: _Part, endog: _Part, instrumen
                 do="say it in the exogenous part only.",
             )
     groups = tuple(list(part.terms.values()) for part in (exog, endog, instruments))
-    offsets = (*exog.offsets, *endog.offsets, *instruments.offsets)
-    return _roles(dependent, (groups[0], groups[1], groups[2]), intercept, offsets)
+    return _roles(dependent, (groups[0], groups[1], groups[2]), intercept, (exog, endog, instruments))
 
 
 def _from_bracket(text: str, dependent: str, outside: list[Token], bracket: tuple[list[Token], list[Token]]) -> Roles:
@@ -137,10 +158,16 @@ def _from_bracket(text: str, dependent: str, outside: list[Token], bracket: tupl
 
 
 def _roles(
-    dependent: str, groups: tuple[list[Term], list[Term], list[Term]], intercept: bool, offsets: Sequence[str]
+    dependent: str, groups: tuple[list[Term], list[Term], list[Term]], intercept: bool, parts: Sequence[_Part]
 ) -> Roles:
     exog, endog, instruments = order_terms(*groups)
-    return Roles(dependent, exog, endog, instruments, intercept, " + ".join(dict.fromkeys(offsets)) or None)
+    offsets = dict.fromkeys(text for part in parts for text in part.offsets)
+    absorbed = list(dict.fromkeys(one for part in parts for one in part.absorbed))
+    if len(absorbed) > 1:
+        raise FormulaError(f"The formula has {absorbed[0]} and {absorbed[1]}.", do="name all fixed effects in one.")
+    absorb = absorbed[0] if absorbed else None  # which spans the constant, whether it is written or not
+    with_constant = intercept or absorb is not None
+    return Roles(dependent, exog, endog, instruments, with_constant, " + ".join(offsets) or None, absorb)
 
 
 # ------------------------------------------------------------------------------------------------ splitting tokens
@@ -219,10 +246,13 @@ def _apply(part: _Part, op: str, node: Node) -> None:
         part.intercept = (node.value == 1) == (op == "+")
     elif isinstance(node, Call) and node.function == "offset":
         part.offsets.extend(_offset(op, node))
+    elif op == "+" and isinstance(node, Call) and node.function == "absorb":
+        part.absorbed.append(absorb_of(node))
     elif op == "+" and isinstance(node, Binary) and node.op in "+-":
         inner = _expand_sum(node)
         part.add(inner.terms.values())
         part.offsets.extend(inner.offsets)
+        part.absorbed.extend(inner.absorbed)
         part.intercept = part.intercept if inner.intercept is None else inner.intercept
     elif op == "+":
         part.add(_expand(node))
@@ -241,14 +271,15 @@ def _expand(node: Node) -> list[Term]:
     """Expand ``: * / ^`` and groups into terms, as R's ``terms()`` does."""
     if isinstance(node, Binary) and node.op in "+-":
         part = _expand_sum(node)
-        if part.intercept is not None or part.offsets:
-            raise FormulaError(f"({deparse(node)}): 1, 0 and offset() cannot be crossed.", do="write them outside.")
+        if part.intercept is not None or part.offsets or part.absorbed:
+            what = f"({deparse(node)}): 1, 0, offset() and absorb() cannot be crossed."
+            raise FormulaError(what, do="write them outside.")
         if not part.terms:
             raise FormulaError(f"({deparse(node)}) is empty, so that it cannot be crossed.", do="leave it out.")
         return list(part.terms.values())
     if isinstance(node, Binary):
         return _EXPAND[node.op](node)
-    if isinstance(node, Unary | Number) or (isinstance(node, Call) and node.function == "offset"):
+    if isinstance(node, Unary | Number) or (isinstance(node, Call) and node.function in ("offset", "absorb")):
         raise FormulaError(f"{deparse(node)!r} cannot be part of an interaction.", do="put arithmetic inside I(…).")
     return [(variable_text(node),)]
 

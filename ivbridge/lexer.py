@@ -25,7 +25,7 @@ MAX_NAME = 250
 #: every function that an expression may call
 FUNCTIONS = (
     "log", "log2", "log10", "log1p", "exp", "sqrt", "abs", "I", "poly", "factor", "C", "relevel", "scale", "bs", "ns",
-    "offset",
+    "offset", "absorb",
 )  # fmt: skip
 #: calls that make sense only as an argument of one of the functions above
 ARGUMENT_FUNCTIONS = ("c", "contr.treatment", "contr.sum", "Treatment", "Sum")

@@ -18,6 +18,7 @@ from ivbridge.later import postponable
 __all__ = [
     "Coefficients",
     "Digits",
+    "Effects",
     "FirstStage",
     "FloatArray",
     "IntArray",
@@ -70,6 +71,42 @@ class Digits:
     def __str__(self) -> str:
         errors = f"{int(self.std_error)} of the standard errors" if self.std_error else "none of the standard errors"
         return f"Good for {int(self.coef)} digits of the coefficients and {errors}"
+
+
+@dataclass(frozen=True, slots=True)
+class Effects:
+    """Fixed effects that were absorbed.
+
+    Attributes
+    ----------
+    levels : mapping of str to int
+        Levels of each factor in the rows used.
+    counted : int
+        Coefficients that they count for in n − k.
+    nested : int
+        Of these, those that do not count in the factor (n − 1)/(n − k) of clusters.
+    singletons : int
+        Rows left out, each alone in a level.
+    r2_within : float
+        R² of what the effects leave of the columns.
+    step : float
+        How far rounding, or iteration, may have left the effects from where they are, relative to the root mean square
+        of what they leave of a column. Cross-products, and so coefficients, are off by its square.
+    path : {"means", "schur", "iteration", "pyfixest"}
+        How they were found.
+    """
+
+    levels: Mapping[str, int]
+    counted: int
+    nested: int
+    singletons: int
+    r2_within: float
+    step: float
+    path: str
+
+    def __str__(self) -> str:
+        shown = ", ".join(f"{name} ({count} level{'s' * (count != 1)})" for name, count in self.levels.items())
+        return f"fixed effects of {shown}, which count for {self.counted} coefficients; within R² {self.r2_within:.6g}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,17 @@ from scipy import stats
 from ivbridge import serial, tables
 from ivbridge.errors import DataError
 from ivbridge.later import postponable
-from ivbridge.records import Coefficients, Digits, FirstStage, FloatArray, NotApplicable, Provenance, Seen, Test
+from ivbridge.records import (
+    Coefficients,
+    Digits,
+    Effects,
+    FirstStage,
+    FloatArray,
+    NotApplicable,
+    Provenance,
+    Seen,
+    Test,
+)
 from ivbridge.spec import IVSpec
 from ivbridge.vcov import T
 
@@ -61,6 +71,8 @@ class Estimate:
         :mod:`ivbridge.gaps`, ``"first stage"``, ``"test sargan"``, or ``"columns"``, the values of its matrices.
     digits : Digits or None
         For how many digits the answer is good, where the engine says so.
+    effects : Effects or None
+        Fixed effects that were absorbed.
     """
 
     json_skip: ClassVar[tuple[str, ...]] = ()
@@ -85,6 +97,7 @@ class Estimate:
     kappa: float | None = None
     lacks: Mapping[str, str] = field(default_factory=dict)
     digits: Digits | None = None
+    effects: Effects | None = None
 
     @property
     def terms(self) -> tuple[str, ...]:

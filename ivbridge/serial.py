@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from ivbridge.effects import Absorb, parse_absorb
 from ivbridge.errors import DataError
 from ivbridge.method import Method, parse_method
 from ivbridge.vcov import T, Vcov, Z
@@ -31,7 +32,7 @@ def encode(value: object, array: Callable[[np.ndarray], Any] = lambda values: en
 
     ``array`` says how an array is written; default: as a list, or lists in a list.
     """
-    if isinstance(value, Vcov | Method | T | Z):
+    if isinstance(value, Vcov | Method | T | Z | Absorb):
         return str(value)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         skip = getattr(value, "json_skip", ())
@@ -95,6 +96,8 @@ def decode(kind: Any, plain: Any) -> Any:
         return parse_vcov(plain)
     if isinstance(kind, type) and issubclass(kind, Method):
         return parse_method(plain)
+    if kind is Absorb:
+        return parse_absorb(plain)
     if dataclasses.is_dataclass(kind) and isinstance(kind, type):
         hints = typing.get_type_hints(kind)
         names = [field.name for field in dataclasses.fields(kind) if field.name in plain]

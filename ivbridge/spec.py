@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from ivbridge.arrays import Array, assemble
 from ivbridge.canonical import columns_of, offset_text, response_text
+from ivbridge.effects import Absorb, parse_absorb
 from ivbridge.errors import FormulaError
 from ivbridge.expr import parse, quote_name
 from ivbridge.formula import Roles, order_terms, parse_formula, parse_term
@@ -59,6 +60,9 @@ class IVSpec:
         Reference distribution of the coefficients: ``T()``, ``T(df)`` or ``Z()``, or ``"t"``, ``"t(20)"``, ``"z"``.
     method : Method, default TwoStage()
         The estimator, or its short text form: ``"2sls"``, ``"liml"``, ``"fuller(1)"``.
+    absorb : Absorb, optional
+        Fixed effects, or their short text form ``"firm, year"``; they span the intercept. Only engine ``fast`` takes
+        them.
 
     Raises
     ------
@@ -79,6 +83,7 @@ class IVSpec:
     vcov: Vcov | None = None
     inference: Inference = T()  # noqa: RUF009
     method: Method = TwoStage()  # noqa: RUF009
+    absorb: Absorb | None = None
 
     def __post_init__(self) -> None:
         groups = order_terms(*(map(parse_term, _texts(g)) for g in (self.exog, self.endog, self.instruments)))
@@ -91,6 +96,8 @@ class IVSpec:
             "vcov": None if self.vcov is None else parse_vcov(self.vcov),
             "inference": parse_inference(self.inference),
             "method": parse_method(self.method),
+            "absorb": None if self.absorb is None else parse_absorb(self.absorb),
+            "intercept": self.intercept or self.absorb is not None,
         }
         for name, value in values.items():
             object.__setattr__(self, name, value)
@@ -115,8 +122,9 @@ class IVSpec:
         inference: str | Inference = "t",
         weights: str | None = None,
         method: str | Method = "2sls",
+        fixest: bool = False,
     ) -> IVSpec:
-        """Read a formula in R's two-part, R's three-part or linearmodels' dialect (see :mod:`ivbridge.formula`).
+        """Read a formula in R's two-part, R's three-part, linearmodels' or fixest's dialect (:mod:`ivbridge.formula`).
 
         Parameters
         ----------
@@ -124,16 +132,18 @@ class IVSpec:
             The formula; it is parsed, never evaluated.
         vcov, inference, weights, method
             As for the class.
+        fixest : bool, default False
+            Whether ``y ~ w | f`` is fixest's, with fixed effects after the bar, rather than AER's.
 
         Raises
         ------
         FormulaError
             If the text is not a formula, or uses something that is not allowed.
         """
-        r = parse_formula(text)
+        r = parse_formula(text, fixest=fixest)
         return cls(
             r.dependent, r.exog, r.endog, r.instruments, r.intercept, r.offset, weights,
-            None if vcov is None else parse_vcov(vcov), parse_inference(inference), parse_method(method),
+            None if vcov is None else parse_vcov(vcov), parse_inference(inference), parse_method(method), r.absorb,
         )  # fmt: skip
 
     @property
@@ -153,13 +163,16 @@ class IVSpec:
         texts = (self.dependent, *offset, *self.regressors, *self.instruments)
         names = [name for text in texts for name in columns_of(text)]
         names += [] if self.weights is None else [self.weights]
+        names += [] if self.absorb is None else self.absorb.columns
         names += [] if self.vcov is None else self.vcov.columns
         return tuple(dict.fromkeys(names))
 
     @property
     def roles(self) -> Roles:
         """The part of the question that a formula can say."""
-        return Roles(self.dependent, self.exog, self.endog, self.instruments, self.intercept, self.offset)
+        return Roles(
+            self.dependent, self.exog, self.endog, self.instruments, self.intercept, self.offset, self.absorb
+        )  # fmt: skip
 
     def to_r(self) -> str:
         """Write the question as R's two-part formula, exogenous regressors first in both parts."""

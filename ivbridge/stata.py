@@ -80,6 +80,8 @@ def to_stata(
     """
     if isinstance(method, Fuller):
         raise UnsupportedError("Stata's ivregress has no Fuller estimator.", available="2sls, liml")
+    if roles.absorb is not None:
+        raise UnsupportedError(f"Stata's ivregress has no {roles.absorb}.", do="write factor(f) terms.")
     do = _DoFile(columns)
     response = parse(roles.dependent)
     if roles.offset is not None:

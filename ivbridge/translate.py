@@ -29,13 +29,15 @@ def to_r(roles: Roles) -> str:
     -------
     str
         For example ``"y ~ w + x | w + z"``; ``"y ~ w | w"`` for least squares; ``- 1`` last in both parts where there
-        is no intercept; an offset stands in the first part.
+        is no intercept; an offset stands in the first part, and so do absorbed fixed effects, which R's packages cannot
+        read there (:func:`ivbridge.absorb.dummies.with_dummies` writes what they read).
     """
     parts = []
-    for excluded, offset in ((roles.endog, roles.offset), (roles.instruments, None)):
+    for excluded, offset, absorb in ((roles.endog, roles.offset, roles.absorb), (roles.instruments, None, None)):
         terms = [*roles.exog, *excluded]
         bare = "1" if roles.intercept else "0"
         shown = (terms or [bare]) + ([] if offset is None else [f"offset({offset})"])
+        shown += [] if absorb is None else [str(absorb)]
         parts.append(" + ".join(shown) + (" - 1" if terms and not roles.intercept else ""))
     return f"{roles.dependent} ~ {parts[0]} | {parts[1]}"
 
@@ -65,6 +67,8 @@ def to_linearmodels(roles: Roles, levels: Levels | None = None) -> str:
     UnsupportedError
         For ``ns()``, which formulaic does not have, and for what the text form of linearmodels cannot carry.
     """
+    if roles.absorb is not None:
+        raise UnsupportedError(f"linearmodels' IV2SLS has no {roles.absorb}.", do="write factor(f) terms.")
     dependent = _python(parse(roles.dependent))
     if roles.offset is not None:
         inner = parse(roles.dependent)

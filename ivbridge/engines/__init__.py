@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
+from ivbridge.effects import INSTEAD, ONLY_FAST
 from ivbridge.errors import UnsupportedError
 
 if TYPE_CHECKING:  # the R process imports this package and must not load pandas
@@ -18,7 +19,10 @@ if TYPE_CHECKING:  # the R process imports this package and must not load pandas
     from ivbridge.results import Estimate
     from ivbridge.spec import IVSpec
 
-__all__ = ["ENGINES", "PEERS", "REPLAYED", "Available", "IVEngine", "Supported", "Unavailable", "Unsupported", "engine"]
+__all__ = [
+    "ENGINES", "PEERS", "REPLAYED", "Available", "IVEngine", "Supported", "Unavailable", "Unsupported", "engine",
+    "without_effects",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,3 +113,8 @@ def engine(name: str) -> IVEngine:
     module, _, attribute = known[name].partition(":")
     found: IVEngine = getattr(importlib.import_module(module), attribute)()
     return found
+
+
+def without_effects(spec: IVSpec) -> Supported | Unsupported:
+    """What an engine supports that answers every question but those with absorbed fixed effects."""
+    return Supported() if spec.absorb is None else Unsupported(f"{ONLY_FAST} Do this: {INSTEAD}")

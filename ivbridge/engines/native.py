@@ -24,7 +24,7 @@ from linearmodels.iv.model import COVARIANCE_ESTIMATORS
 from ivbridge import diagnostics, hac, kclass, linear, refine, sandwich
 from ivbridge.asked import asked_vcov, seen_of
 from ivbridge.design import Design
-from ivbridge.engines import Available, Supported, Unavailable, Unsupported
+from ivbridge.engines import Available, Supported, Unavailable, Unsupported, without_effects
 from ivbridge.errors import UnsupportedError
 from ivbridge.linear import Linear, refined, scaled
 from ivbridge.method import Fuller, Method, TwoStage
@@ -64,8 +64,8 @@ class NativeEngine:
         return Available()
 
     def supports(self, spec: IVSpec) -> Supported | Unsupported:
-        """Every question that an :class:`IVSpec` can ask."""
-        return Supported()
+        """Every question that an :class:`IVSpec` can ask, but for absorbed fixed effects."""
+        return without_effects(spec)
 
     def versions(self) -> Mapping[str, str]:
         """Python and the packages that the numbers depend on."""

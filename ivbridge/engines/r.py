@@ -16,7 +16,7 @@ import numpy as np
 from ivbridge import diagnostics
 from ivbridge.asked import asked_vcov, seen_of
 from ivbridge.design import Design
-from ivbridge.engines import Available, Supported, Unavailable, Unsupported
+from ivbridge.engines import Available, Supported, Unavailable, Unsupported, without_effects
 from ivbridge.engines.memory import give_back
 from ivbridge.engines.process import RReply, RWorker, default_worker
 from ivbridge.engines.r_calls import by_hand, departures, r_vcov
@@ -64,8 +64,8 @@ class REngine:
         return Available()
 
     def supports(self, spec: IVSpec) -> Supported | Unsupported:
-        """Every question that an :class:`IVSpec` can ask."""
-        return Supported()
+        """Every question that an :class:`IVSpec` can ask, but for absorbed fixed effects."""
+        return without_effects(spec)
 
     def versions(self) -> Mapping[str, str]:
         """R and the packages that the numbers depend on."""

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from ivbridge.asked import asked_vcov
 from ivbridge.design import Design
-from ivbridge.engines import Available, Supported, Unavailable, Unsupported
+from ivbridge.engines import Available, Supported, Unavailable, Unsupported, without_effects
 from ivbridge.references import find_reference, replay
 from ivbridge.results import Estimate
 from ivbridge.spec import IVSpec
@@ -25,8 +25,8 @@ class RecordedEngine:
         return Available()
 
     def supports(self, spec: IVSpec) -> Supported | Unsupported:
-        """Every question that an :class:`IVSpec` can ask."""
-        return Supported()
+        """Every question that an :class:`IVSpec` can ask, but for absorbed fixed effects."""
+        return without_effects(spec)
 
     def versions(self) -> Mapping[str, str]:
         """Nothing computes here; every reference has its own versions."""

@@ -12,6 +12,7 @@ from weakref import WeakKeyDictionary
 
 from ivbridge.asked import asked_vcov, seen_of
 from ivbridge.design import Design
+from ivbridge.effects import INSTEAD, ONLY_FAST
 from ivbridge.engines import Available, Supported, Unavailable, Unsupported
 from ivbridge.engines.peers.reported import Plain, Reported, estimate, heard, plain_columns
 from ivbridge.engines.process import RWorker
@@ -41,7 +42,7 @@ class _Peer:
 
     def supports(self, spec: IVSpec) -> Supported | Unsupported:
         """Whether the package can answer the question."""
-        reason = self.lacking(spec)
+        reason = self.lacking(spec) if spec.absorb is None else f"is not asked here: {ONLY_FAST} Do this: {INSTEAD}"
         return Unsupported(f"{self.name} {reason}") if reason else Supported()
 
     def lacking(self, spec: IVSpec) -> str:
