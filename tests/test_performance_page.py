@@ -42,7 +42,7 @@ def test_the_page_is_what_its_data_say(page: ModuleType) -> None:
 
 def test_every_benchmark_and_every_item_is_on_the_page(page: ModuleType, kept: pd.DataFrame) -> None:
     assert set(kept["benchmark"]) == set(page.benchmarks()), "run: make bench"
-    assert set(kept["item"]) == set(page.SECTIONS)
+    assert set(kept["item"]) <= set(page.SECTIONS)
 
 
 def test_a_target_is_met_where_the_ratio_says_so(kept: pd.DataFrame) -> None:

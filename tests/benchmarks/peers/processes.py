@@ -120,7 +120,7 @@ class Worker:
         assert self._process is not None
         assert self._process.stdin is not None
         if not self.alive:
-            raise StoppedError("its process has ended")
+            raise StoppedError("not asked: it was stopped in the comparison before")
         self._process.stdin.write(line + "\n")
         self._process.stdin.flush()
         reply = self._reply(seconds, most)

@@ -125,6 +125,8 @@ def measured(size: Size, tasks: Sequence[str], names: Sequence[str], effort: Eff
                     turns[name].reason = f"left out: about {guess:.0f} s a call, by a smaller size"
             _take_turns(found, turns, task, effort, size.calls)
             for name, one in turns.items():
+                if task != tasks[0]:
+                    one.extra = float("nan")  # the process has not given back all that the first task took
                 if one.seconds:
                     slow[name, task] = max(one.seconds.values()) / cells
             yield [_row(size, task, name, turns, versions.get(name, "")) for name in asked]

@@ -71,7 +71,8 @@ SIZES = (
     Size("growth 1e4", 10_000, 5, 6, (HC1,)),
     Size("growth 1e5", 100_000, 5, 6, (HC1,)),
     Size("growth 1e6", 1_000_000, 5, 6, (HC1,)),
-    Size("1e7", 10_000_000, 5, 6),
+    Size("1e7", 10_000_000, 5, 6, (HC1,)),
+    Size("1e7", 10_000_000, 5, 6, (CLUSTERED, DIAGNOSTICS)),  # in processes of its own, so that memory is known of both
 )
 #: The same, small: for tests of the harness.
 TINY = (
@@ -84,7 +85,8 @@ TINY = (
     Size("growth 1e4", 2_000, 5, 6, (HC1,)),
     Size("growth 1e5", 4_000, 5, 6, (HC1,)),
     Size("growth 1e6", 6_000, 5, 6, (HC1,)),
-    Size("1e7", 10_000, 5, 6),
+    Size("1e7", 10_000, 5, 6, (HC1,)),
+    Size("1e7", 10_000, 5, 6, (CLUSTERED, DIAGNOSTICS)),
 )
 
 
