@@ -13,7 +13,6 @@ import numpy as np
 
 from ivbridge.blocks.auxiliary import Auxiliary, Fitted, auxiliary
 from ivbridge.blocks.meats import joint_rank
-from ivbridge.blocks.regression import unshifted
 from ivbridge.blocks.residuals import Residuals
 from ivbridge.blocks.rows import Rows
 from ivbridge.blocks.small import qr
@@ -193,18 +192,16 @@ class Answer:
         solved = self.solved
         layout, shift = solved.layout, solved.factor.shift
         fitted = self._auxiliary.stages[layout.endog.index(place)]
-        side = unshifted(shift, layout.z)
-        coef = side @ fitted.model.coef
+        coef = fitted.turn @ fitted.model.coef
         if shift is not None:
             coef[layout.z.index(0)] += shift[place - 1]
-        cov = np.asarray(side @ fitted.cov_wide @ side.T, dtype=float)
         intercept = "(Intercept)" in layout.z_names
         left = fitted.rss / squares(solved.factor, place, centred=intercept)
-        table = coefficient_table(layout.z_names, coef.astype(float), cov, fitted.df_resid, self.inference)
+        table = coefficient_table(layout.z_names, coef.astype(float), fitted.cov, fitted.df_resid, self.inference)
         r2_adj = 1 - left * (solved.n - intercept) / fitted.df_resid
         sigma = float(np.sqrt(fitted.rss / fitted.df_resid))
         weak = self._weak[f"weak_instruments:{name}"]
-        return FirstStage(name, table, cov, solved.n, fitted.df_resid, 1 - left, r2_adj, sigma, weak)
+        return FirstStage(name, table, fitted.cov, solved.n, fitted.df_resid, 1 - left, r2_adj, sigma, weak)
 
 
 def reproduces(solved: Solved) -> bool:

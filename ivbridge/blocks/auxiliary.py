@@ -10,7 +10,7 @@ import numpy as np
 from ivbridge.blocks.correct import corrected
 from ivbridge.blocks.leverage import discount, lm_leverage
 from ivbridge.blocks.meats import covariance, needs_meat
-from ivbridge.blocks.regression import Regression, least_squares, units
+from ivbridge.blocks.regression import Regression, least_squares, units, unshifted
 from ivbridge.blocks.rows import Rows
 from ivbridge.blocks.scores import Scored, Scores, ScoreSums
 from ivbridge.blocks.small import Matrix
@@ -37,12 +37,15 @@ class Fitted:
         The question that it belongs to.
     response : int
         Place of the dependent variable in W.
+    turn : (k, k) array
+        From the coefficients of shifted columns to those reported.
     """
 
     model: Regression
     sums: ScoreSums
     solved: Solved
     response: int
+    turn: FloatArray
 
     @property
     def rss(self) -> float:
@@ -59,14 +62,9 @@ class Fitted:
         """Whether the residuals are zero but for rounding."""
         return self.rss < TOLERANCE**2 * squares(self.solved.factor, self.response, centred=False)
 
-    @property
-    def cov(self) -> FloatArray:
-        """:attr:`cov_wide` in double precision."""
-        return self.cov_wide.astype(float)
-
     @cached_property
-    def cov_wide(self) -> Matrix:
-        """Covariance of the coefficients of the shifted columns, (k, k), in the factor's precision.
+    def cov(self) -> FloatArray:
+        """Covariance of the coefficients, turned, (k, k).
 
         Raises
         ------
@@ -74,7 +72,7 @@ class Fitted:
             If HC2 to HC5 meet a leverage of one.
         """
         solved = self.solved
-        return covariance(self.model, self.sums, solved.vcov, solved.layout, (solved.n, solved.groups))
+        return covariance(self.model, self.sums, solved.vcov, solved.layout, (solved.n, solved.groups), self.turn)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -110,10 +108,11 @@ def auxiliary(rows: Rows, solved: Solved) -> Auxiliary:
         scored = tuple(Scored(one.basis, one.left, found[id(one.basis)]) for one in models)
         part = Scores(factor.shift, rows.width, scored, solved.groups, None, needs_meat(vcov))
         sums = list(rows.reduce(part).each)
-        models = [corrected(layout, one, its) for one, its in zip(models, sums, strict=True)]
-    made = zip(models, sums, responses, strict=False)
-    fits = [Fitted(model, its, solved, place) for model, its, place in made]
+        models = [corrected(layout, one, its, factor) for one, its in zip(models, sums, strict=True)]
     q = len(layout.endog)
+    turns = [unshifted(factor.shift, layout.z)] * q + [np.eye(len(one.coef)) for one in models[q:]]
+    made = zip(models, sums, responses, turns, strict=False)
+    fits = [Fitted(model, its, solved, place, turn) for model, its, place, turn in made]
     return Auxiliary(tuple(fits[:q]), fits[q] if len(fits) > q else None)
 
 

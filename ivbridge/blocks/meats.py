@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from ivbridge.blocks.regression import Layout, Regression
 from ivbridge.blocks.scores import ScoreSums
-from ivbridge.blocks.small import Matrix
 from ivbridge.degenerate import refuse_discounts
 from ivbridge.errors import UnsupportedError
 from ivbridge.records import FloatArray
@@ -82,9 +81,14 @@ def joint_rank(vcov: Vcov, groups: tuple[int, ...]) -> int | None:
 
 
 def covariance(
-    model: Regression, sums: ScoreSums, vcov: Vcov, layout: Layout, counts: tuple[int, tuple[int, ...]]
-) -> Matrix:
-    """Of the coefficients of the shifted columns, (k, k), in the model's precision.
+    model: Regression,
+    sums: ScoreSums,
+    vcov: Vcov,
+    layout: Layout,
+    counts: tuple[int, tuple[int, ...]],
+    turn: FloatArray,
+) -> FloatArray:
+    """Of turn·coefficients, (k, k).
 
     Parameters
     ----------
@@ -96,6 +100,9 @@ def covariance(
         Which coefficients count besides those of the model.
     counts : tuple
         Rows, and clusters of each subset.
+    turn : (k, k) array
+        From the coefficients of shifted columns to others. It goes before the products: a constant's variance cancels
+        between them where columns are nearly collinear.
 
     Raises
     ------
@@ -104,17 +111,17 @@ def covariance(
     """
     n, groups = counts
     k = len(model.coef) + layout.absorbed
+    side = turn @ model.root_inverse
     if isinstance(vcov, Classical):
-        return np.asarray(sums.rss / (n - k) * (model.root_inverse @ model.root_inverse.T))
-    side = model.root_inverse
+        return np.asarray(sums.rss / (n - k) * (side @ side.T), dtype=float)
     if model.kappa is not None:
-        side = side @ (model.root @ side).T
+        side = side @ (model.root @ model.root_inverse).T
     if isinstance(vcov, Clustered):
         middle = _clustered(model, sums, vcov, (n, k - layout.nested), groups)
     else:
         refuse_discounts(vcov, sums.hopeless, n)
         middle = sums.meat * (n / (n - k)) if isinstance(vcov, HC1) else sums.meat
-    return np.asarray(side @ middle @ side.T)
+    return np.asarray(side @ middle @ side.T, dtype=float)
 
 
 def _clustered(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ivbridge.blocks.correct import corrected, stage_residuals
+from ivbridge.blocks.digits import Digits, claimed, refuse
 from ivbridge.blocks.factor import Factor, factored
 from ivbridge.blocks.kclass import estimated
 from ivbridge.blocks.leverage import aer_leverage, discount
@@ -88,6 +89,11 @@ class Solved:
         """Of LIML or Fuller."""
         return self.model.kappa
 
+    @property
+    def digits(self) -> Digits:
+        """For how many digits it is good."""
+        return claimed(self.factor, self.layout, self.model, self.sums, self.vcov, (self.coef, self.cov))
+
 
 def solved(
     rows: Rows,
@@ -118,15 +124,15 @@ def solved(
     UnsupportedError
         If the vcov is no sum over blocks.
     DesignError
-        If LIML or Fuller is not defined.
+        If LIML or Fuller is not defined, or too few digits are left.
     DataError
         If HC2 to HC5 meet a leverage of one.
     """
     check_summable(vcov)
     factor = factor or factored(rows, constant=layout.constant)
     model = estimated(factor, layout, method or TwoStage())
-    found = discount(rows, factor, vcov, lambda: aer_leverage(rows, factor, layout, model))
-    one = Scored(model.basis, model.left, found)
+    taken_off = discount(rows, factor, vcov, lambda: aer_leverage(rows, factor, layout, model))
+    one = Scored(model.basis, model.left, taken_off)
     stages = stage_residuals(layout, model, factor)
     sums = rows.reduce(Scores(factor.shift, rows.width, (one,), groups, stages, needs_meat(vcov)))
     assert sums.weighted == layout.weighted, "the layout says otherwise about weights"
@@ -136,9 +142,12 @@ def solved(
     coef = side @ model.coef
     if factor.shift is not None:
         coef[layout.x.index(0)] += factor.shift[layout.y - 1]
-    cov = np.asarray(side @ covariance(model, first, vcov, layout, (factor.n, groups)) @ side.T, dtype=float)
+    cov = covariance(model, first, vcov, layout, (factor.n, groups), side)
     tss = squares(factor, layout.y, centred="(Intercept)" in layout.x_names)
-    return Solved(coef.astype(float), cov, first.rss, tss, sums.weight, layout, vcov, groups, factor, model, first)
+    result = Solved(coef.astype(float), cov, first.rss, tss, sums.weight, layout, vcov, groups, factor, model, first)
+    if factor.path != "cholesky":
+        refuse(result.digits, layout)
+    return result
 
 
 def squares(factor: Factor, place: int, *, centred: bool) -> float:

@@ -28,7 +28,7 @@ from ivbridge.blocks.solve import solved
 from ivbridge.design import Design
 from ivbridge.engines import Available, Supported, Unavailable, Unsupported
 from ivbridge.method import TwoStage
-from ivbridge.records import Numbers, Provenance, Seen
+from ivbridge.records import Digits, Numbers, Provenance, Seen
 from ivbridge.results import Estimate
 from ivbridge.spec import IVSpec
 from ivbridge.threads import one_thread
@@ -69,7 +69,7 @@ class FastEngine:
         """
         asked_vcov(design.spec)
         seen = seen_of(design)
-        found = numbers_of(seen, design.spec)
+        found, digits = numbers_of(seen, design.spec)
         return Estimate(
             spec=design.spec,
             engine=self.name,
@@ -78,6 +78,7 @@ class FastEngine:
             data_sha256=design.sha256,
             provenance=self.provenance(design.spec),
             notes=design.notes,
+            digits=digits,
             **{field.name: getattr(found, field.name) for field in dataclasses.fields(found)},
         )
 
@@ -95,8 +96,11 @@ class FastEngine:
         )
 
 
-def numbers_of(seen: Seen, spec: IVSpec) -> Numbers:
-    """Everything that is reported of matrices in memory; errors as for :meth:`FastEngine.fit`."""
+def numbers_of(seen: Seen, spec: IVSpec) -> tuple[Numbers, Digits | None]:
+    """Everything that is reported of matrices in memory, and its digits where they are known.
+
+    Errors as for :meth:`FastEngine.fit`.
+    """
     vcov = asked_vcov(spec)
     rows, layout, groups = in_memory(seen, vcov)
     others = diagnostics.auxiliary(vcov)
@@ -105,9 +109,10 @@ def numbers_of(seen: Seen, spec: IVSpec) -> Numbers:
         model = materialised(rows, found, seen)
         cov = sandwich.covariance(model, vcov, seen.groups)
         if not summable(others):
-            return diagnostics.numbers(seen, model, cov, vcov, spec.inference)
+            return diagnostics.numbers(seen, model, cov, vcov, spec.inference), None
         found = dataclasses.replace(found, cov=cov)
-    return Answer(rows, found, spec.inference, seen.exact).numbers(seen.y)
+    digits = Digits(found.digits.coef, found.digits.std_error) if summable(vcov) else None
+    return Answer(rows, found, spec.inference, seen.exact).numbers(seen.y), digits
 
 
 def _calls(spec: IVSpec) -> tuple[str, ...]:
