@@ -103,7 +103,9 @@ def test_lines(tests: Mapping[str, Test | NotApplicable]) -> list[str]:
 
 
 def quantiles_line(residuals: FloatArray) -> list[str]:
-    """The five-number line of residuals."""
+    """The five-number line of residuals; says so where none were kept."""
+    if not len(residuals):
+        return ["not kept"]
     names = ["Min", "1Q", "Median", "3Q", "Max"]
     cells = _signif(np.quantile(residuals, [0, 0.25, 0.5, 0.75, 1]), 5)
     return [" ".join(cell.rjust(max(len(n), len(c)) + 1) for cell, n, c in zip(row, names, cells, strict=True))

@@ -46,7 +46,9 @@ def distinct(keys: pa.Table) -> pa.Table:
         if count := keys[name].null_count:
             what = f"Column {name!r} groups or orders the rows, but is missing in {count} of the {keys.num_rows} used."
             raise DataError(what, do="drop these rows first.")
-    return keys.group_by(keys.column_names, use_threads=False).aggregate([])
+    names = keys.column_names  # Arrow would read a dot in a name as the way to a nested field
+    places = [str(j) for j in range(len(names))]
+    return keys.rename_columns(places).group_by(places, use_threads=False).aggregate([]).rename_columns(names)
 
 
 #: Entries of a table that translates whole numbers into codes: so many for each value, and at least so many.

@@ -72,7 +72,7 @@ class DuckPiece:
             text += f" LIMIT {wanted}"
         seen = 0
         with _asking(self.path), _connected(self.path) as connection:
-            for table in _tables(connection.execute(text)):
+            for table in _tables(connection.sql(text)):
                 seen += table.num_rows
                 yield table
         if seen != wanted:
@@ -191,7 +191,7 @@ def from_relation(relation: Any) -> DuckTable:
         raise DataError(f"data is a {type(relation).__name__}.", do="give a relation: connection.sql('SELECT …').")
     with _asking("the DuckDB relation"):
         schema = next(_tables(relation.limit(0), empty=True)).schema
-        rows = int(relation.aggregate("count(*)").fetchone()[0])
+        rows = int(relation.aggregate("count(*)").fetchall()[0][0])
         text = hashlib.sha256(f"{relation.sql_query()}\0{schema}".encode()).hexdigest()
     return DuckTable(schema, rows, f"a DuckDB relation, {rows} rows, {text}", RelationPiece(relation, rows))
 
@@ -216,7 +216,7 @@ def _tables(result: Any, *, empty: bool = False) -> Iterator[pa.Table]:
 
 
 def _described(connection: Any, table: str) -> tuple[pa.Schema, int]:
-    schema = next(_tables(connection.execute(f"SELECT * FROM {table} LIMIT 0"), empty=True)).schema
+    schema = next(_tables(connection.sql(f"SELECT * FROM {table} LIMIT 0"), empty=True)).schema
     return schema, int(connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
 
 

@@ -15,7 +15,8 @@ from ivbridge.asked import asked_vcov
 from ivbridge.blocks.answer import Answer
 from ivbridge.blocks.factor import Factor, factored
 from ivbridge.blocks.regression import Layout
-from ivbridge.blocks.solve import Solved, solved
+from ivbridge.blocks.solve import solved
+from ivbridge.blocks.sums import Cross
 from ivbridge.engines.fast import FastEngine
 from ivbridge.errors import DataError, DesignError
 from ivbridge.later import later
@@ -23,7 +24,7 @@ from ivbridge.magnitude import LARGEST, SMALLEST
 from ivbridge.method import TwoStage
 from ivbridge.progress import Progress
 from ivbridge.rank import decided
-from ivbridge.records import Provenance, Seen
+from ivbridge.records import Digits, Provenance, Seen
 from ivbridge.results import Estimate
 from ivbridge.scale.memory import allowed, shown
 from ivbridge.scale.opening import opened
@@ -124,11 +125,11 @@ class Job:
                 if not plan.careful:
                     raise _Unfinished
                 raise DataError("A product of columns is too large for a number.", do="rescale the columns.")
-            if complete and getattr(part, "inverse", None) is None and getattr(part, "turn", None) is None:
+            if complete and isinstance(part, Cross):
                 self._look(plan, total.n, gram, part.shift)
 
         recipe = plan.pieces[0].recipe
-        key = digest(recipe.careful, recipe.coding, recipe.books, recipe.factors)
+        key = digest(recipe.careful, recipe.coding, recipe.books, recipe.factors, recipe.kept)
         return self._passes(plan.pieces, plan.width, plan.start, check, key)
 
     def _passes(
@@ -251,10 +252,13 @@ def _answered(job: Job) -> Estimate:
     if tally is None and factor.n != job.source.rows:
         tally = job.survey().tally
     layout, exact, notes = _ranked(found, factor)
-    question = job.question
+    question, whole = job.question, found.layout
+    if (less := found.of(layout)) is not found:  # a factor with dependent columns has lost digits
+        found, layout, rows = less, less.layout, job.rows(less)
+        factor = factored(rows, constant=layout.constant)
     answer = solved(rows, layout, question.vcov, found.groups, method=question.spec.method, factor=factor)
     kept = [] if tally is None else tally.notes
-    return _estimate(job, found, Answer(rows, answer, question.spec.inference, exact), (*kept, *notes))
+    return _estimate(job, found, whole, Answer(rows, answer, question.spec.inference, exact), (*kept, *notes))
 
 
 def _ranked(plan: Plan, factor: Factor) -> tuple[Layout, bool, tuple[str, ...]]:
@@ -287,9 +291,8 @@ def _ranked(plan: Plan, factor: Factor) -> tuple[Layout, bool, tuple[str, ...]]:
     return dataclasses.replace(layout, x=x, x_names=xn, z=z, z_names=zn), rank.exact, tuple(notes)
 
 
-def _estimate(job: Job, plan: Plan, answer: Answer, notes: tuple[str, ...]) -> Estimate:
+def _estimate(job: Job, plan: Plan, names: Layout, answer: Answer, notes: tuple[str, ...]) -> Estimate:
     found, layout = answer.solved, answer.solved.layout
-    names = plan.layout
     aliased = tuple(name for name in names.x_names if name not in layout.x_names)
     seen = Seen(
         rows=np.empty(0, dtype=np.int64), x_names=layout.x_names, z_names=layout.z_names, aliased=aliased,
@@ -301,15 +304,9 @@ def _estimate(job: Job, plan: Plan, answer: Answer, notes: tuple[str, ...]) -> E
         fitted=np.empty(0), n=found.n, df_resid=found.df_resid, sigma=found.sigma, r2=found.r2, r2_adj=found.r2_adj,
         tests=later(lambda: answer.tests), first_stages=later(lambda: answer.first_stages), seen=seen,
         data_sha256=hashlib.sha256(job.source.state.encode()).hexdigest(), provenance=_provenance(job),
-        notes=(*notes, *_digits_notes(found)), kappa=found.kappa, lacks=LACKS,
+        notes=notes, kappa=found.kappa, lacks=LACKS,
+        digits=later(lambda: Digits(found.digits.coef, found.digits.std_error)),
     )  # fmt: skip
-
-
-def _digits_notes(found: Solved) -> tuple[str, ...]:
-    digits = getattr(found, "digits", None)
-    if digits is None:
-        return ()
-    return (f"coefficients are good for {digits.coef:.0f} digits, standard errors for {digits.std_error:.0f}",)
 
 
 def _provenance(job: Job) -> Provenance:

@@ -34,7 +34,9 @@ def packed(thing: Any, arrays: Arrays) -> Any:
         return {"many": [packed(one, arrays) for one in thing]}
     if isinstance(thing, Mapping):
         return {"pairs": [[packed(key, arrays), packed(value, arrays)] for key, value in thing.items()]}
-    if dataclasses.is_dataclass(thing) and not isinstance(thing, type):
+    if isinstance(thing, type):
+        return {"class": f"{thing.__module__}:{thing.__qualname__}"}
+    if dataclasses.is_dataclass(thing):
         values = {field.name: packed(getattr(thing, field.name), arrays) for field in dataclasses.fields(thing)}
         return {"record": f"{type(thing).__module__}:{type(thing).__qualname__}", "fields": values}
     if type(thing).__module__.partition(".")[0] == "pyarrow":
@@ -62,6 +64,8 @@ def unpacked(tree: Any, arrays: Mapping[int, NDArray[Any]] | Arrays) -> Any:
         return {unpacked(key, arrays): unpacked(value, arrays) for key, value in tree["pairs"]}
     if "arrow" in tree:
         return _to_arrow(arrays[tree["arrow"]], table=tree["table"])
+    if "class" in tree:
+        raise ValueError(f"{tree['class']} is no number")
     values = {name: unpacked(value, arrays) for name, value in tree["fields"].items()}
     return _record(tree["record"])(**values)
 

@@ -31,6 +31,9 @@ __all__ = ["Plan", "needs_survey", "planned"]
 #: The pilot means are taken from the beginnings of so many pieces, or from all rows where there are fewer pieces.
 HEADS = 8
 
+#: Rows that are evaluated to learn the names of columns.
+HEAD_ROWS = 256
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Plan:
@@ -71,6 +74,23 @@ class Plan:
     def careful(self) -> bool:
         """Whether rows are looked at before they are used."""
         return self.pieces[0].recipe.careful
+
+    def of(self, layout: Layout) -> Plan:
+        """The plan with the columns of this layout only, whose places are those of the whole one."""
+        constant = self.question.spec.intercept
+        kept = sorted({*layout.x, *layout.z, layout.y} - ({0} if constant else set()))
+        if len(kept) == self.width:
+            return self
+        place = {old: new + constant for new, old in enumerate(kept)} | ({0: 0} if constant else {})
+        chosen = [old - constant for old in kept]
+        recipe = replace(self.pieces[0].recipe, kept=tuple(chosen))
+        moved = replace(
+            layout, x=tuple(place[j] for j in layout.x), z=tuple(place[j] for j in layout.z), y=place[layout.y]
+        )
+        return replace(
+            self, pieces=tuple(FilePiece(piece.raw, recipe) for piece in self.pieces), layout=moved,
+            names=tuple(self.names[j] for j in chosen), start=self.start[chosen],
+        )  # fmt: skip
 
     def rows(self, runner: Runner | None = None) -> Pieces:
         """What can be estimated from."""
@@ -129,11 +149,11 @@ def _coded(
     question: Question, raw: tuple[RawPiece, ...], survey: Survey, recipe: Recipe
 ) -> tuple[Recipe, dict[Term, tuple[str, ...]], dict[str, tuple[str, ...]]]:
     """The recipe with the levels and codings of factors, the names of each term's columns, the levels."""
-    table = next((t for piece in raw for t in piece.frames(question.columns, 1) if t.num_rows), None)
+    table = next((t for piece in raw for t in piece.frames(question.columns, HEAD_ROWS) if t.num_rows), None)
     if table is None:
         raise DesignError("No row can be used: the data has no rows.")
-    every = survey.all_levels()
-    found = on_levels(question, table, every)
+    every = survey.all_levels(table.select(list(question.model_columns)))
+    found = on_levels(question, every)
     factors = {name: survey.used_levels(name, v) for name, v in found.items() if isinstance(v, Factor)}
     recipe = replace(recipe, levels=every, factors=tuple(factors.items()))
     used = recipe.used(found)
@@ -145,8 +165,7 @@ def _coded(
     for terms, known in ((question.exog, codings[0]), (question.instruments, codings[1]), (question.endog, codings[0])):
         chosen = tuple(known[term] for term in terms)
         coding.append(chosen)
-        rows = len(every.table) if every.table.num_columns else table.num_rows
-        made = model_matrix(terms, used, intercept=False, rows=rows, coding=chosen)
+        made = model_matrix(terms, used, intercept=False, rows=every.table.num_rows, coding=chosen)
         for j, term in enumerate(terms):
             names[term] = tuple(name for name, owner in zip(made.names, made.terms, strict=True) if owner == j)
     return replace(recipe, coding=(coding[0], coding[1], coding[2])), names, levels_of(used)

@@ -47,6 +47,8 @@ class Recipe:
     coding : tuple of Coding
         Of the terms of exog, instruments, endog.
     books : tuple of Codebook
+    kept : tuple of int or None
+        Places of the columns that go into a block, the dependent variable's last; None for all.
     """
 
     question: Question
@@ -55,6 +57,7 @@ class Recipe:
     factors: tuple[tuple[str, Factor], ...] = ()
     coding: tuple[Coding, Coding, Coding] = ((), (), ())
     books: tuple[Codebook, ...] = ()
+    kept: tuple[int, ...] | None = None
 
     def blocks(self, tables: Iterator[pa.Table]) -> Iterator[Block]:
         """Blocks of all rows that can be used.
@@ -66,6 +69,7 @@ class Recipe:
         """
         for table in regrouped(tables, self.batch):
             columns, weights, codes = self._columns(table)
+            columns = columns if self.kept is None else [columns[place] for place in self.kept]
             count, step = len(columns[-1]), block_rows(len(columns))
             for start in range(0, count, step):
                 rows = slice(start, start + step)

@@ -34,7 +34,7 @@ class Levels:
     Attributes
     ----------
     table : pa.Table
-        A column for each; shorter ones are filled up with their first value.
+        Rows that show every one: each column begins with its distinct values.
     orders : mapping of column name to (values, ordered)
         Of categorical columns.
     """
@@ -105,11 +105,10 @@ def look(question: Question, table: pa.Table, levels: Levels | None = None) -> L
     return Look(kept, tally, y, None if weights is None else weights[kept], variables=variables)
 
 
-def on_levels(question: Question, table: pa.Table, levels: Levels) -> dict[str, Variable]:
-    """Every variable on the rows that show all levels; other columns have the values of the table's first row."""
-    frame = frame_of(question.spec.with_vcov(None), _with_levels(question, table, levels))
-    after = slice(table.num_rows, None) if levels.table.num_rows else slice(None)
-    return {name: v.take(after) for name, v in _variables(question, frame, table.schema, bare=False).items()}
+def on_levels(question: Question, levels: Levels) -> dict[str, Variable]:
+    """Every variable on the rows that show all levels."""
+    frame = frame_of(question.spec.with_vcov(None), _with_levels(question, levels.table.slice(0, 0), levels))
+    return _variables(question, frame, levels.table.schema, bare=False)
 
 
 def _variables(question: Question, frame: pd.DataFrame, schema: pa.Schema, *, bare: bool) -> dict[str, Variable]:
@@ -129,12 +128,11 @@ def _with_levels(question: Question, table: pa.Table, levels: Levels | None) -> 
 
     table = plain_types(table.select(list(question.model_columns)))
     orders: Mapping[str, tuple[tuple[Any, ...], bool]] = {}
-    if levels is not None and levels.table.num_columns:
-        more = table.take(np.zeros(levels.table.num_rows, dtype=np.int64))
-        for name in levels.table.column_names:
-            kind = table.schema.field(name).type
-            more = more.set_column(more.column_names.index(name), name, levels.table[name].cast(kind))
-        table, orders = pa.concat_tables([table, more.cast(table.schema)]), levels.orders
+    if levels is not None:
+        table, orders = (
+            pa.concat_tables([table, levels.table.select(table.column_names).cast(table.schema)]),
+            levels.orders,
+        )
     frame: pd.DataFrame = table.to_pandas()
     for name, (values, ordered) in orders.items():
         frame[name] = pd.Categorical(frame[name], categories=list(values), ordered=ordered)

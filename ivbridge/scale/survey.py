@@ -60,18 +60,25 @@ class Survey:
     def __add__(self, other: Survey) -> Survey:
         return _joined([self, other])
 
-    def all_levels(self) -> Levels:
-        """Every level of every factor column, as rows that can be appended to others."""
+    def all_levels(self, head: pa.Table) -> Levels:
+        """Every level of every factor column, in rows that can be appended to others.
+
+        Parameters
+        ----------
+        head : pa.Table, at least one row
+            Rows of the data, which other columns are taken from.
+        """
         import pyarrow as pa
 
-        size = max((table.num_rows for table in self.levels.values()), default=0)
-        columns = {}
+        size = max([head.num_rows, *(table.num_rows for table in self.levels.values())])
+        rows = plain_types(head).take(np.arange(size) % head.num_rows)
         for name, table in self.levels.items():
             places = np.arange(size)
             places[table.num_rows :] = 0
-            columns[name] = table[name].take(places)
+            place = rows.column_names.index(name)
+            rows = rows.set_column(place, name, table[name].take(pa.array(places)).cast(rows.schema.field(name).type))
         orders = {name: (tuple(values.to_pylist()), name in self.ordered) for name, values in self.orders.items()}
-        return Levels(pa.table(columns), orders)
+        return Levels(rows, orders)
 
     def used_levels(self, name: str, factor: Factor) -> Factor:
         """A factor evaluated on the rows of :meth:`all_levels` without the levels that no row in use has.
@@ -111,11 +118,10 @@ def _joined(surveys: Sequence[Survey]) -> Survey:
 
 
 def _distinct_levels(table: pa.Table) -> pa.Table:
-    (name,) = (one for one in table.column_names if one != USED)
-    found = table.group_by([name], use_threads=False).aggregate([(USED, "max")])
-    return found.rename_columns([{f"{USED}_max": USED}.get(one, one) for one in found.column_names]).select(
-        [name, USED]
-    )
+    """Of a column of values and one that says whether they are used."""
+    names = table.column_names  # Arrow would read a dot in a name as the way to a nested field
+    found = table.rename_columns(["level", "used"]).group_by(["level"], use_threads=False).aggregate([("used", "max")])
+    return found.select(["level", "used_max"]).rename_columns(names)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

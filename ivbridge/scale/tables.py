@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ivbridge.errors import DataError
+from ivbridge.scale.parquet import reading
 from ivbridge.scale.sources import RawPiece, extra, rows_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["TableInMemory", "TablePiece", "from_table"]
+__all__ = ["LazyTable", "TableInMemory", "TablePiece", "from_table"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,7 +80,67 @@ class TableInMemory:
         return tuple(TablePiece(wanted.slice(first, step), first) for first in range(0, wanted.num_rows, step))
 
 
-def from_table(table: Any) -> TableInMemory:
+@dataclass(frozen=True, slots=True, eq=False)
+class LazyTable:
+    """A query of Polars, run anew for each pass and read as a stream; a source, and its only piece.
+
+    Attributes
+    ----------
+    frame : pl.LazyFrame
+    schema : pa.Schema
+    rows, start : int
+    """
+
+    frame: Any
+    schema: pa.Schema
+    rows: int
+    start: int = 0
+
+    def __str__(self) -> str:
+        return "the lazy table"
+
+    @property
+    def state(self) -> str:
+        """The query, and how many rows it gives."""
+        plan = hashlib.sha256(f"{self.frame.explain()}\0{self.schema}".encode()).hexdigest()
+        return f"a lazy table, {self.rows} rows, {plan}"
+
+    def pieces(self, columns: Sequence[str], room: int) -> tuple[RawPiece, ...]:
+        """Itself."""
+        return (self,) if self.rows else ()
+
+    def frames(self, columns: Sequence[str], limit: int | None = None) -> Iterator[pa.Table]:
+        """Run the query.
+
+        Raises
+        ------
+        DataError
+            If it fails, or gives another number of rows.
+        """
+        import polars as pl
+        from polars import selectors
+
+        wanted = self.rows if limit is None else min(limit, self.rows)
+        seen = 0
+        with reading(self):
+            chosen = self.frame.select(selectors.by_name(*columns)).slice(0, limit)
+            for batch in chosen.collect_batches(maintain_order=True, engine="streaming"):
+                seen += batch.height
+                yield batch.to_arrow(compat_level=pl.CompatLevel.oldest()).select(list(columns))
+        if seen != wanted:
+            raise DataError(f"{self} gave {seen:,} rows instead of {wanted:,}.", do="start again.")
+
+
+def _lazy(frame: Any) -> LazyTable:
+    import polars as pl
+
+    with reading("the lazy table"):
+        schema = frame.collect_schema().to_frame().to_arrow(compat_level=pl.CompatLevel.oldest()).schema
+        rows = int(frame.select(pl.len()).collect(engine="streaming").item())
+    return LazyTable(frame, schema, rows)
+
+
+def from_table(table: Any) -> TableInMemory | LazyTable:
     """The source of a table of Polars (also lazy), pandas or Arrow.
 
     Raises
@@ -90,8 +151,8 @@ def from_table(table: Any) -> TableInMemory:
     extra("pyarrow", "Reading a table in pieces")
     import pyarrow as pa
 
-    if hasattr(table, "collect"):
-        table = table.collect()
+    if hasattr(table, "collect_schema") and hasattr(table, "collect"):
+        return _lazy(table)
     try:
         if isinstance(table, pa.Table):
             found = table
