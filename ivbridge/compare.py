@@ -37,7 +37,7 @@ from ivbridge.vcov_text import parse_vcov
 from ivbridge.vote import vote
 from ivbridge.vote_records import Vote
 
-__all__ = ["DEFAULT_VCOVS", "Changes", "agree", "crosscheck", "default_vcovs"]
+__all__ = ["DEFAULT_VCOVS", "Changes", "agree", "crosscheck", "default_vcovs", "judged"]
 
 #: Asked when the caller names none: every estimator that needs no column and no seed.
 DEFAULT_VCOVS = ("classical", "HC0", "HC1", "HC2", "HC3", "HC4")
@@ -99,7 +99,7 @@ def _compare(
         pairs = [(references[i], candidates[i]) for i in group]
         allowed |= dict(zip(group, _allowed(pairs), strict=True))
     return [
-        _verdict(reference, candidate, checks[i], allowed.get(i, {}), data)
+        judged(reference, candidate, checks[i], allowed.get(i, {}), data)
         for i, (reference, candidate) in enumerate(zip(references, candidates, strict=True))
     ]
 
@@ -120,10 +120,11 @@ def _allowed(pairs: Sequence[tuple[Estimate, Estimate]]) -> list[dict[Key, float
     return allowed_gaps(seen, other, vcovs, reference.spec.inference, reference.spec.method)
 
 
-def _verdict(
+def judged(
     reference: Estimate, candidate: Estimate, checks: tuple[Check, ...], allowed: Mapping[Key, float],
     data: pd.DataFrame | None,
 ) -> Comparison:  # fmt: skip
+    """The verdict on two answers, given the handshake and the gaps that rounding explains."""
     vcov = str(reference.spec.vcov)
     not_compared = _not_compared(reference, candidate)
     lacks = {**candidate.lacks, **reference.lacks}

@@ -24,7 +24,7 @@ LAYERS = " ".join(
         "errors resources threads later clustering rfind records tables visible place journal progress crew",
         # the question
         "vcov vcov_text method lexer expr effects transforms frame magnitude canonical variables formula coding stata",
-        "translate arrays spec",
+        "translate arrays spec absorb absorb.dummies",
         # the data, and the two together
         "unpack rfiles readers serial packing data tabular questions modelmatrix rank kept rows design",
         # the answer and its arithmetic
@@ -35,6 +35,8 @@ LAYERS = " ".join(
         "blocks.regression blocks.kclass blocks.leverage blocks.scores",
         "blocks.correct blocks.meats blocks.digits blocks.solve blocks.residuals blocks.auxiliary blocks.answer blocks.dependent",
         "blocks.arrays",
+        # fixed effects
+        "absorb.codes absorb.graph absorb.normal absorb.schur absorb.iterated absorb.demeaner absorb.within absorb.dof",
         # thousands of replications at once
         "batch.records batch.data batch.factor batch.models batch.algebra batch.ordinary batch",
         # engines
@@ -43,7 +45,7 @@ LAYERS = " ".join(
         "engines.console engines.child engines.process",
         "processes engines.pool",
         "engines.memory engines.native engines.fast engines.postponed engines.grouping engines.quick",
-        "engines.careful engines.r_calls engines.r",
+        "engines.absorbed engines.careful engines.r_calls engines.r",
         "engines.session api weak_r weakiv",
         "engines.peers engines.peers.reported engines.peers.base engines.peers.linearmodels_plain",
         "engines.peers.estimatr engines.peers.gmm engines.peers.ivmodels engines.peers.pyfixest",
@@ -63,7 +65,7 @@ LAYERS = " ".join(
         # out of core and on a cluster
         "scale.pieces scale.cluster scale.sources scale.frames scale.terms scale.rowwise scale.codes scale.survey",
         "scale.recipe scale.plan scale.parquet scale.csvs scale.duck scale.tables scale.opening scale.memory",
-        "scale.packed scale.resume scale.passes scale.fitting scale",
+        "scale.packed scale.resume scale.passes scale.fitting scale.sampling scale.totals scale.check scale",
         # recorded answers
         "references_data references_export references_checks references_digits references_file references_replay",
         "references_find references engines.recorded references_verify",
@@ -83,7 +85,7 @@ LAYERS = " ".join(
         "selection.question selection.derive selection.plugin selection.choose selection.crossfit selection.controls",
         "selection.steps selection.after selection.seeds selection.selected selection.select selection.checked",
         # Monte Carlo studies
-        "simulate study post_methods post charts post_charts",
+        "simulate study_records study_formula study post_methods post charts post_charts",
         # encouragement designs
         "encouragement encouragement.options encouragement.records encouragement.users encouragement.moments",
         "encouragement.effects encouragement.balance encouragement.sums encouragement.pooled encouragement.choice",
