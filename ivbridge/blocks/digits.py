@@ -55,22 +55,23 @@ class Digits:
     coef, std_error : float
         Of the worst coefficient and of the worst standard error, relative to their own size. In a perfect fit standard
         errors have none: they are rounding.
-    error : (k,) array
-        Bounds of the coefficients' errors.
+    share : (k,) array
+        Bounds of the coefficients' errors, relative to themselves or to their classical standard errors if larger.
     perfect : bool
         Whether residuals are no more than rounding.
     """
 
     coef: float
     std_error: float
-    error: FloatArray
+    share: FloatArray
     perfect: bool
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Sizes:
-    """Of one answer: ‖e‖, the sum of ‖W_j‖|left_j|, the condition, ‖V‖‖(X'PX)^(-1/2)‖ and the error of a sum."""
+    """Of one answer: ‖y‖, ‖e‖, the sum of ‖W_j‖|left_j|, the condition, ‖V‖‖(X'PX)^(-1/2)‖ and the error of a sum."""
 
+    response: float
     left: float
     terms: float
     condition: float
@@ -108,11 +109,13 @@ def claimed(
     if factor.shift is not None:
         size[layout.x.index(0)] += abs(factor.shift[layout.y - 1])
     error = lengths * unit + 2 * (WIDE if is_wide(model.left) else UNIT) * size + UNIT * np.abs(coef)
+    scale = np.fmax(np.abs(coef), lengths * max(sizes.left / np.sqrt(factor.n), NO_RESIDUAL * sizes.response))
     with np.errstate(all="ignore"):
-        std_error = np.sqrt(np.diag(cov))
+        std_error = np.sqrt(np.abs(np.diag(cov)))  # in several dimensions of clusters a variance may be below zero
         relative = _of_errors(factor, model, sums, vcov, (sizes, lengths, std_error))
-        perfect = sizes.left <= NO_RESIDUAL * sizes.terms
-        return Digits(_digits(error / np.abs(coef)), 0.0 if perfect else _digits(relative), error, perfect)
+        perfect = sizes.left <= NO_RESIDUAL * sizes.response
+        std_digits = 0.0 if perfect else _digits(relative)
+        return Digits(_digits(error / np.abs(coef)), std_digits, error / scale, perfect)
 
 
 def _sizes(factor: Factor, layout: Layout, model: Regression) -> _Sizes:
@@ -126,8 +129,9 @@ def _sizes(factor: Factor, layout: Layout, model: Regression) -> _Sizes:
         rest = (factor.r @ (model.regressors[:, places] - model.basis @ model.root[:, places])).astype(float)
         weakness = float(np.linalg.norm(rest) * np.linalg.norm(model.root_inverse[places].astype(float)))
     terms = float(np.linalg.norm(r, axis=0) @ np.abs(left))
-    return _Sizes(float(np.linalg.norm((factor.r @ model.left).astype(float))), terms, number, weakness,
-                  float(np.sqrt(factor.n / ROWS)))  # fmt: skip
+    response = float(np.linalg.norm(factor.raw[:, layout.y].astype(float)))
+    own = float(np.linalg.norm((factor.r @ model.left).astype(float)))
+    return _Sizes(response, own, terms, number, weakness, float(np.sqrt(factor.n / ROWS)))
 
 
 def _of_errors(
@@ -160,24 +164,17 @@ def _digits(relative: FloatArray) -> float:
     return float(np.clip(-np.log10(worst), 0.0, MOST)) if np.isfinite(worst) else 0.0
 
 
-def refuse(found: Digits, layout: Layout, answer: tuple[FloatArray, FloatArray]) -> None:
-    """Refuse an answer of fewer than three digits, those of a coefficient relative to its standard error if larger.
+def refuse(found: Digits, layout: Layout) -> None:
+    """Refuse coefficients of fewer than three digits; standard errors may be zero by the model, and rounding then.
 
     Raises
     ------
     DesignError
     """
-    coef, cov = answer
-    with np.errstate(all="ignore"):
-        sizes = np.fmax(np.abs(coef), np.sqrt(np.diag(cov)))
-        bad = [
-            name for name, share in zip(layout.x_names, found.error / sizes, strict=True) if not share <= 10**-ENOUGH
-        ]
-    if not bad and (found.perfect or found.std_error >= ENOUGH):
-        return
-    what = f"of the coefficient of {', '.join(bad[:5])}{' …' * (len(bad) > 5)}" if bad else "of a standard error"
-    raise DesignError(
-        f"The columns are so nearly dependent, or the instruments so weak, that fewer than {ENOUGH:g} digits {what} "
-        "could be computed from these rows, even with residuals in extended precision.",
-        do="leave out a column that the others nearly reproduce, or replace powers by poly(x, degree).",
-    )
+    bad = [name for name, share in zip(layout.x_names, found.share, strict=True) if not share <= 10**-ENOUGH]
+    if bad:
+        raise DesignError(
+            "The columns are so nearly dependent, or the instruments so weak, that in double precision these rows hold "
+            f"fewer than {ENOUGH:g} digits of the coefficient of {', '.join(bad[:5])}{' …' * (len(bad) > 5)}.",
+            do="leave out a column that the others nearly reproduce, or replace powers by poly(x, degree).",
+        )

@@ -31,9 +31,12 @@ __all__ = ["CHOLESKY", "CHOLESKY_QR2", "DOUBLE", "Factor", "Orthonormal", "facto
 #: docs/decisions/0014-digits-of-blocks.md.
 CHOLESKY, DOUBLE, CHOLESKY_QR2 = 20.0, 100.0, 1e7
 
-#: Smallest remainder of a column, relative to its length, that the first factor is inverted with: a thousand times what
-#: a QR decomposition leaves of a column that depends on others.
-SMALLEST = 1e-13
+#: Smallest remainder of a column, relative to its length, that the first factor makes later columns orthogonal to; R's
+#: rule leaves out regressors and instruments below 1e-7.
+SMALLEST = 1e-9
+
+#: What rounding leaves of the square of a column that depends on others.
+ROUNDING = 2.0**-46
 
 Path = Literal["cholesky", "choleskyqr2", "tsqr", "none"]
 
@@ -111,8 +114,9 @@ def factored(rows: Rows, *, constant: bool) -> Factor:
     constant : bool
         Whether the model has one.
     """
-    shift = rows.pilot() if constant else None
-    sums = rows.reduce(Cross(shift, rows.width))
+    with np.errstate(invalid="ignore", over="ignore"):  # missing, infinite and too large values are found in the sums
+        shift = rows.pilot() if constant else None
+        sums = rows.reduce(Cross(shift, rows.width))
     passes = 1
     r, number = _cholesky(sums.gram)
     if shift is not None and number > CHOLESKY and (moved := _far(sums.gram)) is not None:
@@ -141,9 +145,11 @@ def _mended(rows: Rows, shift: FloatArray | None, first: Matrix) -> Matrix:
     """R in the precision of a factor that is off by its condition."""
     near = first.copy()
     lengths = np.sqrt((first * first).sum(axis=0))
-    np.fill_diagonal(near, np.maximum(np.diagonal(first), np.where(lengths > 0, SMALLEST * lengths, 1.0)))
+    least = np.where(lengths > 0, SMALLEST * lengths, 1.0)
+    dependent = np.diagonal(first) < least
+    near[dependent] = np.diag(least)[dependent]
     gram = rows.reduce(Orthonormal(shift, rows.width, inverted(near))).gram
-    return np.asarray(semidefinite(gram.astype(first.dtype)).T @ near)
+    return np.asarray(semidefinite(gram.astype(first.dtype), ROUNDING).T @ near)
 
 
 def _cholesky(gram: FloatArray) -> tuple[FloatArray, float]:

@@ -93,12 +93,12 @@ def cholesky(a: Matrix) -> Matrix:
     return lower
 
 
-def semidefinite(a: Matrix) -> Matrix:
-    """Lower triangular L with LL' = a, (k, k), where pivots that are not positive leave columns of zeros."""
+def semidefinite(a: Matrix, least: float = 0.0) -> Matrix:
+    """Lower triangular L with LL' = a, (k, k); a column of zeros for a pivot of at most `least` times the diagonal."""
     lower = np.zeros_like(a)
     for j in range(len(a)):
         rest = a[j:, j] - lower[j:, :j] @ lower[j, :j]
-        if rest[0] > 0:
+        if rest[0] > least * a[j, j]:
             lower[j:, j] = rest / np.sqrt(rest[0])
     return lower
 
