@@ -12,7 +12,7 @@ from ivbridge.blocks.answer import Answer
 from ivbridge.engines.fast import FastEngine
 from ivbridge.frame import fingerprint
 from ivbridge.later import later
-from ivbridge.records import Seen
+from ivbridge.records import Digits, Seen
 from ivbridge.results import Estimate
 from ivbridge.spec import IVSpec
 from ivbridge.threads import one_thread
@@ -53,4 +53,5 @@ def answered(
         sigma=found.sigma, r2=found.r2, r2_adj=found.r2_adj, tests=alone(lambda: answer.tests),
         first_stages=alone(lambda: answer.first_stages), seen=seen, data_sha256=later(lambda: fingerprint(frame())),
         provenance=later(lambda: engine.provenance(spec)), notes=notes, kappa=found.kappa,
+        digits=alone(lambda: Digits(found.digits.coef, found.digits.std_error)),
     )  # fmt: skip
