@@ -65,7 +65,7 @@ LAYERS = " ".join(
         # out of core and on a cluster
         "scale.pieces scale.cluster scale.sources scale.frames scale.terms scale.rowwise scale.codes scale.survey",
         "scale.recipe scale.plan scale.parquet scale.csvs scale.duck scale.tables scale.opening scale.memory",
-        "scale.packed scale.resume scale.passes scale.fitting scale.sampling scale.totals scale.check scale",
+        "scale.packed scale.resume scale.passes scale.fitting scale.sampling scale.totals scale.checking scale",
         # recorded answers
         "references_data references_export references_checks references_digits references_file references_replay",
         "references_find references engines.recorded references_verify",

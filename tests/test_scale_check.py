@@ -15,10 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-import ivbridge.scale.check as checking
 from ivbridge import scale
 from ivbridge.errors import DataError, DisagreementError
-from ivbridge.scale.check import ScaleCheck, check
+from ivbridge.scale import checking
+from ivbridge.scale.checking import ScaleCheck, check
 from ivbridge.scale.opening import opened
 from ivbridge.scale.parquet import ParquetFiles
 from ivbridge.scale.sampling import Picked, consecutive, sampled

@@ -9,6 +9,8 @@ np.float64(-0.24356)
 
 from __future__ import annotations
 
+from ivbridge.scale.checking import ScaleCheck, check
+from ivbridge.scale.cluster import Distributed
 from ivbridge.scale.fitting import fit, plan
 
-__all__ = ["fit", "plan"]
+__all__ = ["Distributed", "ScaleCheck", "check", "fit", "plan"]
