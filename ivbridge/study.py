@@ -4,32 +4,36 @@ For example ``summary(run(SCENARIOS["post-a"], METHODS_A, seeds=1000))``, with :
 :data:`ivbridge.post_methods.METHODS_A`.
 
 Each draw depends on its seed alone and every process computes with one thread, so that the numbers do not depend on
-how many processes there were, or on how often the study was stopped and continued. A draw over which a process or its R
-dies is tried once more on a new one. Where that fails too, or an engine raises, the note names the error; such rows are
-not in the file, and the next run with the same path tries again.
+how many processes there were, on how many draws were answered together, or on how often the study was stopped and
+continued. A draw over which a process or its R dies is tried once more on a new one. Where that fails too, or an engine
+raises, the note names the error; such rows are not in the file, and the next run with the same path tries again.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import groupby
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from ivbridge.api import fit
 from ivbridge.crew import FailedTask, answers, number_of_workers
-from ivbridge.errors import DataError, DesignError, EngineError, UnsupportedError
+from ivbridge.errors import DataError, EngineError
 from ivbridge.journal import Journal, described
-from ivbridge.processes import python_processes
+from ivbridge.processes import PythonProcess, python_processes
 from ivbridge.progress import Progress
+from ivbridge.study_formula import by_formula
+from ivbridge.study_records import Method, OneByOne, Outcome, World, outcome
 
-__all__ = ["Method", "Outcome", "Progress", "World", "by_formula", "outcome", "run", "summary"]
+__all__ = ["Method", "OneByOne", "Outcome", "Progress", "World", "by_formula", "outcome", "run", "summary"]
+
+#: Draws that are answered together, at most; a study that is killed loses these for each of its processes.
+TOGETHER = 25
 
 _COLUMNS = (
     "scenario", "method", "seed", "truth", "estimate", "std.error", "conf.low", "conf.high", "covers", "selected",
@@ -38,117 +42,20 @@ _COLUMNS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """What one method says about one draw.
-
-    Attributes
-    ----------
-    estimate, std_error, conf_low, conf_high : float
-        NaN where there is none.
-    covers : bool, optional
-        Whether the confidence set holds the truth; None lets the limits decide. A set that is no interval says it.
-    selected : int, optional
-        Number of instruments used.
-    note : str
-        Why there is no estimate.
-    """
-
-    estimate: float = math.nan
-    std_error: float = math.nan
-    conf_low: float = math.nan
-    conf_high: float = math.nan
-    covers: bool | None = None
-    selected: int | None = None
-    note: str = ""
-
-
-def outcome(estimate: float, std_error: float, selected: int | None = None, level: float = 0.95) -> Outcome:
-    """An estimate with its normal confidence interval, R's ``confint`` with ``df = Inf``."""
-    from scipy import stats
-
-    half = float(stats.norm.isf((1 - level) / 2)) * std_error
-    return Outcome(float(estimate), float(std_error), float(estimate - half), float(estimate + half), selected=selected)
-
-
-@dataclass(frozen=True, slots=True)
-class _Fit:
-    """What `by_formula` runs."""
-
-    formula: str
-    term: str
-    vcov: str
-    engine: str
-    method: str | None
-
-    def __call__(self, draw: Any, _seed: int) -> tuple[Outcome]:
-        found = fit(self.formula, draw.frame, self.vcov, self.engine, method=self.method)
-        if self.term in found.seen.aliased:
-            raise DesignError(f"{self.term} depends linearly on other columns.")
-        if self.term not in found.terms:
-            raise UnsupportedError(f"There is no coefficient {self.term!r}.", available=", ".join(found.terms))
-        table, i = found.coefs, found.terms.index(self.term)
-        low, high = float(table.conf_low[i]), float(table.conf_high[i])
-        return (Outcome(float(table.estimate[i]), float(table.std_error[i]), low, high),)
-
-
-def by_formula(
-    name: str, formula: str, term: str, vcov: str, *, engine: str = "native", method: str | None = None
-) -> Method:
-    """A method that asks :func:`ivbridge.fit` about every draw's ``frame``.
-
-    Parameters
-    ----------
-    name : str
-        In the table.
-    formula, vcov, engine, method
-        As for :func:`ivbridge.fit`; with ``engine="r"`` every process has an R of its own.
-    term : str
-        The coefficient that estimates the draw's ``truth``; its 95 % confidence interval is the engine's.
-
-    Returns
-    -------
-    Method
-    """
-    return Method((name,), _Fit(formula, term, vcov, engine, method))
-
-
-class World(Protocol):
-    """What a scenario has to offer: a name, and draws that depend on the seed alone."""
-
-    @property
-    def name(self) -> str:
-        """Name in the table."""
-        ...
-
-    def draw(self, n: int, seed: int) -> Any:
-        """Data with ``truth``, the effect that is to be estimated."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Method:
-    """Estimators that share their work on a draw, such as two rules on one cross-validated path.
-
-    Parameters
-    ----------
-    names : tuple of str
-    run : callable (draw, seed) -> sequence of Outcome
-        One outcome for each name. It must be a function of a module or a record (it is sent to other processes), and
-        depend on nothing but its arguments. A :class:`~ivbridge.errors.DataError`,
-        :class:`~ivbridge.errors.DesignError` or singular matrix counts as "no estimate" for all names, and so does an
-        :class:`~ivbridge.errors.EngineError`, for this run; any other exception stops the study.
-    """
-
-    names: tuple[str, ...]
-    run: Callable[[Any, int], Sequence[Outcome]]
-
-
-@dataclass(frozen=True, slots=True)
 class _Task:
     scenario: World
     methods: tuple[Method, ...]
     n: int
-    seed: int
+    seeds: tuple[int, ...]
+
+    def __str__(self) -> str:
+        more = f" and {len(self.seeds) - 1} more" if len(self.seeds) > 1 else ""
+        return f"{self.scenario.name}, seed {self.seeds[0]}{more}"
+
+    def in_parts(self, size: int) -> Iterator[_Task]:
+        """The same, so many draws at a time."""
+        for start in range(0, len(self.seeds), size):
+            yield replace(self, seeds=self.seeds[start : start + size])
 
 
 def run(
@@ -198,8 +105,11 @@ def run(
     about |= {f"method {'; '.join(method.names)}": described(method.run) for method in methods}
     with Journal.opened(path, about) as journal:
         done = {(row["scenario"], row["method"], row["seed"]) for row in journal.rows}
+        processes = number_of_workers(workers)
         tasks = list(_missing(worlds, methods, wanted, n, done))
-        failed = _work_through(tasks, number_of_workers(workers), journal, len(worlds) * len(wanted), progress)
+        size = max(1, min(TOGETHER, sum(len(task.seeds) for task in tasks) // (4 * processes)))
+        parts = [part for task in tasks for part in task.in_parts(size if _together(task) else 1)]
+        failed = _work_through(parts, processes, journal, len(worlds) * len(wanted), progress)
         return _table([*failed, *journal.rows], [world.name for world in worlds], names, wanted)
 
 
@@ -216,36 +126,60 @@ def _names(worlds: Sequence[World], methods: Sequence[Method], seeds: Sequence[i
 def _missing(
     worlds: Sequence[World], methods: Sequence[Method], seeds: Sequence[int], n: int, done: set[tuple[str, str, int]]
 ) -> Iterator[_Task]:
+    """One task for neighbouring seeds that lack the same methods."""
+
+    def left(world: World, seed: int) -> tuple[Method, ...]:
+        return tuple(m for m in methods if any((world.name, name, seed) not in done for name in m.names))
+
     for world in worlds:
-        for seed in seeds:
-            left = tuple(m for m in methods if any((world.name, name, seed) not in done for name in m.names))
-            if left:
-                yield _Task(world, left, n, seed)
+        for lacking, alike in groupby(seeds, key=lambda seed, world=world: left(world, seed)):  # type: ignore[misc]
+            if lacking:
+                yield _Task(world, lacking, n, tuple(alike))
+
+
+def _together(task: _Task) -> bool:
+    """Whether its draws may be answered together: a slow method beside a quick one would put too much at stake."""
+    return all(method.many is not None for method in task.methods)
 
 
 def _work_through(
     tasks: Sequence[_Task], workers: int, journal: Journal, total: int, progress: Progress | None
 ) -> list[dict[str, Any]]:
     """Append what is found to the journal; return a row for each answer that could not be found."""
-    before, failed = total - len(tasks), []
+    count, failed = total - sum(len(task.seeds) for task in tasks), []
     if progress:
-        progress(before, total, f"{before} draws were there" if before else "drawing")
+        progress(count, total, f"{count} draws were there" if count else "drawing")
     if not tasks:
         return []
-    names = [f"{task.scenario.name}, seed {task.seed}" for task in tasks]
     # one worker is a process too: the number of threads is then the same for every number of workers
     with (
         python_processes(_answers, min(workers, len(tasks))) as members,
-        closing(answers(members, names, tasks)) as found,
+        closing(_found(members, tasks)) as found,
     ):
-        for count, (i, rows) in enumerate(found, start=before + 1):
+        for task, rows in found:
             if isinstance(rows, FailedTask):
-                failed += _without_answer(tasks[i], rows)
+                failed += _without_answer(task, rows)
             else:
                 journal.append(rows)
+            count += len(task.seeds)
             if progress:
-                progress(count, total, names[i])
+                progress(count, total, str(task))
     return failed
+
+
+def _found(
+    members: Sequence[PythonProcess[_Task, list[dict[str, Any]]]], tasks: Sequence[_Task]
+) -> Generator[tuple[_Task, list[dict[str, Any]] | FailedTask], None, None]:
+    """Each task with its answer; draws that failed together are asked again one by one."""
+    again: list[_Task] = []
+    with closing(answers(members, [str(task) for task in tasks], tasks)) as arriving:
+        for i, rows in arriving:
+            if isinstance(rows, FailedTask) and len(tasks[i].seeds) > 1:
+                again += tasks[i].in_parts(1)
+            else:
+                yield tasks[i], rows
+    if again:
+        yield from _found(members, again)
 
 
 def _without_answer(task: _Task, failed: FailedTask) -> list[dict[str, Any]]:
@@ -253,32 +187,31 @@ def _without_answer(task: _Task, failed: FailedTask) -> list[dict[str, Any]]:
     if not isinstance(failed.error, EngineError):
         raise failed.error
     nothing = Outcome(note=f"{type(failed.error).__name__}: {failed.error}")
-    return [_row(task, name, math.nan, nothing, math.nan) for method in task.methods for name in method.names]
+    names = [name for method in task.methods for name in method.names]
+    return [_row(task.scenario, name, seed, math.nan, nothing, math.nan) for seed in task.seeds for name in names]
 
 
 def _answers(task: _Task) -> list[dict[str, Any]]:
-    """Every method's rows for one draw; runs in a process of its own."""
-    draw = task.scenario.draw(task.n, task.seed)
+    """Every method's rows for some draws; runs in a process of its own."""
+    draws = [task.scenario.draw(task.n, seed) for seed in task.seeds]
     rows = []
     for method in task.methods:
         start = time.perf_counter()
-        try:
-            found = tuple(method.run(draw, task.seed))
-        except (DataError, DesignError, np.linalg.LinAlgError) as error:
-            found = tuple(Outcome(note=f"{type(error).__name__}: {error}") for _ in method.names)
-        seconds = time.perf_counter() - start
-        for name, said in zip(method.names, found, strict=True):
-            rows.append(_row(task, name, float(draw.truth), said, seconds))
+        found = method.answers(draws, task.seeds)
+        seconds = (time.perf_counter() - start) / len(draws)
+        for draw, seed, outcomes in zip(draws, task.seeds, found, strict=True):
+            for name, said in zip(method.names, outcomes, strict=True):
+                rows.append(_row(task.scenario, name, seed, float(draw.truth), said, seconds))
     return rows
 
 
-def _row(task: _Task, name: str, truth: float, said: Outcome, seconds: float) -> dict[str, Any]:
+def _row(scenario: World, name: str, seed: int, truth: float, said: Outcome, seconds: float) -> dict[str, Any]:
     covers = said.covers
     if covers is None and math.isfinite(said.estimate):
         covers = bool(said.conf_low <= truth <= said.conf_high)
     numbers = map(float, (said.estimate, said.std_error, said.conf_low, said.conf_high))
     selected = None if said.selected is None else int(said.selected)
-    values = (task.scenario.name, name, task.seed, truth, *numbers, covers, selected, round(seconds, 4), said.note)
+    values = (scenario.name, name, seed, truth, *numbers, covers, selected, round(seconds, 4), said.note)
     return dict(zip(_COLUMNS, values, strict=True))
 
 

@@ -97,7 +97,7 @@ LAYERS = " ".join(
         "certificates certificates.badge certificates.records certificates.issue certificates.verify",
         "setup_r doctor cli_text cli_check cli_select cli_encourage cli_post cli_options cli_experiments cli_drift",
         "cli_certify",
-        "cli_record cli_ports cli_explain cli",
+        "cli_record cli_ports cli_explain cli_scale cli",
         "pytest_agreement pytest_plugin",
     ]
 ).split()

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from ivbridge.batch.algebra import answered
-from ivbridge.batch.data import Replications, arranged
+from ivbridge.batch.data import Replications, arranged, check_counts
 from ivbridge.batch.factor import LIMIT
 from ivbridge.batch.ordinary import ordinary
 from ivbridge.batch.records import Fits, Question
@@ -86,7 +86,10 @@ def fit(
     """
     question = _asked(vcov, method, clusters)
     data = arranged(y, exog, endog, instruments, clusters)
-    return _answers(data.all_exogenous() if question.method is None else data, question)
+    if question.method is None:
+        data = data.all_exogenous()
+    check_counts(data.shape)
+    return _answers(data, question)
 
 
 def offers(vcov: Vcov, method: Method) -> bool:

@@ -13,7 +13,7 @@ from ivbridge.batch.records import Shape
 from ivbridge.errors import DataError, DesignError
 from ivbridge.records import FloatArray, IntArray
 
-__all__ = ["Replications", "arranged"]
+__all__ = ["Replications", "arranged", "check_counts"]
 
 #: Bytes of the columns that are worked on together: they stay in the cache.
 CACHE = 2**22
@@ -89,8 +89,6 @@ def arranged(y: Any, exog: Any, endog: Any, instruments: Any, clusters: Any) -> 
     ------
     DataError
         If the arrays do not fit together.
-    DesignError
-        If there are not more rows than columns, or fewer instruments than endogenous regressors.
     """
     dependent = _numbers("y", y)
     if dependent.ndim != 2:
@@ -113,7 +111,6 @@ def arranged(y: Any, exog: Any, endog: Any, instruments: Any, clusters: Any) -> 
     w = [column for j, column in enumerate(w) if j != at]
     p = len(w) + constant
     shape = Shape(n, p, p + len(z), len(x), constant)
-    _check_counts(shape)
     codes = None if clusters is None else _coded(clusters, dependent.shape)
     return Replications(count, shape, (*w, *z, *x, dependent), tuple(names), codes)
 
@@ -148,7 +145,16 @@ def _is_constant(column: NDArray[Any]) -> bool:
     return bool(column.flat[0] == 1 and (column.reshape(-1, column.shape[-1])[0] == 1).all() and (column == 1).all())
 
 
-def _check_counts(shape: Shape) -> None:
+def check_counts(shape: Shape) -> None:
+    """Refuse sizes with which no replication can have an answer.
+
+    Raises
+    ------
+    DataError
+        If there are no regressors.
+    DesignError
+        If there are not more rows than columns, or fewer instruments than endogenous regressors.
+    """
     if shape.k == 0:
         raise DataError("There are no regressors.", do="give exog, endog or both.")
     if shape.l < shape.k:
