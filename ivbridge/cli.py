@@ -17,7 +17,7 @@ import typer
 from typer.core import TyperGroup
 
 import ivbridge
-from ivbridge import cli_certify, cli_drift, cli_experiments, cli_explain, cli_ports, cli_record
+from ivbridge import cli_certify, cli_drift, cli_experiments, cli_explain, cli_ports, cli_record, cli_scale
 from ivbridge.cli_options import (
     DATA,
     ENGINES,
@@ -155,7 +155,7 @@ def _fit(
     vcov: Annotated[str, VCOV],
     weights: Annotated[str | None, WEIGHTS] = None,
     engine: Annotated[
-        str, typer.Option("--engine", metavar="r|native", autocompletion=complete_engine, help="Who answers.")
+        str, typer.Option("--engine", metavar="r|native|fast", autocompletion=complete_engine, help="Who answers.")
     ] = "native",
     inference: Annotated[str | None, INFERENCE] = None,
     method: Annotated[str | None, METHOD] = None,
@@ -249,6 +249,7 @@ app.add_typer(cli_certify.app)
 app.add_typer(cli_record.app)
 app.add_typer(cli_ports.app)
 app.add_typer(cli_explain.app)
+app.add_typer(cli_scale.app)
 
 
 def main() -> None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ivbridge.errors import DataError
 from ivbridge.readers import table_columns
 from ivbridge.scale.parquet import reading
-from ivbridge.scale.sources import RawPiece, extra
+from ivbridge.scale.sources import RawPiece, extra, most_rows
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -158,17 +158,17 @@ class CsvFiles:
         found: list[RawPiece] = []
         start = 0
         for file, records in zip(self.files, self.records, strict=True):
-            for first, last, rows in _joined(records, room // SWELL):
+            for first, last, rows in _joined(records, room // SWELL, most_rows(self.rows)):
                 found.append(CsvPiece(file.path, first, last, start, rows, self.names, self.kinds))
                 start += rows
         return tuple(found)
 
 
-def _joined(records: Sequence[tuple[int, int, int]], size: int) -> Iterator[tuple[int, int, int]]:
-    """Neighbouring ranges together, as long as they have at most so many bytes."""
+def _joined(records: Sequence[tuple[int, int, int]], size: int, most: int) -> Iterator[tuple[int, int, int]]:
+    """Neighbouring ranges together, as long as they have at most so many bytes and records."""
     held: tuple[int, int, int] | None = None
     for first, last, rows in records:
-        if held is not None and last - held[0] > size:
+        if held is not None and (last - held[0] > size or held[2] + rows > most):
             yield held
             held = None
         held = (first, last, rows) if held is None else (held[0], last, held[2] + rows)

@@ -143,7 +143,7 @@ class DuckTable:
         if self.path is None or self.table is None:
             return (self.whole,) if self.rows else ()
         kinds = {field.name: field.type for field in self.schema}
-        step = rows_of(sum(8 if is_number(kinds[name]) else 32 for name in columns), room)
+        step = rows_of(sum(8 if is_number(kinds[name]) else 32 for name in columns), room, self.rows)
         return tuple(
             DuckPiece(self.path, self.table, first, min(step, self.rows - first), first)
             for first in range(0, self.rows, step)

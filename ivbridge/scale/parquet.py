@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from ivbridge.errors import DataError
 from ivbridge.scale.frames import is_number
-from ivbridge.scale.sources import MOST_ROWS, RawPiece, extra
+from ivbridge.scale.sources import RawPiece, extra, most_rows
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -178,7 +178,7 @@ class ParquetFiles:
         kinds = {field.name: field.type for field in self.schema}
         dictionaries = tuple(c for c in columns if pa.types.is_dictionary(kinds[c]))
         found: list[RawPiece] = []
-        start = 0
+        start, most = 0, most_rows(self.rows)
         for file in self.files:
             first = place = held = 0
             taken = 0.0
@@ -186,7 +186,7 @@ class ParquetFiles:
                 size = float(sum(max(sizes.get(c, 0), rows * (8 if is_number(kinds[c]) else 16)) for c in columns))
                 if size > 2 * room:
                     raise _too_large(f"Row group {g + 1} of {file.path}", size)
-                if held and (taken + size > room or held + rows > MOST_ROWS):
+                if held and (taken + size > room or held + rows > most):
                     found.append(ParquetPiece(file.path, first, held, start, (place, g), dictionaries))
                     first, start, place, held, taken = first + held, start + held, g, 0, 0.0
                 held, taken = held + rows, taken + size

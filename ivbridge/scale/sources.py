@@ -10,10 +10,12 @@ from ivbridge.errors import MissingExtraError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["MOST_ROWS", "RawPiece", "Source", "extra", "rows_of"]
+__all__ = ["MOST_ROWS", "RawPiece", "Source", "extra", "most_rows", "rows_of"]
 
 #: Rows of a piece at most: what is lost when a job is stopped, and what a machine of a cluster gets at a time.
 MOST_ROWS = 4_000_000
+#: Pieces that there are at least, where they do not get smaller than so many rows.
+FEWEST_PIECES, LEAST_ROWS = 16, 250_000
 
 
 class RawPiece(Protocol):
@@ -74,9 +76,14 @@ class Source(Protocol):
         ...
 
 
-def rows_of(width: float, room: int) -> int:
-    """Rows of `width` bytes that fit into the room: at least a thousand, at most :data:`MOST_ROWS`."""
-    return int(max(1000, min(MOST_ROWS, room // max(width, 1.0))))
+def most_rows(total: int) -> int:
+    """Rows of a piece at most: small data make several pieces, too, whose beginnings tell where the columns lie."""
+    return max(1, min(MOST_ROWS, max(total // FEWEST_PIECES, LEAST_ROWS)))
+
+
+def rows_of(width: float, room: int, total: int) -> int:
+    """Rows of `width` bytes that fit into the room: at least a thousand, at most :func:`most_rows` of all."""
+    return int(max(1000, min(most_rows(total), room // max(width, 1.0))))
 
 
 def extra(package: str, what: str) -> Any:

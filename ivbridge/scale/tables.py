@@ -76,7 +76,7 @@ class TableInMemory:
     def pieces(self, columns: Sequence[str], room: int) -> tuple[RawPiece, ...]:
         """Slices of the columns that are wanted."""
         wanted = self.table.select(list(columns))
-        step = rows_of(wanted.nbytes / max(wanted.num_rows, 1), room)
+        step = rows_of(wanted.nbytes / max(wanted.num_rows, 1), room, self.rows)
         return tuple(TablePiece(wanted.slice(first, step), first) for first in range(0, wanted.num_rows, step))
 
 

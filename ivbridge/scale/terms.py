@@ -87,6 +87,11 @@ def asked(spec: IVSpec, vcov: Vcov, schema: pa.Schema) -> Question:
         If the vcov is no sum over rows, or a term needs its whole column at once.
     """
     check_summable(vcov)
+    if getattr(spec, "absorb", None):
+        raise UnsupportedError(
+            "Fixed effects that are absorbed need their rows in memory.",
+            do='write factor(g) where there are few levels, or ask ivbridge.fit(…, engine="fast") of data in memory.',
+        )
     spec = spec.with_vcov(vcov)
     frame_of(spec, pd.DataFrame({name: [] for name in dict.fromkeys(schema.names)}))
     kinds = {field.name: field.type for field in schema}
