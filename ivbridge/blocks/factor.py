@@ -19,7 +19,7 @@ from scipy.linalg import lapack
 
 from ivbridge.blocks.products import products
 from ivbridge.blocks.rows import Block, Rows
-from ivbridge.blocks.small import Matrix, condition, inverted, is_wide, semidefinite, wide
+from ivbridge.blocks.small import Matrix, condition, inverted, is_wide, semidefinite, unit_condition, wide
 from ivbridge.blocks.sums import Cross, CrossProducts, TriangleOf
 from ivbridge.records import FloatArray
 
@@ -156,13 +156,13 @@ def _cholesky(gram: FloatArray) -> tuple[FloatArray, float]:
     """Factor of the cross-products and the columns' condition; infinite where there is no factor, NaN as in Factor."""
     if not np.isfinite(gram).all():
         return np.full(gram.shape, np.nan), np.nan
-    lengths = np.sqrt(np.diag(gram))
+    lengths = np.sqrt(gram.diagonal())
     if not lengths.all():
         return gram, np.inf
-    r, info = lapack.dpotrf(gram / np.outer(lengths, lengths), lower=0, clean=1)
+    r, info = lapack.dpotrf(gram / lengths / lengths[:, None], lower=0, clean=1)
     if info != 0:
         return r, np.inf
-    return r * lengths, condition(r)
+    return r * lengths, unit_condition(r)
 
 
 def _square(r: FloatArray) -> FloatArray:

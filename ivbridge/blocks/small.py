@@ -7,13 +7,24 @@ Apple silicon) these loops run in double precision.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import lapack
 
-__all__ = ["cholesky", "condition", "inverted", "is_wide", "least_singular", "qr", "semidefinite", "wide"]
+__all__ = [
+    "cholesky",
+    "condition",
+    "inverted",
+    "is_wide",
+    "least_singular",
+    "qr",
+    "semidefinite",
+    "unit_condition",
+    "wide",
+]
 
 #: Double or extended precision.
 Matrix = NDArray[Any]
@@ -56,9 +67,15 @@ def _lapack_qr(a: Matrix) -> tuple[Matrix, Matrix]:
     """What :func:`numpy.linalg.qr` does, without its thirty microseconds."""
     k = a.shape[1]
     both, tau, _, _ = lapack.dgeqrf(a)
-    r = np.triu(both[:k])
+    r = both[:k] * _upper(k)
     q, _, _ = lapack.dorgqr(both, tau)
     return q, r
+
+
+@cache
+def _upper(k: int) -> Matrix:
+    """Ones on and above the diagonal."""
+    return np.triu(np.ones((k, k)))
 
 
 def inverted(r: Matrix) -> Matrix:
@@ -128,7 +145,11 @@ def condition(r: Matrix) -> float:
     if not largest.all():
         return np.inf
     scaled = r / largest  # so that squares neither overflow nor underflow
-    scaled = scaled / np.sqrt((scaled * scaled).sum(axis=0))
-    inverse = inverted(scaled)
+    return unit_condition(scaled / np.sqrt((scaled * scaled).sum(axis=0)))
+
+
+def unit_condition(r: Matrix) -> float:
+    """The same for columns of length one."""
+    inverse = inverted(r).ravel()
     with np.errstate(over="ignore"):
-        return float(np.sqrt((inverse * inverse).sum()) / np.sqrt(len(r)))
+        return float(np.sqrt(inverse @ inverse / max(len(r), 1)))

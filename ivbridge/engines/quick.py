@@ -111,20 +111,21 @@ def direct(spec: IVSpec, read: Callable[[str], Any], frame: Callable[[], pd.Data
     plan = planned(spec)
     if plan is None or not summable(vcov):
         return None
-    rows = _rows(spec, plan, read)
-    if rows is None:
+    found = _rows(spec, plan, read)
+    if found is None:
         return None
+    rows, whole = found
     groups = _groups(vcov, read, len(rows.columns[0])) if vcov.columns else ((), ())
     if groups is None:
         return None
     rows = Columns(rows.columns, rows.weights, groups[0])
     with np.errstate(all="ignore"):  # what is not finite shows in the factor
         factor = factored(rows, constant=plan.layout.constant)
-    lengths = _lengths(rows, plan.layout, factor)
+    lengths = _lengths(rows, whole, plan.layout, factor)
     if lengths is None:
         return None
-    found = solved(rows, plan.layout, vcov, groups[1], method=spec.method, factor=factor)
-    if not _usual(found, lengths):
+    solution = solved(rows, plan.layout, vcov, groups[1], method=spec.method, factor=factor)
+    if not _usual(solution, lengths):
         return None
     layout = plan.layout
 
@@ -133,34 +134,40 @@ def direct(spec: IVSpec, read: Callable[[str], Any], frame: Callable[[], pd.Data
         return build(spec, frame())
 
     seen = Seen(
-        rows=later(lambda: np.arange(found.n)), x_names=layout.x_names, z_names=layout.z_names,
+        rows=later(lambda: np.arange(factor.n)), x_names=layout.x_names, z_names=layout.z_names,
         y=later(lambda: np.array(rows.columns[-1][:], dtype=np.float64)),
         x=alone(lambda: design().x), z=alone(lambda: design().z),
         weights=None if rows.weights is None else alone(lambda: design().weights),
         groups=alone(lambda: {name: design().groups(name) for name in vcov.columns}),
     )  # fmt: skip
-    return answered(Answer(rows, found, spec.inference, exact=False), spec, seen, lambda: frame_of(spec, frame()))
+    return answered(Answer(rows, solution, spec.inference, exact=False), spec, seen, lambda: frame_of(spec, frame()))
 
 
-def _rows(spec: IVSpec, plan: Plan, read: Callable[[str], Any]) -> Columns | None:
-    """The columns and weights; None where one is not a column of numbers, or there are too few rows."""
+def _rows(spec: IVSpec, plan: Plan, read: Callable[[str], Any]) -> tuple[Columns, list[int]] | None:
+    """The columns and weights, and which columns are whole numbers.
+
+    None where one is not a column of numbers, or there are too few rows.
+    """
     columns = tuple([read(name) for name in plan.columns])
-    if not all(map(_is_numbers, columns)):
+    kinds = [_kind(column) for column in columns]
+    if "" in kinds:
         return None
     n = len(columns[0])
     if n <= len(columns) + 1 or any(len(column) != n for column in columns):
         return None
-    if spec.weights is None:
-        return Columns(columns)
-    w = read(spec.weights)
-    if not _is_numbers(w) or len(w) != n or not isinstance(w, np.ndarray) or not w.min() > 0:
-        return None
-    return Columns(columns, w)
+    w = None
+    if spec.weights is not None:
+        w = read(spec.weights)
+        if not _kind(w) or len(w) != n or not isinstance(w, np.ndarray) or not w.min() > 0:
+            return None
+    return Columns(columns, w), [j for j, kind in enumerate(kinds) if kind != "f"]
 
 
-def _is_numbers(column: Any) -> bool:
+def _kind(column: Any) -> str:
+    """``"f"``, ``"i"`` or ``"u"`` for numbers that doubles hold or may hold; empty for everything else."""
     dtype = getattr(column, "dtype", None)
-    return isinstance(dtype, np.dtype) and dtype.kind in "fiu" and dtype.itemsize <= 8
+    usual = isinstance(dtype, np.dtype) and dtype.kind in "fiu" and dtype.itemsize <= 8
+    return dtype.kind if usual else ""  # type: ignore[union-attr]
 
 
 def _groups(vcov: Vcov, read: Callable[[str], Any], n: int) -> tuple[tuple[Codes, ...], tuple[int, ...]] | None:
@@ -173,27 +180,27 @@ def _groups(vcov: Vcov, read: Callable[[str], Any], n: int) -> tuple[tuple[Codes
     return tuple(codes for codes, _ in found), tuple(count for _, count in found)
 
 
-def _lengths(rows: Columns, layout: Layout, factor: Factor) -> NDArray[np.float64] | None:
+def _lengths(rows: Columns, whole: list[int], layout: Layout, factor: Factor) -> NDArray[np.float64] | None:
     """Lengths of the columns as they are, (m,); None where the first pass shows something unusual.
 
     That is a value that is not finite, columns that R might leave out, or numbers that are too large or too small.
     """
     if factor.path != "cholesky":
         return None
-    r = factor.r
-    lengths = np.sqrt(np.einsum("ij,ij->j", factor.raw, factor.raw))
-    if (np.diagonal(r) < REMAINDER * lengths)[:-1].any():
+    first, r, shift = int(layout.constant), factor.r, factor.shift
+    squares = (r * r).sum(axis=0)
+    spread = squares[first:].copy()
+    if shift is not None:
+        squares[1:] += (2 * r[0, 1:] + r[0, 0] * shift) * (r[0, 0] * shift)
+    lengths = np.sqrt(squares)
+    if (r.diagonal() < REMAINDER * lengths)[:-1].any():
         return None
-    first = int(layout.constant)
     low, high = (1.0, 1.0) if rows.weights is None else (float(rows.weights.min()), float(rows.weights.max()))
-    largest = np.sqrt(np.einsum("ij,ij->j", r, r) / low)[first:] + (
-        0.0 if factor.shift is None else np.abs(factor.shift)
-    )
+    largest = np.sqrt(spread / low) if shift is None else np.sqrt(spread / low) + np.abs(shift)
     smallest = lengths[first:].min() / np.sqrt(factor.n * high)
     if not largest.max() * max(1.0, high) < LARGEST or not smallest * min(1.0, low) > SMALLEST:
         return None
-    whole = [size for size, column in zip(largest, rows.columns, strict=True) if column[:1].dtype.kind in "iu"]
-    return None if max(whole, default=0.0) > EXACT else lengths
+    return lengths if not whole or largest[whole].max() <= EXACT else None
 
 
 def _usual(found: Solved, lengths: NDArray[np.float64]) -> bool:
