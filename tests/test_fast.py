@@ -27,6 +27,7 @@ from ivbridge.errors import IvbridgeError, UnsupportedError
 from ivbridge.gaps import compare_numbers, flatten
 from ivbridge.method import parse_method
 from ivbridge.records import FloatArray, NotApplicable, Numbers
+from ivbridge.report.code import python_code
 from ivbridge.spec import IVSpec
 from ivbridge.vcov import HC1
 from ivbridge.vcov_text import parse_vcov
@@ -243,3 +244,14 @@ def test_coefficients_nested_in_clusters_do_not_count() -> None:
     n, k = len(DATA), 2
     np.testing.assert_allclose(none_count.cov * (n - k) / (n - k - groups), all_count.cov, rtol=1e-13)
     assert none_count.df_resid == all_count.df_resid == n - k - groups
+
+
+# --- what a report says ----------------------------------------------------------------------------------------------
+
+
+def test_code_of_a_report_asks_the_same_engines() -> None:
+    agreement = ivbridge.crosscheck("y ~ x1 | z1", DATA, ["HC1"], ("native", "fast"))
+    code = python_code(agreement, None)
+    assert "engines=('native', 'fast')" in code and "vcov='HC1', engine='fast')" in code
+    default = ivbridge.crosscheck("y ~ x1 | z1", DATA, ["HC1"])
+    assert "engines=" not in python_code(default, None)

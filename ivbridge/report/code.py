@@ -9,7 +9,9 @@ import pandas as pd
 
 from ivbridge.agreement import Agreement
 from ivbridge.data import Dataset, datasets
+from ivbridge.engines import ENGINES, PEERS
 from ivbridge.method import TwoStage
+from ivbridge.questions import DEFAULT_ENGINES
 from ivbridge.results import Estimate
 
 __all__ = ["python_code", "r_code"]
@@ -39,7 +41,7 @@ def _reading(data: Dataset | None) -> str:
 
 
 def python_code(agreement: Agreement, data: Dataset | None) -> str:
-    """Python for the native engine: linearmodels where it has the vcov, ivbridge otherwise; then the cross-check.
+    """Python for the engines that are Python: linearmodels where it has the vcov, ivbridge otherwise; the cross-check.
 
     Parameters
     ----------
@@ -47,13 +49,15 @@ def python_code(agreement: Agreement, data: Dataset | None) -> str:
     data : Dataset or None
         Without it a comment stands where the data are read.
     """
-    calls = _calls(_sides(agreement, "native"))
+    calls = [call for engine in ("native", "fast") for call in _calls(_sides(agreement, engine))]
     imports = [call for call in calls if call.startswith(("import ", "from "))]
     vcovs = list(dict.fromkeys(comparison.vcov for comparison in agreement.comparisons))
     spec = agreement.spec
     extra = f", weights={spec.weights!r}" if spec.weights else ""
     extra += f", inference={str(spec.inference)!r}" if str(spec.inference) != "t" else ""
     extra += "" if isinstance(spec.method, TwoStage) else f", method={str(spec.method)!r}"
+    asked = agreement.engines
+    extra += f", engines={asked!r}" if asked != DEFAULT_ENGINES and {*asked} <= {*ENGINES, *PEERS} else ""
     check = f"ivbridge.crosscheck({spec.to_r()!r}, data, {vcovs!r}{extra})"
     return "\n".join(
         [
