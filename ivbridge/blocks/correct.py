@@ -40,7 +40,8 @@ def stage_residuals(layout: Layout, model: Regression, factor: Factor | None = N
         return rest
     lengths = factor.r @ rest
     places = [layout.x.index(place) for place in layout.endog]
-    weak = factor.loss * np.linalg.norm(lengths) * np.linalg.norm(model.root_inverse[places])
+    inverse = model.root_inverse[places]
+    weak = factor.loss * np.sqrt((lengths * lengths).sum() * (inverse * inverse).sum())
     excess = abs(model.kappa - 1) if model.kappa is not None else 0.0
     if weak * (1 + excess) <= NEGLIGIBLE:  # since J ≤ n
         return None

@@ -124,19 +124,21 @@ class Scores:
 
     def __call__(self, blocks: Iterable[Block]) -> Many:
         m = self.width + (self.shift is not None)
-        stages = np.zeros((m, 0)) if self.stages is None else self.stages
-        lefts = np.column_stack([*(one.left for one in self.regressions), stages])
+        stages = 0 if self.stages is None else self.stages.shape[1]
+        lefts: Matrix = np.array([one.left for one in self.regressions])
+        if self.stages is not None:
+            lefts = np.concatenate([lefts, self.stages.T])
         turns = self._bases()
         order = {id(basis): i for i, basis in enumerate(turns, 1)}
         q = len(self.regressions)
-        sums = [_Running.of(one.basis.shape[1], self.groups, m, stages.shape[1] * (i == 0))
+        sums = [_Running.of(one.basis.shape[1], self.groups, m, stages * (i == 0))
                 for i, one in enumerate(self.regressions)]  # fmt: skip
         weight, weighted = 0.0, False
-        transposed = [turn.T for turn in (lefts, *turns)]
+        transposed = [lefts, *(turn.T for turn in turns)]
         for piece, turned, block in products(blocks, self.shift, self.width, transposed):
             weight += piece.shape[1] if block.weights is None else float(block.weights.sum())
             weighted |= block.weights is not None
-            if stages.shape[1]:
+            if stages:
                 sums[0].cross += piece @ np.vstack([turned[0][:1], turned[0][q:]]).T
             for one, e, total in zip(self.regressions, turned[0], sums, strict=False):
                 hat = None
