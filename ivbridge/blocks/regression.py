@@ -8,7 +8,7 @@ Below, "direction" is such a c: W·c is the column meant.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -105,10 +105,12 @@ class Regression:
         return inverted(self.inverse)
 
 
+@lru_cache(maxsize=32)
 def units(m: int, places: tuple[int, ...]) -> FloatArray:
-    """Columns of the identity, (m, len(places))."""
+    """Columns of the identity, (m, len(places)), which nobody may change."""
     out = np.zeros((m, len(places)))
     out[places, range(len(places))] = 1.0
+    out.flags.writeable = False
     return out
 
 
