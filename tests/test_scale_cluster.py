@@ -10,26 +10,31 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 from distributed import Client, LocalCluster
 
+from ivbridge import scale
 from ivbridge.blocks.regression import Layout
 from ivbridge.blocks.rows import Block, block_rows
 from ivbridge.blocks.solve import Solved, solved
 from ivbridge.blocks.sums import Cross
 from ivbridge.errors import DataError, EngineError, UnsupportedError
 from ivbridge.scale.cluster import Distributed
+from ivbridge.scale.opening import opened
 from ivbridge.scale.pieces import Here, Pieces
 from ivbridge.vcov import HC1, Clustered
 
 HERE = Path(__file__).resolve().parent
+#: Seconds in which a worker that died is replaced, even on a machine with other work.
+PATIENCE = 180
 N, PIECES, WORKERS, GROUPS = 40_000, 20, 3, 50
 LAYOUT = Layout(True, ("(Intercept)", "w", "x"), ("(Intercept)", "w", "z1", "z2"), (0, 1, 4), (0, 1, 2, 3), 5)
 
@@ -49,27 +54,8 @@ class Range:
         for place, at in enumerate(range(self.start, self.stop, step)):
             rows = slice(at, min(at + step, self.stop))
             if place == 1:
-                self._meet()
+                meet(self.trouble)
             yield Block([np.array(column[rows]) for column in columns[:5]], codes=(columns[5, rows].astype(np.int64),))
-
-    def _meet(self) -> None:
-        """After the first block."""
-        if not self.trouble:
-            return
-        todo = sorted(Path(self.trouble).iterdir())
-        if not todo:
-            return
-        what = todo[0].read_text()
-        if what != "poison":
-            todo[0].unlink()
-        if what == "raise":
-            raise OSError("the file server is away")
-        if what == "data":
-            raise DataError("level 'north' was not seen before.")
-        if what in {"kill", "poison"}:
-            with Path(f"{self.trouble}.killed").open("a") as killed:
-                killed.write(f"{os.getpid()}\n")
-            os.kill(os.getpid(), signal.SIGKILL)
 
     def __str__(self) -> str:
         return f"rows {self.start} to {self.stop}"
@@ -94,6 +80,24 @@ def client() -> Iterator[Client]:
         Client(cluster, set_as_default=False) as found,
     ):
         yield found
+
+
+def meet(trouble: str) -> None:
+    """Whatever the next of these files says happens, and it is gone; poison stays."""
+    todo = sorted(Path(trouble).iterdir()) if trouble else []
+    if not todo:
+        return
+    what = todo[0].read_text()
+    if what != "poison":
+        todo[0].unlink()
+    if what == "raise":
+        raise OSError("the file server is away")
+    if what == "data":
+        raise DataError("level 'north' was not seen before.")
+    if what in {"kill", "poison"}:
+        with Path(f"{trouble}.killed").open("a") as killed:
+            killed.write(f"{os.getpid()}\n")
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def troubled(pieces: tuple[Range, ...], place: int, folder: Path, *what: str) -> tuple[Range, ...]:
@@ -128,7 +132,10 @@ def test_joining_in_another_order_gives_other_bits(pieces: tuple[Range, ...]) ->
     assert bits(answer(pieces[::-1], Here())) != bits(answer(pieces, Here()))
 
 
-@pytest.mark.parametrize("trouble", [("kill",), ("none", "kill"), ("raise", "kill", "raise", "none", "kill")])
+@pytest.mark.parametrize(
+    "trouble",
+    [("kill",), ("none", "kill"), pytest.param(("raise", "kill", "raise", "none", "kill"), marks=pytest.mark.slow)],
+)
 def test_a_worker_killed_in_the_middle(
     trouble: tuple[str, ...], pieces: tuple[Range, ...], client: Client, tmp_path: Path
 ) -> None:
@@ -136,7 +143,7 @@ def test_a_worker_killed_in_the_middle(
     asked = troubled(pieces, 7, tmp_path / "todo", *trouble)
     assert bits(answer(asked, Distributed(client))) == bits(answer(pieces, Here()))
     assert not list((tmp_path / "todo").iterdir())
-    client.wait_for_workers(WORKERS, timeout=30)
+    client.wait_for_workers(WORKERS, timeout=PATIENCE)
     killed = {int(line) for line in (tmp_path / "todo.killed").read_text().split()}
     assert len(killed) == trouble.count("kill")
     assert not killed & processes(client)
@@ -150,7 +157,7 @@ def test_sums_lost_with_their_worker_are_made_again(pieces: tuple[Range, ...], c
     found = [next(sums).gram.tobytes()]
     os.kill(max(processes(client)), signal.SIGKILL)
     assert found + [one.gram.tobytes() for one in sums] == want
-    client.wait_for_workers(WORKERS, timeout=30)
+    client.wait_for_workers(WORKERS, timeout=PATIENCE)
 
 
 def test_an_error_of_the_data_is_the_same_as_in_one_process(
@@ -182,7 +189,7 @@ def test_a_piece_that_kills_every_worker_is_named(pieces: tuple[Range, ...], cli
     asked = troubled(pieces, 11, tmp_path / "todo", "poison")
     with pytest.raises(EngineError, match=r"rows 22000 to 24000 \(piece 12\) died, \d of them with no other piece"):
         answer(asked, Distributed(client))
-    client.wait_for_workers(WORKERS, timeout=60)
+    client.wait_for_workers(WORKERS, timeout=PATIENCE)
     assert bits(answer(pieces, Distributed(client))) == bits(answer(pieces, Here()))
 
 
@@ -274,6 +281,80 @@ class _Listing:
 def test_a_robust_covariance_too(pieces: tuple[Range, ...], client: Client) -> None:
     found = [solved(Pieces(pieces, 5, np.zeros(5), r), LAYOUT, HC1()) for r in (Here(), Distributed(client))]
     assert bits(found[0]) == bits(found[1])
+
+
+@dataclass(frozen=True)
+class Troubled:
+    """A piece of a file, with trouble after its first table."""
+
+    piece: Any
+    trouble: str
+
+    @property
+    def start(self) -> int:
+        return int(self.piece.start)
+
+    @property
+    def rows(self) -> int:
+        return int(self.piece.rows)
+
+    def frames(self, columns: Sequence[str], limit: int | None = None) -> Iterator[Any]:
+        for table in self.piece.frames(columns, limit):
+            yield table
+            if limit is None:
+                meet(self.trouble)
+
+
+@dataclass(frozen=True)
+class Files:
+    """A piece for each row group; `trouble` with the third one."""
+
+    inner: Any
+    trouble: str = ""
+
+    @property
+    def schema(self) -> Any:
+        return self.inner.schema
+
+    @property
+    def rows(self) -> int:
+        return int(self.inner.rows)
+
+    @property
+    def state(self) -> str:
+        return str(self.inner.state)
+
+    def pieces(self, columns: Sequence[str], room: int) -> tuple[Any, ...]:
+        found = list(self.inner.pieces(columns, 100_000))
+        found[2] = Troubled(found[2], self.trouble)
+        return tuple(found)
+
+
+@pytest.mark.parametrize("when", [2, *(pytest.param(j, marks=pytest.mark.slow) for j in (0, 1, 3))])
+def test_files_on_a_cluster(when: int, client: Client, tmp_path: Path) -> None:
+    """A factor, a function and clusters: in the look at all rows, both passes and that of the tests a worker dies."""
+    random = np.random.default_rng(2)
+    w, z1, z2, v, e = random.standard_normal((5, 12_000))
+    x = w + z1 - z2 + v
+    frame = pl.DataFrame({
+        "y": x - w + v + e, "x": x, "w": np.exp(w), "z1": z1, "z2": z2, "firm": random.integers(0, 40, 12_000),
+        "region": random.choice(["north", "south"], 12_000),
+    })  # fmt: skip
+    frame.write_parquet(tmp_path / "rows.parquet", row_group_size=1000)
+    (tmp_path / "todo").mkdir()
+    for i, what in enumerate(["none"] * when + ["kill"]):
+        (tmp_path / "todo" / str(i)).write_text(what)
+    formula, source = "y ~ x + log(w) + region | log(w) + region + z1 + z2", opened(str(tmp_path / "rows.parquet"))
+    here = scale.fit(formula, Files(source), "cluster(firm)")
+    there = scale.fit(formula, Files(source, str(tmp_path / "todo")), "cluster(firm)", runner=Distributed(client))
+    for one in (here, there):
+        assert one.tests["wu_hausman"]
+    answers = [json.loads(one.to_json()) for one in (here, there)]
+    for one in answers:
+        one.pop("provenance")  # says when
+    assert answers[0] == answers[1]
+    assert there.cov.tobytes() == here.cov.tobytes()
+    assert len((tmp_path / "todo.killed").read_text().split()) == 1
 
 
 def test_a_runner_can_be_pickled() -> None:
