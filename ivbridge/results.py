@@ -9,6 +9,7 @@ from __future__ import annotations
 import html
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import ClassVar
 
 import numpy as np
@@ -142,7 +143,7 @@ class Estimate:
         return pd.Series(self.fitted, index=self.seen.rows, name="fittedvalues")
 
     def _series(self, values: FloatArray, name: str) -> pd.Series:
-        return pd.Series(values, index=list(self.terms), name=name)
+        return pd.Series(values, index=_labels(self.terms), name=name)
 
     def cov_params(self) -> pd.DataFrame:
         """The (k, k) covariance matrix with term names."""
@@ -243,6 +244,12 @@ class Estimate:
         """Read what :meth:`to_json` wrote."""
         estimate: Estimate = serial.loads(cls, text)
         return estimate
+
+
+@lru_cache(maxsize=64)
+def _labels(terms: tuple[str, ...]) -> pd.Index:
+    """An index, which nobody can change, takes longer to make than a series."""
+    return pd.Index(list(terms))
 
 
 def _glance(estimate: Estimate) -> pd.DataFrame:
