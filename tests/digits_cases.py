@@ -23,6 +23,7 @@ __all__ = [
     "CERTIFIED_DIGITS",
     "DESIGNS",
     "NIST",
+    "ORDERED",
     "Case",
     "Exact",
     "correct_digits",
@@ -226,7 +227,48 @@ DESIGNS = tuple(
     for power in range(2, 15, 2)
 )
 
-CASES = (*NIST, *DESIGNS)
+
+
+def _ordered(kind: str) -> Callable[[], pd.DataFrame]:
+    """120 rows of the same model, which the first rows tell little of: their order is not chance.
+
+    Sorted: by a regressor whose logarithm is normal. Trending: every column grows. Outlier first: the first row is a
+    million times as large as the others. Years: three powers of 1961, 1962, …; half years: of two powers, repeated.
+    """
+
+    def make() -> pd.DataFrame:
+        rng = np.random.default_rng(20261123)
+        w1, w2, z1, z2, u, v = rng.normal(size=(6, 120))
+        t = np.arange(120.0)
+        if kind == "sorted":
+            w1 = np.sort(np.exp(3 * w1))
+        if kind == "trending":
+            w1, w2, z1, z2 = 1000 + 50 * t + w1, np.exp(t / 10) + w2, 20 * t + z1, t**2 / 100 + z2
+        if kind == "outlier first":
+            w1[0] = 1e6
+        if kind.endswith("years"):
+            w1 = 1961 + t / 2 if kind == "half years" else 1961 + t
+        x = z1 + 0.5 * z2 + 0.3 * w1 + u + v
+        return pd.DataFrame({"y": 1 + x - w1 + 0.5 * w2 + u, "x": x, "w1": w1, "w2": w2, "z1": z1, "z2": z2})
+
+    return make
+
+
+def _powers(most: int) -> str:
+    part = " + ".join(["w1", *(f"I(w1^{power})" for power in range(2, most + 1))])
+    return f"y ~ x + {part} | z1 + z2 + {part}"
+
+
+ORDERED = tuple(
+    Case(kind, formula, _ordered(kind))
+    for kind, formula in (
+        *((kind, "y ~ x + w1 + w2 | z1 + z2 + w1 + w2") for kind in ("sorted", "trending", "outlier first")),
+        ("half years", _powers(2)),
+        ("years", _powers(3)),
+    )
+)
+
+CASES = (*NIST, *DESIGNS, *ORDERED)
 
 
 @dataclass(frozen=True)

@@ -92,6 +92,8 @@ def _check(page: ModuleType, case: Case) -> None:
         native, r = rows["native"][score], rows["r"][score]
         assert math.isnan(native) == math.isnan(r)
         assert math.isnan(r) or native >= min(r, page.ENOUGH), f"{case.name}: {score} {native} digits, R {r}"
+        fast = rows["fast"][score]
+        assert math.isnan(r) or fast >= min(r, page.ENOUGH) - page.SLACK, f"{case.name}: {score} {fast} digits, R {r}"
 
 
 @pytest.mark.parametrize("name", FEW)
@@ -256,6 +258,13 @@ def test_the_page_shows_no_score_where_r_is_ahead(page: ModuleType, kept: pd.Dat
     for score in ("estimate", "std_error", "hc1"):
         wide = kept.pivot_table(index="case", columns="engine", values=score)
         assert (wide.native >= np.minimum(wide.r, page.ENOUGH)).all()
+        assert (wide.fast >= np.minimum(wide.r, page.ENOUGH) - page.SLACK).all()
+
+
+def test_the_page_shows_no_claim_that_is_too_high(page: ModuleType, kept: pd.DataFrame) -> None:
+    gaps = page._claims(kept)
+    assert len(gaps) > 100
+    assert (gaps >= 0).all()
 
 
 def test_linearmodels_alone_would_not_pass(page: ModuleType, kept: pd.DataFrame) -> None:

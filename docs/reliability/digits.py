@@ -20,13 +20,16 @@ from ivbridge.records import Seen
 from tests.digits_cases import CASES, CERTIFIED_DIGITS, NIST, Case, Exact, correct_digits, exact
 
 COLUMNS = ("case", "condition", "left_out", "engine", "estimate", "std_error", "hc1", "certified", "certified_se",
-           "certified_sigma", "note")  # fmt: skip
+           "certified_sigma", "claimed", "claimed_se", "claimed_hc1", "note")  # fmt: skip
+CLAIMS = ("claimed", "claimed_se", "claimed_hc1")
 #: Digits of which the last are chance: 14.5 are a relative error of 29 units roundoff, a handful of operations.
 ENOUGH = 14.5
 #: In the order of the tables.
-ENGINES = ("native", "r", "linearmodels", "statsmodels")
+ENGINES = ("native", "fast", "r", "linearmodels", "statsmodels")
 #: Engines of ivbridge, which choose the columns by one rule.
-OWN = ENGINES[:2]
+OWN = ENGINES[:3]
+#: Digits that the fast engine may have fewer than R, of at most `ENOUGH`: what one rounding error more is.
+SLACK = 0.5
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,7 @@ class Found:
     hc1: Any = ()
     sigma: float = math.nan
     note: str = ""
+    claims: tuple[float, float, float] = (math.nan, math.nan, math.nan)
 
 
 def measure() -> pd.DataFrame:
@@ -57,6 +61,7 @@ def rows_of(case: Case) -> list[dict[str, Any]]:
         rows.append({
             "case": case.name, "condition": condition(seen), "left_out": ", ".join(left_out), "engine": engine,
             **_scores(found, truth, case if not left_out else None), "note": found.note,
+            **dict(zip(CLAIMS, (round(value, 1) for value in found.claims), strict=True)),
         })  # fmt: skip
     return rows
 
@@ -89,7 +94,11 @@ def _scores(found: Found, truth: Exact, certified: Case | None) -> dict[str, flo
 
 def _fit(case: Case, engine: str) -> tuple[ivbridge.Estimate, Found]:
     classical, hc1 = (ivbridge.fit(case.formula, case.make(), vcov, engine) for vcov in ("classical", "HC1"))
-    return classical, Found(classical.coefs.estimate, classical.coefs.std_error, hc1.coefs.std_error, classical.sigma)
+    claims = (math.nan, math.nan, math.nan)
+    if classical.digits is not None and hc1.digits is not None:
+        claims = (hc1.digits.coef, classical.digits.std_error, hc1.digits.std_error)
+    values = (classical.coefs.estimate, classical.coefs.std_error, hc1.coefs.std_error)
+    return classical, Found(*values, classical.sigma, claims=claims)
 
 
 def _asked(answer: Callable[[Seen], Found], seen: Seen) -> Found:
@@ -137,26 +146,29 @@ def text(found: pd.DataFrame) -> list[str]:
         "How many digits of an answer are right: −log₁₀ of its largest relative error over the coefficients or over the",
         "standard errors. NIST's eleven reference regressions are asked as `y ~ x | x` and scored against the certified",
         "values (15 digits); the designs are instrumental-variable models of 60 rows whose columns are nearly collinear,",
-        "in very different units, or far from zero, and are scored against exact rational arithmetic on the same",
-        "floating-point numbers (16 digits at most).",
+        "in very different units, or far from zero, whose rows are sorted or trend, or which hold powers of years, and are",
+        "scored against exact rational arithmetic on the same floating-point numbers (16 digits at most). The fast engine",
+        "says itself for how many digits it is good; “claims” is what it says of the same numbers.",
         "",
         _totals(found),
         "",
         "### NIST's reference regressions: coefficients / classical standard errors",
         "",
-        *_table(found[found.case.isin(nist)], ("certified", "certified_se")),
+        *_table(found[found.case.isin(nist)], ("certified", "certified_se"), CLAIMS[:2]),
         "",
         *_filip(found),
-        "Wampler1 and Wampler2 have standard errors of zero.",
+        "Wampler1 and Wampler2 have standard errors of zero. Claims are about the floating-point numbers that the decimals",
+        "of NIST become: these cost a digit or two of the certified values.",
         "",
         "### Instrumental-variable designs: coefficients / classical / HC1 standard errors",
         "",
-        *_table(found[~found.case.isin(nist)], ("estimate", "std_error", "hc1")),
+        *_table(found[~found.case.isin(nist)], ("estimate", "std_error", "hc1"), CLAIMS),
         "",
         "“Condition” is that of the projected regressors at equal length, after R's rule has left columns out.",
         "statsmodels' `IV2SLS` has no HC1. linearmodels and statsmodels are called directly with the engines' columns.",
         "Measured where C's `long double` has 64 bits (Linux on x86); where it has no more than `double` (Windows, Apple",
-        "silicon) the native engine keeps what a QR decomposition keeps ([why](decisions/0009-digits.md)).",
+        "silicon) the native engine keeps what a QR decomposition keeps ([why](decisions/0009-digits.md)), and the fast",
+        "one says that it is good for fewer digits ([how it keeps them](decisions/0014-digits.md)).",
     ]  # fmt: skip
 
 
@@ -165,13 +177,27 @@ def _totals(found: pd.DataFrame) -> str:
     wide = scores.pivot_table(index=["case", "variable"], columns="engine", values="value")
     fewer = wide[wide.native < wide.r]
     beyond = int((fewer.native >= ENOUGH).sum())
+    behind = (wide.fast < np.minimum(wide.r, ENOUGH) - SLACK).sum()
+    claims = _claims(found)
     return (
         f"Of {len(wide)} scores the native engine has at least as many digits as R in {len(wide) - len(fewer)}. In the "
         f"other {len(fewer)} R has {(fewer.r - fewer.native).max():.1f} digits more at most; in {beyond} of these the "
-        f"native engine has {ENOUGH} digits or more. Median digits: native {wide.native.median():.1f}, R "
-        f"{wide.r.median():.1f}, linearmodels called directly {wide.linearmodels.median():.1f}; fewest: native "
-        f"{wide.native.min():.1f}, R {wide.r.min():.1f}, linearmodels {wide.linearmodels.min():.1f}."
+        f"native engine has {ENOUGH} digits or more. The fast engine has at least as many digits as R, or {ENOUGH}, less "
+        f"{SLACK}, in {len(wide) - behind}. Median digits: native {wide.native.median():.1f}, fast "
+        f"{wide.fast.median():.1f}, R {wide.r.median():.1f}, linearmodels called directly "
+        f"{wide.linearmodels.median():.1f}; fewest: native {wide.native.min():.1f}, fast {wide.fast.min():.1f}, R "
+        f"{wide.r.min():.1f}, linearmodels {wide.linearmodels.min():.1f}. Of its {len(claims)} claims {(claims < 0).sum()} "
+        f"are too high; they are {claims.median():.1f} digits too low in the median, {claims.max():.1f} at most."
     )
+
+
+def _claims(found: pd.DataFrame) -> pd.Series:
+    """By how many digits the fast engine's claims are too low, where residuals are more than rounding."""
+    own = found[found.engine == "fast"].set_index("case")
+    perfect = own.claimed_se == 0
+    pairs = zip(CLAIMS, ("estimate", "std_error", "hc1"), strict=True)
+    gaps = {claim: (own[score] - own[claim])[~perfect | (claim == CLAIMS[0])] for claim, score in pairs}
+    return pd.concat(gaps).dropna()
 
 
 def _filip(found: pd.DataFrame) -> list[str]:
@@ -194,14 +220,16 @@ def _sigma(found: pd.DataFrame) -> dict[str, float]:
     return {engine: float(rows[engine]) for engine in ENGINES}
 
 
-def _table(found: pd.DataFrame, columns: tuple[str, ...]) -> list[str]:
-    lines = ["| case | condition | left out | " + " | ".join(ENGINES) + " |", "| --- " * (3 + len(ENGINES)) + "|"]
+def _table(found: pd.DataFrame, columns: tuple[str, ...], claims: tuple[str, ...]) -> list[str]:
+    shown = (*ENGINES[:2], "claims", *ENGINES[2:])
+    lines = ["| case | condition | left out | " + " | ".join(shown) + " |", "| --- " * (3 + len(shown)) + "|"]
     for case, rows in found.groupby("case", sort=False):
         by_engine = rows.set_index("engine")
         if by_engine[list(columns)].isna().all(axis=None):
             continue
         first = by_engine.loc[ENGINES[0]]
         cells = [" / ".join(_digits(by_engine.loc[engine, name]) for name in columns) for engine in ENGINES]
+        cells.insert(2, " / ".join(_digits(by_engine.loc["fast", name]) for name in claims))
         left_out = f"`{first.left_out}`" if first.left_out else ""
         lines.append(f"| {case} | {first.condition:.1e} | {left_out} | " + " | ".join(cells) + " |")
     return lines

@@ -28,7 +28,7 @@ __all__ = ["CHOLESKY", "CHOLESKY_QR2", "DOUBLE", "Factor", "Orthonormal", "facto
 #: Largest condition numbers κ with which one pass over the cross-products is enough (it leaves 12.5 digits of standard
 #: errors at least, R's QR decomposition 12.8 of robust ones), with which the second one may be in double precision (14
 #: digits of coefficients, as R), and with which cross-products have a first factor (κ²u is 1e-2). Measured in
-#: docs/decisions/0014-digits-of-blocks.md.
+#: docs/decisions/0014-digits.md.
 CHOLESKY, DOUBLE, CHOLESKY_QR2 = 20.0, 100.0, 1e7
 
 #: Smallest remainder of a column, relative to its length, that the first factor makes later columns orthogonal to; R's
