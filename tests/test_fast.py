@@ -19,6 +19,7 @@ from ivbridge.api import design_for
 from ivbridge.asked import asked_vcov, seen_of
 from ivbridge.blocks.answer import Answer
 from ivbridge.blocks.arrays import in_memory
+from ivbridge.blocks.factor import factored
 from ivbridge.blocks.regression import Layout
 from ivbridge.blocks.rows import Block, Columns, Part, S
 from ivbridge.blocks.solve import Solved, solved
@@ -255,3 +256,17 @@ def test_code_of_a_report_asks_the_same_engines() -> None:
     assert "engines=('native', 'fast')" in code and "vcov='HC1', engine='fast')" in code
     default = ivbridge.crosscheck("y ~ x1 | z1", DATA, ["HC1"])
     assert "engines=" not in python_code(default, None)
+
+
+@pytest.mark.parametrize("vcov", ["HC3", "HC5"])
+def test_leverages_where_weights_move_the_mean(vcov: str) -> None:
+    """AER's ignore weights: their factor is that of columns minus the mean, the fit's of columns minus another one."""
+    time = np.arange(60.0)
+    data = DATA.assign(w1=time + DATA.w1, w2=(time / 10) ** 2 + DATA.w2 / 10, late=np.exp(time / 3))
+    design = design_for("y ~ x1 + w1 + w2 | w1 + w2 + z1 + z2", data, [vcov], weights="late")
+    rows, layout, _ = in_memory(seen_of(design), asked_vcov(design.spec))
+    plain = Columns(rows.columns)
+    shifts = [factored(one, constant=layout.constant).shift for one in (rows, plain)]
+    assert not np.array_equal(*shifts)
+    # weights from 1 to 3e8: what a backward-stable fit leaves of a residual is relative to the largest weighted one
+    assert_same(*(engine(name).fit(design) for name in ("native", "fast")), 9.0)
