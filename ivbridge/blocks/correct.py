@@ -33,7 +33,8 @@ def stage_residuals(layout: Layout, model: Regression, factor: Factor | None = N
     Sargan's J = ‖Pe‖²/σ², and in the k-class by that of (κ − 1)V'e, too. Below 16u√n that is neglected.
     Without a factor nothing is.
     """
-    if not layout.endog or is_wide(model.left):
+    identified = len(layout.z) == len(layout.x) and model.kappa is None  # then J is zero
+    if not layout.endog or identified or is_wide(model.left):
         return None
     rest = _unexplained(layout, model)
     if factor is None:
