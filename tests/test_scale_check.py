@@ -54,7 +54,7 @@ class Small(ParquetFiles):
     """A piece for each row group."""
 
     def pieces(self, columns: Sequence[str], room: int) -> tuple[Any, ...]:
-        return super().pieces(columns, 100_000)
+        return super().pieces(columns, 200_000)
 
 
 def small(files: str) -> Small:
