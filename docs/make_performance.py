@@ -50,13 +50,24 @@ SECTIONS = {
     "7d": "What a check adds",
     "7e": "Memory",
     "7f": "Two workers",
+    "batch": "Monte Carlo as one computation",
+    "absorb": "Fixed effects",
+    "scale": "Out of core",
 }
+#: Where the time goes: tests/benchmarks/profiles.py, whose `measure()` is a list of dictionaries of any keys, of which
+#: ``seconds`` and ``share`` are shown as such; the first one's values head the tables.
+PROFILES = "profiles"
 
 
 def benchmarks() -> list[str]:
     """Names of the scripts that have a `measure()`, in the order of their names."""
     found = [path for path in sorted(BENCHMARKS.glob("*_speed.py")) if "def measure(" in path.read_text(encoding="utf-8")]
     return [path.stem for path in found]
+
+
+def all_of_them() -> list[str]:
+    """Benchmarks, and the profiles where there are any."""
+    return [*benchmarks(), *([PROFILES] if (BENCHMARKS / f"{PROFILES}.py").is_file() else [])]
 
 
 def measured(name: str) -> list[dict[str, Any]]:
@@ -78,13 +89,18 @@ def measure(out: Path, names: Sequence[str] = ()) -> None:
     if names and kept.is_file():
         frame = pd.read_csv(kept, keep_default_na=False, dtype={"item": str})
     path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-    for name in names or benchmarks():
+    for name in names or all_of_them():
         print(f"measuring {name}", file=sys.stderr, flush=True)
         done = subprocess.run(
             [sys.executable, __file__, "--only", name], check=True, stdout=subprocess.PIPE, text=True,
             env={**os.environ, **ONE_THREAD, "PYTHONPATH": path},
         )
-        found = [{"benchmark": name, "unit": "s", **row} for row in json.loads(done.stdout.splitlines()[-1])]
+        said = json.loads(done.stdout.splitlines()[-1])
+        if name == PROFILES:
+            (out / PARTS).mkdir(exist_ok=True)
+            pd.DataFrame(said).to_csv(out / PARTS / f"{PROFILES}.csv", index=False, float_format="%.4g")
+            continue
+        found = [{"benchmark": name, "unit": "s", **row} for row in said]
         rest = frame[frame["benchmark"] != name]
         fresh = pd.DataFrame(found).reindex(columns=list(COLUMNS))
         frame = pd.concat([rest, fresh]) if len(rest) else fresh
@@ -136,10 +152,32 @@ def render(folder: Path) -> str:
         lines += peers.lines(table, folder / PARTS)
     for item in sorted(dict.fromkeys(found["item"]), key=_place):
         lines += [f"## {SECTIONS.get(item, item)}", "", *_table(found[found["item"] == item]), ""]
+    lines += _profiles(folder / PARTS / f"{PROFILES}.csv")
     lines += ["## Machine and versions", "", "| | |", "|---|---|"]
     kept = pd.read_csv(folder / MACHINE, keep_default_na=False, dtype=str)
     lines += [f"| {row.what} | {row.value} |" for row in kept.itertuples()]
     return "\n".join(lines) + "\n"
+
+
+def _profiles(path: Path) -> list[str]:
+    """Where the time goes, a table for each value of the first column."""
+    if not path.is_file():
+        return []
+    found = pd.read_csv(path, keep_default_na=False)
+    first, *rest = found.columns
+    lines = ["## Where the time goes", ""]
+    for value in dict.fromkeys(found[first]):
+        lines += [f"### {value}", "", f"| {' | '.join(rest)} |", f"|{'---|' * len(rest)}"]
+        for row in found.loc[found[first] == value, rest].to_dict("records"):
+            lines.append(f"| {' | '.join(_profiled(str(name), cell) for name, cell in row.items())} |")
+        lines.append("")
+    return lines
+
+
+def _profiled(name: str, cell: Any) -> str:
+    if isinstance(cell, str):
+        return cell
+    return _amount(cell, "s") if name == "seconds" else f"{cell:.0%}" if name == "share" else f"{cell:.4g}"
 
 
 def _place(item: str) -> int:

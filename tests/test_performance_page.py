@@ -59,6 +59,20 @@ def test_the_page_counts_what_is_missed(page: ModuleType, kept: pd.DataFrame, tm
     assert all(f"- {what}" in text for what in kept.loc[aims, "what"])
 
 
+def test_profiles_are_tables_with_shares(page: ModuleType, kept: pd.DataFrame, tmp_path: Path) -> None:
+    kept.to_csv(tmp_path / page.DATA, index=False)
+    (tmp_path / page.MACHINE).write_text("what,value\nPython,3\n", encoding="utf-8")
+    (tmp_path / page.PARTS).mkdir()
+    profile = "engine,step,seconds,share\nfast,first pass,0.0301,0.62\nfast,second pass,1.5,0.38\nnative,copies,2,1\n"
+    (tmp_path / page.PARTS / "profiles.csv").write_text(profile, encoding="utf-8")
+    text = page.render(tmp_path)
+    assert (
+        "### fast\n\n| step | seconds | share |\n|---|---|---|\n| first pass | 30.1 ms | 62% |\n| second pass | 1.5 s | 38% |"
+        in text
+    )
+    assert "### native" in text
+
+
 def test_machine_and_versions_are_named(page: ModuleType) -> None:
     named = pd.read_csv(ROOT / "docs" / page.MACHINE, dtype=str)
     assert {"processor", "memory", "Python", "R", "AER", "sandwich", "linearmodels"} <= set(named["what"])
