@@ -66,10 +66,8 @@ def test_profiles_are_tables_with_shares(page: ModuleType, kept: pd.DataFrame, t
     profile = "engine,step,seconds,share\nfast,first pass,0.0301,0.62\nfast,second pass,1.5,0.38\nnative,copies,2,1\n"
     (tmp_path / page.PARTS / "profiles.csv").write_text(profile, encoding="utf-8")
     text = page.render(tmp_path)
-    assert (
-        "### fast\n\n| step | seconds | share |\n|---|---|---|\n| first pass | 30.1 ms | 62% |\n| second pass | 1.5 s | 38% |"
-        in text
-    )
+    lines = ["### fast", "", "| step | seconds | share |", "|---|---|---|", "| first pass | 30.1 ms | 62% |"]
+    assert "\n".join([*lines, "| second pass | 1.5 s | 38% |"]) in text
     assert "### native" in text
 
 
