@@ -61,6 +61,8 @@ class Counted:
 def is_nested(factor: tuple[Codes, int], clusters: npt.NDArray[Any]) -> bool:
     """Whether each level of a factor lies within one cluster, given as codes (n,)."""
     codes, levels = factor
+    if codes is clusters:
+        return True
     of_level = np.zeros(levels, dtype=np.int64)
     of_level[codes] = clusters
     return bool((of_level[codes] == clusters).all())

@@ -30,6 +30,7 @@ from ivbridge.effects import factor_columns
 from ivbridge.engines.fast import FastEngine
 from ivbridge.engines.postponed import alone
 from ivbridge.errors import DesignError, UnsupportedError
+from ivbridge.expr import quote_name
 from ivbridge.frame import counted, fingerprint
 from ivbridge.kept import Kept, kept_of
 from ivbridge.later import later
@@ -58,7 +59,8 @@ class Sample:
         Regressors and instruments but the constant, instruments first.
     y : (n,) array
     weights : (n,) array or None
-    factors : tuple of ((n,) codes, number of levels)
+    factors : mapping of str to ((n,) codes, number of levels)
+        By the text of the factor.
     singletons : int
         Rows left out.
     """
@@ -68,8 +70,13 @@ class Sample:
     columns: dict[str, FloatArray]
     y: FloatArray
     weights: FloatArray | None
-    factors: tuple[tuple[Codes, int], ...]
+    factors: dict[str, tuple[Codes, int]]
     singletons: int
+
+    def group(self, name: str) -> Codes:
+        """Codes of a cluster column."""
+        known = self.factors.get(quote_name(name))
+        return known[0] if known else coded(group_values(self.prepared.frame, self.at, name))[0]
 
     def names(self, gone: frozenset[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Regressors and instruments without the constant and without some of them."""
@@ -103,7 +110,8 @@ def absorbed(spec: IVSpec, data: pd.DataFrame) -> Estimate:
     _check_vcov(vcov)
     sample = _sample(prepare(spec, data))
     label = sample.prepared.label
-    left = within([*sample.columns.values(), sample.y], sample.factors, sample.weights)
+    factors = list(sample.factors.values())
+    left = within([*sample.columns.values(), sample.y], factors, sample.weights)
     if left.absorbed[-1]:
         raise DesignError(
             f"{spec.absorb} reproduces {label}: nothing is left to explain.", do="absorb fewer effects, or none."
@@ -112,16 +120,16 @@ def absorbed(spec: IVSpec, data: pd.DataFrame) -> Estimate:
     names = sample.names(frozenset(gone))
     if not names[0]:
         raise DesignError(f"{spec.absorb} absorbs every regressor ({', '.join(gone)}).", do="absorb fewer effects.")
-    groups = {name: _group(sample, name) for name in vcov.columns}
+    groups = {name: sample.group(name).astype(np.int64) for name in vcov.columns}
     sandwich.check_groups(vcov, groups)
-    counts = count(spec.absorb.dof, sample.factors, [groups[name] for name in vcov.columns], left.rank)
+    counts = count(spec.absorb.dof, factors, [sample.group(name) for name in vcov.columns], left.rank)
     _check_rows(sample, counts, names)
     codes, sizes = group_codes(vcov, groups)
     kept, rank, factor, rows = _ranked(sample, left, names, counts)
     rows = Columns(rows.columns, rows.weights, codes)
     found = solved(rows, _layout(kept, counts, sample), vcov, sizes, method=spec.method, factor=factor)
     answer = Answer(rows, found, spec.inference, rank.exact)
-    return _estimate(answer, sample, kept, gone, _effects(sample, counts, left, found.r2))
+    return _estimate(answer, sample, (kept, gone, groups), _effects(sample, counts, left, found.r2))
 
 
 def _check_vcov(vcov: Vcov) -> None:
@@ -139,14 +147,14 @@ def _sample(prepared: Prepared) -> Sample:
     absorb = prepared.spec.absorb
     assert absorb is not None
     single = {name: coded(group_values(prepared.frame, prepared.rows, name)) for name in absorb.columns}
-    factors = tuple(crossed([single[name] for name in factor_columns(text)]) for text in absorb.factors)
+    factors = {text: crossed([single[name] for name in factor_columns(text)]) for text in absorb.factors}
     parts = (prepared.z, prepared.x)
     columns = {name: column for part in parts for name, column in zip(part.names, part.columns, strict=True)}
     columns.pop(INTERCEPT, None)
     whole = Sample(prepared, prepared.rows, columns, prepared.y, prepared.weights, factors, 0)
     if absorb.singletons == "keep":
         return whole
-    kept = not_singletons(factors)
+    kept = not_singletons(list(factors.values()))
     if not len(kept):
         raise DesignError(f"Every row is alone in a level of {absorb}.", do="absorb a coarser factor.")
     if len(kept) == len(prepared.rows):
@@ -154,13 +162,8 @@ def _sample(prepared: Prepared) -> Sample:
     return Sample(
         prepared, prepared.rows[kept], {name: column[kept] for name, column in columns.items()}, prepared.y[kept],
         None if prepared.weights is None else prepared.weights[kept],
-        tuple(recoded(codes[kept]) for codes, _ in factors), len(prepared.rows) - len(kept),
+        {text: recoded(codes[kept]) for text, (codes, _) in factors.items()}, len(prepared.rows) - len(kept),
     )  # fmt: skip
-
-
-def _group(sample: Sample, name: str) -> IntArray:
-    codes, _ = coded(group_values(sample.prepared.frame, sample.at, name))
-    return codes.astype(np.int64)
 
 
 def _check_rows(sample: Sample, counts: Counted, names: tuple[tuple[str, ...], tuple[str, ...]]) -> None:
@@ -186,7 +189,11 @@ def _ranked(
 
     first = rows(names)
     factor = factored(first, constant=False)
-    rank = decided(factor.raw.astype(float), x, z, len(sample.y) - counts.absorbed)
+    try:
+        rank = decided(factor.raw.astype(float), x, z, len(sample.y) - counts.absorbed)
+    except DesignError as error:
+        gone = ", ".join(name for name, lost in zip(sample.columns, left.absorbed, strict=False) if lost)
+        raise DesignError(error.message + f" The fixed effects absorb {gone}." * bool(gone), do=error.do) from error
     kept = kept_of(sample.prepared.spec.method, sample.prepared.label, names, rank)
     if (kept.x, kept.z) == names:
         return kept, rank, factor, first
@@ -208,9 +215,7 @@ def _layout(kept: Kept, counts: Counted, sample: Sample) -> Layout:
 
 
 def _effects(sample: Sample, counts: Counted, left: Within, r2_within: float) -> Effects:
-    absorb = sample.prepared.spec.absorb
-    assert absorb is not None
-    levels = {name: levels for name, (_, levels) in zip(absorb.factors, sample.factors, strict=True)}
+    levels = {text: levels for text, (_, levels) in sample.factors.items()}
     return Effects(levels, counts.absorbed, counts.nested, sample.singletons, r2_within, left.step, left.path)
 
 
@@ -220,8 +225,14 @@ def _total(values: FloatArray, weights: FloatArray | None) -> float:
     return float(centred @ (centred if weights is None else centred * weights))
 
 
-def _estimate(answer: Answer, sample: Sample, kept: Kept, gone: tuple[str, ...], effects: Effects) -> Estimate:
-    """The answer; what has n rows, or needs another pass, is computed when it is looked at."""
+def _estimate(
+    answer: Answer, sample: Sample, used: tuple[Kept, tuple[str, ...], dict[str, IntArray]], effects: Effects
+) -> Estimate:
+    """The answer; what has n rows, or needs another pass, is computed when it is looked at.
+
+    `used` are the columns kept, those that the effects absorb, and the codes of cluster columns.
+    """
+    kept, gone, groups = used
     found, prepared, engine = answer.solved, sample.prepared, FastEngine()
     spec, n = prepared.spec, found.n
     r2 = 1 - found.rss / _total(sample.y, sample.weights)
@@ -237,8 +248,7 @@ def _estimate(answer: Answer, sample: Sample, kept: Kept, gone: tuple[str, ...],
         aliased=(*(name for name in prepared.x.names if name in gone), *kept.aliased),
         aliased_instruments=(*(name for name in prepared.z.names if name in gone), *kept.aliased_instruments),
         levels=prepared.levels, y=sample.y, x=later(lambda: matrix(kept.x)), z=later(lambda: matrix(kept.z)),
-        weights=sample.weights, groups={name: _group(sample, name) for name in found.vcov.columns},
-        exact=bool(answer.exact),
+        weights=sample.weights, groups=groups, exact=bool(answer.exact),
     )  # fmt: skip
     return Estimate(
         spec=spec, engine=engine.name, coefs=answer.coefs, cov=found.cov, residuals=alone(lambda: answer.residuals),
