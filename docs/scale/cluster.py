@@ -304,15 +304,16 @@ def _reading_of(found: dict[tuple[str, int], float], cluster: Cluster) -> list[s
         return sum(one.seconds for one in passes(found, replace(cluster, machines=machines), clusters, rows))
 
     held = 4 * cluster.cores * found["second pass bytes", CLUSTERS[-1]]
+    small, large = (_time(total(100, CLUSTERS[-1], rows)) for rows in PIECES)
+    alone, ten, many = (_time(total(machines, 0, PIECES[0])) for machines in (1, 10, 1000))
     return [
         "Sums come back to one process and are joined there in the order of the pieces: this is what makes the bits those of one",
         "process, and it is what limits a job with very many clusters, whose sums are large. Larger pieces are the remedy, since the",
-        f"sums of a piece do not grow with its rows: with a million clusters, pieces of {PIECES[1]:,.0f} rows instead of {PIECES[0]:,.0f} take",
-        f"{_time(total(100, CLUSTERS[-1], PIECES[1]))} instead of {_time(total(100, CLUSTERS[-1], PIECES[0]))}. Sums that wait to be",
-        f"fetched, at most four for each core, then take {_bytes(held)} on a machine.",
+        f"sums of a piece do not grow with its rows: with a million clusters, pieces of {PIECES[1]:,.0f} rows take {large}, pieces of",
+        f"{PIECES[0]:,.0f} rows {small}. (A piece has at most `ivbridge.scale.sources.most_rows` rows.) Sums that wait to be fetched, at",
+        f"most four for each core, then take {_bytes(held)} on a machine.",
         "",
-        f"A robust covariance on one such machine would take {_time(total(1, 0, PIECES[0]))}, on ten {_time(total(10, 0, PIECES[0]))}, on a",
-        f"thousand {_time(total(1000, 0, PIECES[0]))}.",
+        f"With a robust covariance one such machine would take {alone}, ten {ten}, and a thousand {many}.",
     ]
 
 
