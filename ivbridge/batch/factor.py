@@ -17,10 +17,13 @@ import numpy as np
 from ivbridge.batch.records import Shape
 from ivbridge.records import FloatArray, IntArray
 
-__all__ = ["LIMIT", "Factors", "Moved", "cholesky", "inverted", "products", "trusted"]
+__all__ = ["DIRECT", "LIMIT", "Factors", "Moved", "cholesky", "inverted", "products", "trusted"]
 
-#: Largest growth of rounding errors: 4096·2⁻⁵³ leaves a little more than twelve digits.
-LIMIT = 4096.0
+#: Largest growth of rounding errors in what is answered: 2048·2⁻⁵³ leaves twelve digits.
+LIMIT = 2048.0
+
+#: Largest growth that a Cholesky decomposition may cause, whose rounding errors are larger: up to ten times as much.
+DIRECT = 256.0
 
 #: Largest condition number that CholeskyQR2 is asked to mend.
 REPLACEABLE = 1e6
@@ -91,13 +94,13 @@ def trusted(w: FloatArray, shape: Shape) -> tuple[Factors, Moved | None, FloatAr
     condition = factors.kappa**2 * factors.growth
     moved = None
     far = gram[:, 0, -1] ** 2 > FAR * gram[:, 0, 0] * gram[:, -1, -1]
-    if shape.constant and len(hard := np.flatnonzero(~(condition <= LIMIT) | far)):
+    if shape.constant and len(hard := np.flatnonzero(~(condition <= DIRECT) | far)):
         moved = _nothing_moved(len(w), shape)
         _centre(w, hard, moved, shape)
         gram[hard] = products(w[hard])
         factors = factored(gram, shape)
         condition = factors.kappa**2 * factors.growth
-    if len(hard := np.flatnonzero(~(condition <= LIMIT) & (factors.kappa <= REPLACEABLE))):
+    if len(hard := np.flatnonzero(~(condition <= DIRECT) & (factors.kappa <= REPLACEABLE))):
         moved = moved or _nothing_moved(len(w), shape)
         _replace(w, hard, factors.inverse[hard], moved, shape)
         gram[hard] = products(w[hard])
