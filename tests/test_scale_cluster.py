@@ -21,6 +21,7 @@ import polars as pl
 import pytest
 from distributed import Client, LocalCluster
 
+import ivbridge
 from ivbridge import scale
 from ivbridge.blocks.regression import Layout
 from ivbridge.blocks.rows import Block, block_rows
@@ -172,6 +173,14 @@ def test_a_piece_that_cannot_be_read_is_named(pieces: tuple[Range, ...], client:
     asked = troubled(pieces, 3, tmp_path / "todo", *["raise"] * 3)
     with pytest.raises(EngineError, match=r"rows 6000 to 8000 \(piece 4\).*OSError: the file server is away"):
         answer(asked, Distributed(client))
+
+
+def test_another_version_on_the_workers(
+    pieces: tuple[Range, ...], client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ivbridge, "__version__", "99.0")
+    with pytest.raises(EngineError, match=r"A worker has ivbridge .*, this process 99\.0"):
+        answer(pieces, Distributed(client))
 
 
 def test_nothing_stays_on_the_cluster(pieces: tuple[Range, ...], client: Client) -> None:
