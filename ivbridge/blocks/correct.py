@@ -36,15 +36,18 @@ def stage_residuals(layout: Layout, model: Regression, factor: Factor | None = N
     identified = len(layout.z) == len(layout.x) and model.kappa is None  # then J is zero
     if not layout.endog or identified or is_wide(model.left):
         return None
-    rest = _unexplained(layout, model)
     if factor is None:
-        return rest
-    lengths = factor.r @ rest
-    places = [layout.x.index(place) for place in layout.endog]
-    inverse = model.root_inverse[places]
-    weak = factor.loss * np.sqrt((lengths * lengths).sum() * (inverse * inverse).sum())
+        return _unexplained(layout, model)
+    inverse = model.root_inverse[[layout.x.index(place) for place in layout.endog]]
+    scale = factor.loss * np.sqrt((inverse * inverse).sum())
     excess = abs(model.kappa - 1) if model.kappa is not None else 0.0
-    if weak * (1 + excess) <= NEGLIGIBLE:  # since J ≤ n
+    columns = factor.r[:, layout.endog]
+    if scale * np.sqrt((columns * columns).sum()) * (1 + excess) <= NEGLIGIBLE:  # V is shorter, and J ≤ n
+        return None
+    rest = _unexplained(layout, model)
+    lengths = factor.r @ rest
+    weak = scale * np.sqrt((lengths * lengths).sum())
+    if weak * (1 + excess) <= NEGLIGIBLE:
         return None
     left = factor.r @ model.left
     projected = qr(factor.r[:, layout.z])[0].T @ left
