@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -125,13 +124,17 @@ class CsvFiles:
             if names is not None and here != names:
                 raise DataError(f"{path} has other columns than {paths[0]}.", do="name files of one kind.")
             names = here
-            with _as_text(path):
-                kinds = _wider(kinds, _types(path, here))
-            records.append(tuple(_records(path)))
+            found = []
+            for first, last in _ranges(path):
+                frame = _parsed(path, first, last, here)
+                kinds = _wider(kinds, _kinds(frame))
+                found.append((first, last, frame.height))
+            records.append(tuple(found))
             status = path.stat()
             files.append(_File(str(path), status.st_size, status.st_mtime_ns))
         assert names is not None
-        return cls(tuple(files), names, tuple(kinds[name] for name in names), tuple(records))
+        chosen = tuple(kinds.get(name) or "Float64" for name in names)
+        return cls(tuple(files), names, chosen, tuple(records))
 
     @property
     def schema(self) -> pa.Schema:
@@ -184,32 +187,25 @@ def _options(path: Path | str) -> dict[str, Any]:
     return {"separator": _separator(path), "null_values": MISSING}
 
 
-@contextmanager
-def _as_text(path: Path) -> Iterator[None]:
-    with reading(path):
-        yield
-
-
-def _types(path: Path, names: Sequence[str]) -> dict[str, str]:
-    """The narrowest types that fit every field; a column without any is a number."""
+def _parsed(path: Path, first: int, last: int, names: Sequence[str]) -> Any:
+    """Records as a Polars table whose types fit all of them."""
     import polars as pl
 
-    scan = pl.scan_csv(path, infer_schema_length=None, **_options(path))
-    found = dict(zip(names, scan.collect_schema().values(), strict=True))
-    empty = [name for name, kind in found.items() if kind == pl.String and _is_empty(path, names.index(name))]
-    return {name: "Float64" if name in empty else _kind_name(kind) for name, kind in found.items()}
+    with reading(path), path.open("rb") as file:
+        file.seek(first)
+        content = file.read(last - first)
+        return pl.read_csv(
+            content, has_header=False, new_columns=list(names), infer_schema_length=None, **_options(path)
+        )
 
 
-def _is_empty(path: Path, place: int) -> bool:
-    import polars as pl
-
-    scan = pl.scan_csv(path, infer_schema=False, **_options(path))
-    name = scan.collect_schema().names()[place]
-    return bool(scan.select(pl.col(name).is_null().all()).collect(engine="streaming").item())
+def _kinds(frame: Any) -> dict[str, str]:
+    """Polars' name of each column's type, or no text where all values are missing."""
+    return {column.name: "" if column.null_count() == len(column) else _kind(column.dtype) for column in frame}
 
 
-def _kind_name(kind: Any) -> str:
-    return {"Int64": "Int64", "Float64": "Float64", "Boolean": "Boolean"}.get(str(kind), "String")
+def _kind(kind: Any) -> str:
+    return str(kind) if str(kind) in ("Int64", "Float64", "Boolean") else "String"
 
 
 def _wider(known: Mapping[str, str], found: Mapping[str, str]) -> dict[str, str]:
@@ -218,13 +214,16 @@ def _wider(known: Mapping[str, str], found: Mapping[str, str]) -> dict[str, str]
         return dict(found)
     joined = {}
     for name, kind in found.items():
-        both = {kind, known[name]}
-        joined[name] = kind if len(both) == 1 else "Float64" if both == {"Int64", "Float64"} else "String"
+        both = {kind, known[name]} - {""}
+        if not both:
+            joined[name] = ""
+            continue
+        joined[name] = max(both) if len(both) == 1 else "Float64" if both == {"Int64", "Float64"} else "String"
     return joined
 
 
-def _records(path: Path) -> Iterator[tuple[int, int, int]]:
-    """Ranges of about :data:`CHUNK` bytes that end with a record, and how many records each holds.
+def _ranges(path: Path) -> Iterator[tuple[int, int]]:
+    """First byte, and the one after the last, of ranges of about :data:`CHUNK` bytes that end with a record.
 
     Raises
     ------
@@ -244,10 +243,10 @@ def _records(path: Path) -> Iterator[tuple[int, int, int]]:
             before, place = chunk[-2:], place + len(chunk)
             if len(breaks):
                 last = place - len(chunk) + int(breaks[-1]) + 1
-                yield first, last, len(breaks)
+                yield first, last
                 first = last
         if first < size:
-            yield first, size, 1
+            yield first, size
 
 
 def _check_empty(path: Path, content: bytes, breaks: NDArray[np.int64]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_plus
@@ -21,6 +21,8 @@ __all__ = ["DuckPiece", "DuckTable", "RelationPiece", "from_address", "from_rela
 
 #: Rows of an Arrow batch.
 ROWS = 2**17
+#: Bytes without which DuckDB does not work.
+LEAST_ROOM = 2**26
 
 
 @contextmanager
@@ -45,6 +47,8 @@ class DuckPiece:
     start, rows : int
     first : int or None
         Row identifier of the first row; None for the whole of a query.
+    room : int
+        Bytes that DuckDB may take.
     """
 
     path: str
@@ -52,6 +56,7 @@ class DuckPiece:
     start: int
     rows: int
     first: int | None
+    room: int = 2**30
 
     def __str__(self) -> str:
         return f"{self.path}, {self.table}, rows {self.start + 1:,} to {self.start + self.rows:,}"
@@ -71,7 +76,7 @@ class DuckPiece:
         if limit is not None:
             text += f" LIMIT {wanted}"
         seen = 0
-        with _asking(self.path), _connected(self.path) as connection:
+        with _asking(self.path), _connected(self.path, self.room) as connection:
             for table in _tables(connection.sql(text)):
                 seen += table.num_rows
                 yield table
@@ -141,11 +146,12 @@ class DuckTable:
     def pieces(self, columns: Sequence[str], room: int) -> tuple[RawPiece, ...]:
         """Ranges of row identifiers of a table; the rows of a query are one piece, which is read as a stream."""
         if self.path is None or self.table is None:
-            return (self.whole,) if self.rows else ()
+            whole = replace(self.whole, room=room) if isinstance(self.whole, DuckPiece) else self.whole
+            return (whole,) if self.rows else ()
         kinds = {field.name: field.type for field in self.schema}
         step = rows_of(sum(8 if is_number(kinds[name]) else 32 for name in columns), room, self.rows)
         return tuple(
-            DuckPiece(self.path, self.table, first, min(step, self.rows - first), first)
+            DuckPiece(self.path, self.table, first, min(step, self.rows - first), first, room)
             for first in range(0, self.rows, step)
         )
 
@@ -197,10 +203,11 @@ def from_relation(relation: Any) -> DuckTable:
 
 
 @contextmanager
-def _connected(path: str) -> Iterator[Any]:
+def _connected(path: str, room: int = 2**30) -> Iterator[Any]:
     import duckdb
 
     with duckdb.connect(path, read_only=True) as connection:
+        connection.execute(f"SET memory_limit = '{max(room, LEAST_ROOM)}B'")
         yield connection
 
 

@@ -44,7 +44,7 @@ from ivbridge.vcov_text import parse_vcov
 __all__ = ["Job", "fit", "plan"]
 
 #: Part of the memory that the columns of one piece may take: a reader holds some row groups at a time.
-PIECE = 0.25
+PIECE = 0.2
 
 _IN_PIECES = "the rows were read in pieces and not kept"
 LACKS = {"resid": _IN_PIECES, "fitted": _IN_PIECES, "columns": _IN_PIECES}

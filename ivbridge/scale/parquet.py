@@ -171,7 +171,7 @@ class ParquetFiles:
         Raises
         ------
         DataError
-            If a single row group takes more than half of the memory: a reader holds it packed and unpacked.
+            If a single row group takes more than the room: a reader holds it about five times.
         """
         import pyarrow as pa
 
@@ -184,7 +184,7 @@ class ParquetFiles:
             taken = 0.0
             for g, (rows, sizes) in enumerate(file.groups):
                 size = float(sum(max(sizes.get(c, 0), rows * (8 if is_number(kinds[c]) else 16)) for c in columns))
-                if size > 2 * room:
+                if size > room:
                     raise _too_large(f"Row group {g + 1} of {file.path}", size)
                 if held and (taken + size > room or held + rows > most):
                     found.append(ParquetPiece(file.path, first, held, start, (place, g), dictionaries))
@@ -199,8 +199,8 @@ class ParquetFiles:
 def _too_large(what: str, size: float) -> DataError:
     rewrite = "pl.scan_parquet(old).sink_parquet(new, row_group_size=500_000)"
     return DataError(
-        f"{what} takes {size / 1e6:,.0f} MB, and a reader holds it packed and unpacked: more than the memory allowed.",
-        do=f"allow more (memory='{2 * size / 1e9:.1f}GB'), or write the file with smaller row groups: {rewrite}.",
+        f"{what} takes {size / 1e6:,.0f} MB, and a reader holds it up to five times: too much.",
+        do=f"allow more (memory='{max(100.0, 5.1 * size / 1e6):.0f}MB'), or make the row groups smaller: {rewrite}.",
     )
 
 
