@@ -73,6 +73,15 @@ def test_vcovs(vcov: str, weights: str | None) -> None:
     assert_same(*both(RICH, vcov, weights=weights), SAME)
 
 
+@pytest.mark.parametrize("method", ["2sls", "liml"])
+@pytest.mark.parametrize("vcov", ["classical", "HC1", "cluster(g)", "nw(2)"])
+def test_instruments_that_stand_before_an_exogenous_regressor(vcov: str, method: str) -> None:
+    """Terms of one variable come first, so R's order of the instruments is not that of W."""
+    native, fast = both("y ~ x1 + x2 + w1:w2 | z1 + z2 + z3 + w1:w2", vcov, method=method)
+    assert native.seen.z_names == ("(Intercept)", "z1", "z2", "z3", "w1:w2")
+    assert_same(native, fast, SAME)
+
+
 @pytest.mark.parametrize("weights", [None, "wt"])
 @pytest.mark.parametrize("method", ["liml", "fuller(1)", "fuller(4)"])
 @pytest.mark.parametrize("formula", [RICH, "y ~ x1 + w1 | w1 + z1", "y ~ x1 + w1 - 1 | w1 + z1 + z2 - 1"])
