@@ -144,6 +144,24 @@ def test_plain_questions_of_every_kind(formula: str, options: dict[str, Any]) ->
     same(ivbridge.fit(formula, DATA, "HC1", engine="fast", **options), ivbridge.fit(formula, DATA, "HC1", **options))
 
 
+@pytest.mark.parametrize("near", [1e-3, 1e-5])
+def test_nearly_collinear_columns_need_no_look_at_the_data(near: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = DATA.assign(twice=DATA["twice"] + near * DATA["z2"])
+    formula = "y ~ w + twice + x | w + twice + z1 + n"
+    expected = ivbridge.fit(formula, data, "HC1")
+    monkeypatch.setattr(careful, "careful", None)
+    found = ivbridge.fit(formula, data, "HC1", engine="fast")
+    # the data are given with 16 digits, of which their condition leaves 16 + log10(near)
+    close(found.params / expected.params, 1.0, 1e-14 / near)
+    close(found.bse / expected.bse, 1.0, 1e-14 / near)
+
+
+def test_weights_of_single_precision_are_exact_doubles() -> None:
+    single = DATA["a"].to_numpy().astype(np.float32)
+    expected = ivbridge.fit(PLAIN, DATA, "HC1", weights=single.astype(np.float64), engine="fast")
+    assert ivbridge.fit(PLAIN, DATA, "HC1", weights=single, engine="fast").params.equals(expected.params)
+
+
 # ------------------------------------------------------------------------------------- questions that need a look
 LOOKED_AT = [
     ("log(a) ~ log(a + 1) + x | log(a + 1) + z1 + z2", {}),

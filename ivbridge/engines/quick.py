@@ -28,9 +28,11 @@ from ivbridge.clustering import Codes, intersected
 from ivbridge.design import RESERVED, Design, build, frame_of
 from ivbridge.engines.grouping import grouped
 from ivbridge.engines.postponed import alone, answered
+from ivbridge.errors import DesignError
 from ivbridge.expr import Name, parse, r_label
 from ivbridge.frame import EXACT
 from ivbridge.later import later
+from ivbridge.rank import decided
 from ivbridge.records import Seen
 from ivbridge.results import Estimate
 from ivbridge.spec import IVSpec
@@ -121,13 +123,16 @@ def direct(spec: IVSpec, read: Callable[[str], Any], frame: Callable[[], pd.Data
     rows = Columns(rows.columns, rows.weights, groups[0])
     with np.errstate(all="ignore"):  # what is not finite shows in the factor
         factor = factored(rows, constant=plan.layout.constant)
-    lengths = _lengths(rows, whole, plan.layout, factor)
+    layout = plan.layout
+    lengths = _lengths(rows, whole, layout, factor)
     if lengths is None:
         return None
-    solution = solved(rows, plan.layout, vcov, groups[1], method=spec.method, factor=factor)
-    if not _usual(solution, lengths):
+    far = factor.path == "cholesky" and not (factor.r.diagonal() < REMAINDER * lengths)[:-1].any()
+    if not (far or _all_kept(layout, factor)):
         return None
-    layout = plan.layout
+    solution = solved(rows, layout, vcov, groups[1], method=spec.method, factor=factor)
+    if far and not _usual(solution, lengths):
+        return None
 
     @cache
     def design() -> Design:
@@ -160,6 +165,7 @@ def _rows(spec: IVSpec, plan: Plan, read: Callable[[str], Any]) -> tuple[Columns
         w = read(spec.weights)
         if not _kind(w) or len(w) != n or not isinstance(w, np.ndarray) or not w.min() > 0:
             return None
+        w = w.astype(np.float64, copy=False)
     return Columns(columns, w), [j for j, kind in enumerate(kinds) if kind != "f"]
 
 
@@ -181,11 +187,8 @@ def _groups(vcov: Vcov, read: Callable[[str], Any], n: int) -> tuple[tuple[Codes
 
 
 def _lengths(rows: Columns, whole: list[int], layout: Layout, factor: Factor) -> NDArray[np.float64] | None:
-    """Lengths of the columns as they are, (m,); None where the first pass shows something unusual.
-
-    That is a value that is not finite, columns that R might leave out, or numbers that are too large or too small.
-    """
-    if factor.path != "cholesky":
+    """Lengths of the columns as they are, (m,); None where a value may not be finite, or be too large or too small."""
+    if factor.path == "none":
         return None
     first, r, shift = int(layout.constant), factor.r, factor.shift
     squares = (r * r).sum(axis=0)
@@ -193,8 +196,6 @@ def _lengths(rows: Columns, whole: list[int], layout: Layout, factor: Factor) ->
     if shift is not None:
         squares[1:] += (2 * r[0, 1:] + r[0, 0] * shift) * (r[0, 0] * shift)
     lengths = np.sqrt(squares)
-    if (r.diagonal() < REMAINDER * lengths)[:-1].any():
-        return None
     low, high = (1.0, 1.0) if rows.weights is None else (float(rows.weights.min()), float(rows.weights.max()))
     largest = np.sqrt(spread / low) if shift is None else np.sqrt(spread / low) + np.abs(shift)
     smallest = lengths[first:].min() / np.sqrt(factor.n * high)
@@ -203,8 +204,17 @@ def _lengths(rows: Columns, whole: list[int], layout: Layout, factor: Factor) ->
     return lengths if not whole or largest[whole].max() <= EXACT else None
 
 
+def _all_kept(layout: Layout, factor: Factor) -> bool:
+    """Whether R would leave out no column, the model is identified, and the regressors do not reproduce y."""
+    try:
+        rank = decided(factor.raw.astype(float), layout.x_names, layout.z_names, factor.n)
+    except DesignError:
+        return False
+    return len(rank.x) == len(layout.x) and len(rank.z) == len(layout.z) and not rank.exact
+
+
 def _usual(found: Solved, lengths: NDArray[np.float64]) -> bool:
-    """Whether the projected regressors are independent by R's rule, and residuals are more than rounding."""
+    """Whether the projected regressors are certainly independent by R's rule, and residuals more than rounding."""
     x = list(found.layout.x)
     left = 1 / np.abs(np.diagonal(found.model.inverse))
     terms = lengths[-1] + lengths[x] @ np.abs(found.coef)
