@@ -64,7 +64,7 @@ class Chunked:
                 break
             skipped = start - first if start >= first else -(first - start) % step
             parts.append(self.chunks[j][skipped : stop - first : step])
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+        return parts[0] if len(parts) == 1 else np.concatenate(parts or [self.chunks[0][:0]])
 
 
 def table_kind(data: object) -> str:
