@@ -21,7 +21,8 @@ MOST_MEMORY = 4e9
 MOST_TIME = 1.5
 
 ANALYSIS = """
-import json, resource, sys, time
+import json, sys, time
+from pathlib import Path
 import ivbridge
 from ivbridge.encouragement import analysis
 
@@ -38,7 +39,9 @@ users = ivbridge.read_users(sys.argv[1], "test_*", ("retained", "reviewed", "mob
 report = ivbridge.encourage(users, "retained", "reviewed", controls=["mobile"])
 report.to_html()
 seconds["all"] = time.perf_counter() - start
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+# not ru_maxrss, which starts with the memory of the process that started this one
+status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+peak = int(status["VmHWM"].split()[0]) * 1024
 print(json.dumps({"peak": peak, "seconds": seconds, "selected": report.selected.experiments, "n": report.n,
                   "penalty": report.selected.penalty,
                   "interval": [report.pooled.bekker.conf_low, report.pooled.bekker.conf_high]}))
