@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from absorb_cases import rectangles
 
+from ivbridge.absorb import iterated
 from ivbridge.absorb import within as module
 from ivbridge.absorb.codes import coded, crossed, not_singletons
 from ivbridge.absorb.demeaner import demeaned
@@ -55,7 +56,9 @@ def test_as_least_squares_on_all_dummies(q: int, weighted: bool, path: str, monk
     matrix = dummies(factors)
     truth = columns - matrix @ np.linalg.lstsq(matrix * root[:, None], columns * root[:, None])[0]
     if path == "iteration":
-        monkeypatch.setattr(module, "LARGEST", -1 if q == 1 else 0)
+        for name in ("FEW", "EXACT", "LARGEST"):
+            monkeypatch.setattr(module, name, -1)
+        monkeypatch.setattr(iterated, "EXACT", -1)
     found = within(list(columns.T), [coded(factor) for factor in factors], w)
     assert np.abs(found.values - truth).max() < ROUNDING
     assert found.absorbed.tolist() == [False, False, True]
@@ -75,7 +78,8 @@ def test_a_ring_of_a_thousand_levels_in_whole_numbers() -> None:
 
 
 @pytest.mark.parametrize(("first", "second", "hard"), [(4000, 2000, True), (300, 3, False)])
-def test_iteration_in_whole_numbers(first: int, second: int, hard: bool) -> None:
+def test_iteration_in_whole_numbers(first: int, second: int, hard: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(iterated, "EXACT", 0)
     (f, g), signs = rectangles(first, second, 2)
     normal = Normal((coded(f), coded(g)))
     solver = Iterated(normal)
@@ -112,7 +116,8 @@ def test_pyfixest_takes_over_where_conjugate_gradients_stall(monkeypatch: pytest
     column = random.normal(size=len(factors[0]))
     codes = [coded(factor) for factor in factors]
     truth = within([column], codes).values
-    monkeypatch.setattr(module, "LARGEST", 0)
+    for name in ("FEW", "EXACT"):
+        monkeypatch.setattr(module, name, 0)
 
     def stall(*_: object) -> None:
         raise StalledError("too hard")

@@ -3,7 +3,7 @@
 Conjugate gradients on Sγ = r, S applied by its factors C and Λ. Where the graph of levels is well connected the
 diagonal is preconditioner enough. Where it is not, S has few nonzero cells and an incomplete triangular decomposition
 is nearly a complete one, so that a few steps do; conjugate gradients are then the flexible ones of Notay (2000), since
-that preconditioner is not quite symmetric.
+that preconditioner is not quite symmetric. Where S is small, or has many cells, it is decomposed after all.
 """
 
 from __future__ import annotations
@@ -16,17 +16,21 @@ from scipy.sparse.linalg import spilu
 
 from ivbridge.absorb.graph import heaviest
 from ivbridge.absorb.normal import Normal
+from ivbridge.absorb.schur import EXACT, LARGEST, Schur, decomposed
 from ivbridge.errors import DesignError
 from ivbridge.records import FloatArray
 
-__all__ = ["Iterated", "StalledError"]
+__all__ = ["Iterated", "StalledError", "well_linked"]
 
 #: Size of the residual at which a solution is good, relative to the right-hand side (a next one corrects it), and to
 #: the terms of the first one, which is what rounding leaves of any.
 TOLERANCE, ROUNDING = 1e-10, 1e-14
 
+#: Levels that a level meets from which a graph counts as well linked; weighted by themselves.
+LINKS = 4
+
 #: Steps with the diagonal, after which the graph counts as poorly connected, and with the incomplete decomposition.
-EASY, HARD = 80, 500
+EASY, HARD = 60, 500
 
 #: Most cells of S that are written down, and how much larger its incomplete decomposition may be.
 CELLS, FILL = 5 * 10**7, 20
@@ -52,8 +56,8 @@ class Iterated:
     def __init__(self, normal: Normal) -> None:
         self.normal = normal
         self.hard = False
+        self.exact: Schur | None = None
         self._first: FloatArray | None = None
-        self._transposed = normal.table.T.tocsr()
         self._precondition: Preconditioner = lambda rest: rest / normal.lengths[1][:, None]
 
     def solve(self, big: FloatArray, small: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -64,12 +68,24 @@ class Iterated:
         StalledError
             If neither preconditioner leads to a solution.
         """
+        if self.exact is not None:
+            return self.exact.solve(big, small)
         moments, lengths = self.normal.reduced(big, small), self.normal.lengths[1][:, None]
         if self._first is None:
             self._first = _dot(small, small / lengths) + _dot(small - moments, (small - moments) / lengths)
         gamma, good = self._iterate(moments, np.zeros(moments.shape), HARD if self.hard else EASY)
         if not good and not self.hard:
-            self.hard, self._precondition = True, _incomplete(self.normal)
+            self.hard = True
+            many = _pairs(self.normal) > CELLS
+            if self.normal.m <= (LARGEST if many else EXACT):
+                self.exact = decomposed(self.normal)
+                return self.exact.solve(big, small)
+            if many:
+                raise StalledError(
+                    f"The fixed effects were not found by iteration: {self.normal.m} levels of the smaller factors are "
+                    "linked by too many pairs to be written down."
+                )
+            self._precondition = _incomplete(self.normal)
             gamma, good = self._iterate(moments, gamma, HARD)
         if not good:
             raise StalledError("The fixed effects were not found by iteration: their graph is too poorly connected.")
@@ -77,7 +93,7 @@ class Iterated:
 
     def _times(self, gamma: FloatArray) -> FloatArray:
         """Sγ."""
-        return np.asarray(self.normal.inner @ gamma - self._transposed @ (self.normal.share @ gamma))
+        return np.asarray(self.normal.inner @ gamma - self.normal.table.T @ (self.normal.share @ gamma))
 
     def _iterate(self, moments: FloatArray, gamma: FloatArray, most: int) -> tuple[FloatArray, bool]:
         """Flexible conjugate gradients from γ, every column with its own steps; whether they ended."""
@@ -111,20 +127,25 @@ def _ratio(a: FloatArray, b: FloatArray) -> FloatArray:
     return np.divide(a, b, out=np.zeros_like(a), where=b != 0)
 
 
+def _pairs(normal: Normal) -> float:
+    """At most so many cells of S are not zero, each being a pair of levels that meet the same level."""
+    links = np.diff(normal.table.indptr).astype(float)
+    return float(links @ links)
+
+
+def well_linked(normal: Normal) -> bool:
+    """Whether levels of the largest factor meet several of the others, so that few steps are to be expected."""
+    return bool(_pairs(normal) > LINKS * normal.table.nnz)
+
+
 def _incomplete(normal: Normal) -> Preconditioner:
     """An incomplete triangular decomposition of S at unit lengths.
 
     Raises
     ------
     StalledError
-        If S has too many cells.
+        If a level cannot be divided by.
     """
-    links = np.diff(normal.table.indptr).astype(float)
-    if links @ links > CELLS:
-        raise StalledError(
-            f"The fixed effects were not found by iteration: {normal.m} levels of the smaller factors are linked by "
-            "too many pairs to be written down."
-        )
     product = sparse.csr_array(normal.table.T.tocsr() @ normal.share)
     lengths = normal.lengths[1]
     scale = np.sqrt(lengths)

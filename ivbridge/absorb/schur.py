@@ -18,10 +18,11 @@ from ivbridge.absorb.normal import Normal
 from ivbridge.errors import DesignError
 from ivbridge.records import FloatArray, IntArray
 
-__all__ = ["LARGEST", "Schur", "decomposed"]
+__all__ = ["EXACT", "LARGEST", "Schur", "decomposed"]
 
-#: Most levels, of all factors but the largest, for which S is decomposed: 200 MB, and about a second.
-LARGEST = 5000
+#: Levels, of all factors but the largest, up to which S is decomposed rather than iterated with where graphs are poorly
+#: connected (measured: docs/decisions/0015-fixed-effects.md), and up to which it can be at all: 200 MB, some seconds.
+EXACT, LARGEST = 2000, 5000
 
 #: A squared pivot, relative to the level's own length, that is taken for zero. Rounding leaves about 1e-15; a level
 #: that is tied to the rest by a chain of a million rows still has 1e-6 of its length.

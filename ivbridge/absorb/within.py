@@ -11,13 +11,16 @@ import numpy.typing as npt
 
 from ivbridge.absorb.codes import Codes
 from ivbridge.absorb.demeaner import demeaned
-from ivbridge.absorb.iterated import Iterated, StalledError
+from ivbridge.absorb.iterated import Iterated, StalledError, well_linked
 from ivbridge.absorb.normal import Normal
-from ivbridge.absorb.schur import LARGEST, decomposed
+from ivbridge.absorb.schur import EXACT, LARGEST, Schur, decomposed
 from ivbridge.errors import DesignError
 from ivbridge.records import FloatArray
 
 __all__ = ["ABSORBED", "Within", "within"]
+
+#: Levels of all factors but the largest up to which S is decomposed, however well the graph is linked.
+FEW = 100
 
 #: Rows of a block, which a processor's cache holds with what is subtracted from it.
 BLOCK = 8192
@@ -74,7 +77,11 @@ class Within:
 
 
 def within(
-    columns: Sequence[npt.NDArray[Any]], factors: Sequence[tuple[Codes, int]], weights: FloatArray | None = None
+    columns: Sequence[npt.NDArray[Any]],
+    factors: Sequence[tuple[Codes, int]],
+    weights: FloatArray | None = None,
+    *,
+    rank: bool = False,
 ) -> Within:
     """Subtract the fixed effects of one or more factors from columns.
 
@@ -84,6 +91,8 @@ def within(
     factors : sequence of ((n,) codes, number of levels)
     weights : (n,) array, optional
         Positive; the effects are those of weighted least squares.
+    rank : bool, default False
+        Whether to take a way that tells the rank, where there is one.
 
     Raises
     ------
@@ -94,12 +103,11 @@ def within(
     """
     normal = Normal(tuple(factors), weights)
     values, lengths = _loaded(columns, weights)
-    iterates = normal.m > LARGEST
-    exact = None if iterates else decomposed(normal)
-    solver: Solver = exact or Iterated(normal)
-    rank, path = (None, "iteration") if exact is None else (exact.rank, "schur" if normal.m else "means")
+    solver = _solver(normal, rank=rank)
+    path = "schur" if normal.m else "means"
     try:
         step, remains = _corrected(normal, solver, values, lengths)
+        path = "iteration" if isinstance(solver, Iterated) and solver.exact is None else path
     except StalledError:
         values, path = demeaned(normal, values), "pyfixest"
         remains = _lengths(values, weights)
@@ -110,7 +118,14 @@ def within(
             f"The fixed effects are known to {step:.0e} of what they leave of a column, which is not enough.",
             do="leave out rows that are alone in a level (singletons=drop), or absorb a coarser factor.",
         )
-    return Within(values, lengths, remains, step, rank, path)
+    exact = solver.exact if isinstance(solver, Iterated) else solver
+    return Within(values, lengths, remains, step, None if exact is None else exact.rank, path)
+
+
+def _solver(normal: Normal, *, rank: bool) -> Schur | Iterated:
+    """Who solves: decomposing S costs the cube of its order, iterating some passes over the table of pairs."""
+    exact = normal.m <= FEW or normal.m <= (LARGEST if rank else EXACT)
+    return decomposed(normal) if exact and (rank or normal.m <= FEW or not well_linked(normal)) else Iterated(normal)
 
 
 def _corrected(normal: Normal, solver: Solver, values: FloatArray, lengths: FloatArray) -> tuple[float, FloatArray]:

@@ -111,7 +111,8 @@ def absorbed(spec: IVSpec, data: pd.DataFrame) -> Estimate:
     sample = _sample(prepare(spec, data))
     label = sample.prepared.label
     factors = list(sample.factors.values())
-    left = within([*sample.columns.values(), sample.y], factors, sample.weights)
+    exact = spec.absorb.dof == "exact" and len(factors) > 2
+    left = within([*sample.columns.values(), sample.y], factors, sample.weights, rank=exact)
     if left.absorbed[-1]:
         raise DesignError(
             f"{spec.absorb} reproduces {label}: nothing is left to explain.", do="absorb fewer effects, or none."
