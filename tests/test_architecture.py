@@ -33,8 +33,8 @@ LAYERS = " ".join(
         # the answer from blocks of rows
         "blocks blocks.small blocks.rows blocks.sums blocks.products blocks.factor",
         "blocks.regression blocks.kclass blocks.leverage blocks.scores",
-        "blocks.correct blocks.meats blocks.digits blocks.solve blocks.residuals blocks.auxiliary blocks.answer blocks.dependent",
-        "blocks.arrays",
+        "blocks.correct blocks.meats blocks.digits blocks.solve",
+        "blocks.residuals blocks.auxiliary blocks.answer blocks.dependent blocks.arrays",
         # fixed effects
         "absorb.codes absorb.graph absorb.normal absorb.schur absorb.iterated absorb.demeaner absorb.within absorb.dof",
         # thousands of replications at once

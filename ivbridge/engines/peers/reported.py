@@ -163,6 +163,7 @@ def estimate(
         filled("first stage", None)
     if not isinstance(design.spec.method, TwoStage):
         filled("kappa", reported.kappa)
+    scalars: Any = {field: float(filled(key, getattr(reported, field))) for field, key in _SCALARS.items()}
     return Estimate(
         spec=design.spec,
         engine=engine,
@@ -172,7 +173,7 @@ def estimate(
         fitted=filled("fitted", reported.fitted, n),
         n=n,
         df_resid=n - k if reported.df_resid is None else int(reported.df_resid),
-        **{field: float(filled(key, getattr(reported, field))) for field, key in _SCALARS.items()},
+        **scalars,
         tests=tests,
         first_stages=reported.first_stages,
         seen=seen,
