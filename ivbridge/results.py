@@ -10,7 +10,7 @@ import html
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -31,6 +31,7 @@ from ivbridge.records import (
     Test,
 )
 from ivbridge.spec import IVSpec
+from ivbridge.tabular import as_pandas
 from ivbridge.vcov import T
 
 __all__ = ["Estimate"]
@@ -182,22 +183,15 @@ class Estimate:
         """One row a test; a test that does not apply keeps its reason in ``note``."""
         return tables.tidy_tests(self.tests)
 
-    def augment(self, data: pd.DataFrame) -> pd.DataFrame:
-        """The kept rows of ``data`` with ``.fitted`` and ``.resid`` appended, as broom does.
+    def augment(self, data: Any) -> pd.DataFrame:
+        """The kept rows of ``data`` with ``.fitted`` and ``.resid`` appended, as broom does; any table that was fitted.
 
         Raises
         ------
         DataError
             If ``data`` has too few rows to be the data of this fit.
         """
-        if len(self.seen.rows) and len(data) <= int(self.seen.rows[-1]):
-            raise DataError(
-                f"augment() got {len(data)} rows, but the fit used row {int(self.seen.rows[-1]) + 1}.",
-                do="pass the data frame that was fitted.",
-            )
-        kept = data.iloc[self.seen.rows].copy()
-        kept[".fitted"], kept[".resid"] = self.fitted, self.residuals
-        return kept
+        return _augmented(self, as_pandas(data))
 
     def summary(self) -> str:
         """Text in the layout of R's ``summary(fit, diagnostics = TRUE)``."""
@@ -250,6 +244,18 @@ class Estimate:
 def _labels(terms: tuple[str, ...]) -> pd.Index:
     """An index, which nobody can change, takes longer to make than a series."""
     return pd.Index(list(terms))
+
+
+def _augmented(estimate: Estimate, data: pd.DataFrame) -> pd.DataFrame:
+    rows = estimate.seen.rows
+    if len(rows) and len(data) <= int(rows[-1]):
+        raise DataError(
+            f"augment() got {len(data)} rows, but the fit used row {int(rows[-1]) + 1}.",
+            do="pass the data frame that was fitted.",
+        )
+    kept = data.iloc[rows].copy()
+    kept[".fitted"], kept[".resid"] = estimate.fitted, estimate.residuals
+    return kept
 
 
 def _glance(estimate: Estimate) -> pd.DataFrame:

@@ -156,6 +156,16 @@ def test_nearly_collinear_columns_need_no_look_at_the_data(near: float, monkeypa
     close(found.bse / expected.bse, 1.0, 1e-14 / near)
 
 
+@pytest.mark.parametrize("start", [1e5, 1e9])
+def test_a_column_far_from_zero_is_left_out_where_r_does_it(start: float) -> None:
+    data = DATA.assign(w=DATA["w"].round(3) + start)
+    expected, found = (ivbridge.fit(PLAIN, data, "HC1", engine=engine) for engine in ("native", "fast"))
+    assert found.seen.aliased == expected.seen.aliased == (("w",) if start > 1e7 else ())
+    # the constant and its error are start times those of w
+    close(found.params / expected.params, 1.0)
+    close(found.bse / expected.bse, 1.0)
+
+
 def test_weights_of_single_precision_are_exact_doubles() -> None:
     single = DATA["a"].to_numpy().astype(np.float32)
     expected = ivbridge.fit(PLAIN, DATA, "HC1", weights=single.astype(np.float64), engine="fast")
@@ -373,7 +383,8 @@ def test_an_estimate_can_be_pickled_replaced_and_written() -> None:
 
 def test_the_estimate_can_be_augmented_and_read() -> None:
     estimate = ivbridge.fit(PLAIN, DATA, "HC1", engine="fast")
-    assert estimate.augment(DATA)[".resid"].tolist() == estimate.residuals.tolist()
+    for kind in ("pandas", "polars", "arrow", "a mapping"):
+        assert estimate.augment(TABLES[kind]())[".resid"].tolist() == estimate.residuals.tolist()
     assert {"estimate", "std.error"} <= set(estimate.tidy().columns)
     assert estimate.provenance.engine == "fast"
     close(estimate.fitted + estimate.residuals, DATA["y"], 1e-14)
