@@ -10,10 +10,11 @@ from ivbridge.errors import MissingExtraError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["MOST_ROWS", "RawPiece", "Source", "extra", "most_rows", "rows_of"]
+__all__ = ["RawPiece", "Source", "extra", "most_rows", "rows_of"]
 
-#: Rows of a piece at most: what is lost when a job is stopped, and what a machine of a cluster gets at a time.
-MOST_ROWS = 4_000_000
+#: Rows of a piece at most (what is lost when a job is stopped, and what a machine of a cluster gets at a time), unless
+#: there would be more pieces than this.
+MOST_ROWS, MOST_PIECES = 4_000_000, 2500
 #: Pieces that there are at least, where they do not get smaller than so many rows.
 FEWEST_PIECES, LEAST_ROWS = 16, 250_000
 
@@ -77,12 +78,16 @@ class Source(Protocol):
 
 
 def most_rows(total: int) -> int:
-    """Rows of a piece at most: small data make several pieces, too, whose beginnings tell where the columns lie."""
-    return max(1, min(MOST_ROWS, max(total // FEWEST_PIECES, LEAST_ROWS)))
+    """Rows of a piece at most.
+
+    Small data make several pieces, too, whose beginnings tell where the columns lie; very large data do not make more
+    than a few thousand, whose sums are joined one by one.
+    """
+    return max(1, min(max(MOST_ROWS, total // MOST_PIECES), max(total // FEWEST_PIECES, LEAST_ROWS)))
 
 
 def rows_of(width: float, room: int, total: int) -> int:
-    """Rows of `width` bytes that fit into the room: at least a thousand, at most :func:`most_rows` of all."""
+    """Rows of `width` bytes that fit into the room: at least a thousand, at most :func:`most_rows`."""
     return int(max(1000, min(most_rows(total), room // max(width, 1.0))))
 
 
