@@ -42,8 +42,7 @@ def text(frame: pd.DataFrame) -> list[str]:
         f"2SLS with 4 coefficients and HC1 standard errors from a parquet file of {rows:,} rows and 8 columns of doubles,",
         "not compressed, in the memory of the file system; `memory=\"1GB\"`. Beside it, in the same run and in turns, the bare",
         "passes: batches of Polars' streaming engine, copied block by block into a small buffer, their cross-products, then",
-        "the products of scores; nothing is centred, checked or named. One thread for algebra, medians of "
-        f"{len(ratio['seconds'])} rounds.",
+        f"the products of scores; nothing is centred, checked or named. One thread for algebra, {len(wide)} rounds, medians.",
         "",
         "| | seconds | processor seconds | peak of resident memory |", "|---|---:|---:|---:|",
         *_table(main),

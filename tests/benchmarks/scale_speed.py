@@ -3,9 +3,9 @@
 python tests/benchmarks/scale_speed.py [ROWS] [ROUNDS]      [5e7 rows of 8 columns of doubles, 3 rounds]
 
 `bare` is what any estimate needs at least: batches of Polars' streaming engine, copied block by block into one small
-buffer (the quickest of the ways tried), cross-products in a first pass, products of HC1's scores in a second one; nothing
-is centred, checked or named. Each run is a process of its own that has answered a small question before; the two are
-asked in turns, in an order that is drawn anew each round.
+buffer (the quickest of the ways tried), cross-products in a first pass, products of HC1's scores in a second one;
+nothing is centred, checked or named. Each run is a process of its own that has answered a small question before; the
+two are asked in turns, in an order that is drawn anew each round.
 """
 
 from __future__ import annotations
