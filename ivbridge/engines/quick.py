@@ -133,19 +133,19 @@ def direct(spec: IVSpec, read: Callable[[str], Any], frame: Callable[[], pd.Data
     solution = solved(rows, layout, vcov, groups[1], method=spec.method, factor=factor)
     if far and not _usual(solution, lengths):
         return None
+    seen = _seen(rows, layout, vcov, cache(lambda: build(spec, frame())))
+    return answered(Answer(rows, solution, spec.inference, exact=False), spec, seen, lambda: frame_of(spec, frame()))
 
-    @cache
-    def design() -> Design:
-        return build(spec, frame())
 
-    seen = Seen(
-        rows=later(lambda: np.arange(factor.n)), x_names=layout.x_names, z_names=layout.z_names,
+def _seen(rows: Columns, layout: Layout, vcov: Vcov, design: Callable[[], Design]) -> Seen:
+    """Names; matrices and codes, those of the design, when they are looked at."""
+    return Seen(
+        rows=later(lambda: np.arange(len(rows.columns[0]))), x_names=layout.x_names, z_names=layout.z_names,
         y=later(lambda: np.array(rows.columns[-1][:], dtype=np.float64)),
         x=alone(lambda: design().x), z=alone(lambda: design().z),
         weights=None if rows.weights is None else alone(lambda: design().weights),
         groups=alone(lambda: {name: design().groups(name) for name in vcov.columns}),
     )  # fmt: skip
-    return answered(Answer(rows, solution, spec.inference, exact=False), spec, seen, lambda: frame_of(spec, frame()))
 
 
 def _rows(spec: IVSpec, plan: Plan, read: Callable[[str], Any]) -> tuple[Columns, list[int]] | None:
