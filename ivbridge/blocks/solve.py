@@ -14,7 +14,7 @@ from ivbridge.blocks.leverage import aer_leverage, discount
 from ivbridge.blocks.meats import check_summable, covariance, needs_meat
 from ivbridge.blocks.regression import Layout, Regression, unshifted
 from ivbridge.blocks.rows import Rows
-from ivbridge.blocks.scores import Scored, Scores, ScoreSums
+from ivbridge.blocks.scores import Many, Scored, Scores, ScoreSums
 from ivbridge.method import Method, TwoStage
 from ivbridge.records import FloatArray
 from ivbridge.vcov import Vcov
@@ -131,13 +131,8 @@ def solved(
     check_summable(vcov)
     factor = factor or factored(rows, constant=layout.constant)
     model = estimated(factor, layout, method or TwoStage())
-    taken_off = discount(rows, factor, vcov, lambda: aer_leverage(rows, factor, layout, model))
-    one = Scored(model.basis, model.left, taken_off)
-    stages = stage_residuals(layout, model, factor)
-    sums = rows.reduce(Scores(factor.shift, rows.width, (one,), groups, stages, needs_meat(vcov)))
-    assert sums.weighted == layout.weighted, "the layout says otherwise about weights"
+    model, sums = _second_pass(rows, factor, layout, model, (vcov, groups))
     first = sums.each[0]
-    model = corrected(layout, model, first, factor)
     side = unshifted(factor.shift, layout.x)
     coef = side @ model.coef
     if factor.shift is not None:
@@ -148,6 +143,19 @@ def solved(
     if factor.path != "cholesky":
         refuse(result.digits, layout)
     return result
+
+
+def _second_pass(
+    rows: Rows, factor: Factor, layout: Layout, model: Regression, asked: tuple[Vcov, tuple[int, ...]]
+) -> tuple[Regression, Many]:
+    """The corrected model and its sums."""
+    vcov, groups = asked
+    taken_off = discount(rows, factor, vcov, lambda: aer_leverage(rows, factor, layout, model))
+    one = Scored(model.basis, model.left, taken_off)
+    stages = stage_residuals(layout, model, factor)
+    sums = rows.reduce(Scores(factor.shift, rows.width, (one,), groups, stages, needs_meat(vcov)))
+    assert sums.weighted == layout.weighted, "the layout says otherwise about weights"
+    return corrected(layout, model, sums.each[0], factor), sums
 
 
 def squares(factor: Factor, place: int, *, centred: bool) -> float:
