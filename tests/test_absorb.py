@@ -90,6 +90,18 @@ def test_iteration_in_whole_numbers(first: int, second: int, hard: bool, monkeyp
     assert solver.hard == hard
 
 
+@pytest.mark.parametrize("levels", [(40, 60, 50), (40, 10, 9)])
+def test_pairs_of_smaller_factors(levels: tuple[int, int, int]) -> None:
+    random = np.random.default_rng(7)
+    factors = [coded(random.integers(0, count, 400)) for count in levels]
+    w = random.uniform(0.5, 2, 400)
+    normal = Normal(tuple(factors), w)
+    small = dummies([factors[q][0] for q in normal.order[1:]])
+    np.testing.assert_allclose(normal.inner.toarray(), small.T @ (small * w[:, None]), atol=1e-12)
+    large = dummies([normal.first[0]])
+    np.testing.assert_allclose(normal.table.toarray(), large.T @ (small * w[:, None]), atol=1e-12)
+
+
 def test_weights_are_those_of_least_squares_and_scale_does_not_matter() -> None:
     factors, random = graphs(2)
     w = random.uniform(0.5, 2, len(factors[0]))

@@ -18,7 +18,7 @@ import numpy as np
 from scipy import sparse
 
 from ivbridge.absorb.codes import Codes
-from ivbridge.records import FloatArray
+from ivbridge.records import FloatArray, IntArray
 
 __all__ = ["Normal"]
 
@@ -116,12 +116,17 @@ class Normal:
     @cached_property
     def inner(self) -> sparse.csr_array:
         """A, (m, m)."""
-        if self.side.shape[1] < 2:
-            return sparse.csr_array(sparse.diags_array(self.lengths[1]))
-        width = self.side.shape[1]
-        pointers = np.arange(self.n + 1, dtype=np.int64) * width
-        dummies = sparse.csr_array((np.ones(self.n * width), self.side.ravel(), pointers), shape=(self.n, self.m))
-        return sparse.csr_array(self.adders[1] @ dummies)
+        whole = sparse.coo_array(sparse.diags_array(self.lengths[1]))
+        rows, columns, data = [whole.row], [whole.col], [whole.data]
+        for q, one in enumerate(self.others):
+            for r in range(q + 1, len(self.others)):
+                at, to, sums = _pairs(one, self.others[r], self.weights)
+                at, to = at + self.starts[q], to + self.starts[r]
+                rows += [at, to]
+                columns += [to, at]
+                data += [sums, sums]
+        cells = (np.concatenate(data), (np.concatenate(rows), np.concatenate(columns)))
+        return sparse.csr_array(sparse.coo_array(cells, shape=(self.m, self.m)))
 
     def sums(self, columns: FloatArray) -> tuple[FloatArray, FloatArray]:
         """D₁'WV, (G₁, p), and B'WV, (m, p), of the columns V, (n, p)."""
@@ -135,3 +140,17 @@ class Normal:
     def back(self, big: FloatArray, gamma: FloatArray) -> FloatArray:
         """α, (G₁, p), given γ."""
         return np.asarray(big / self.lengths[0][:, None] - self.share @ gamma)
+
+
+def _pairs(
+    one: tuple[Codes, int], other: tuple[Codes, int], weights: FloatArray | None
+) -> tuple[IntArray, IntArray, FloatArray]:
+    """Pairs of levels that occur together, and their sums of weights."""
+    (codes, count), (others, levels) = one, other
+    joint = codes.astype(np.int64) * levels + others
+    if count * levels <= 4 * len(codes) + 1024:
+        sums = np.bincount(joint, weights=weights)
+        places = np.flatnonzero(sums)
+        return places // levels, places % levels, sums[places].astype(float)
+    places, back = np.unique(joint, return_inverse=True)
+    return places // levels, places % levels, np.bincount(back, weights=weights).astype(float)
