@@ -166,6 +166,13 @@ def test_a_column_far_from_zero_is_left_out_where_r_does_it(start: float) -> Non
     close(found.bse / expected.bse, 1.0)
 
 
+def test_a_dependent_variable_that_is_all_constant_but_for_rounding_is_noted() -> None:
+    data = DATA.assign(y=2 * (50 * DATA["y"]).round() + 1e16)
+    expected, found = (ivbridge.fit(PLAIN, data, "HC1", engine=engine) for engine in ("native", "fast"))
+    assert found.notes[0] == expected.notes[0] and "reproduce" in found.notes[0]
+    assert found.seen.exact and expected.seen.exact
+
+
 def test_weights_of_single_precision_are_exact_doubles() -> None:
     single = DATA["a"].to_numpy().astype(np.float32)
     expected = ivbridge.fit(PLAIN, DATA, "HC1", weights=single.astype(np.float64), engine="fast")
@@ -225,6 +232,7 @@ BAD = {
     "a very large value": (PLAIN, changed(w=at(17, 1e40)), "HC1", {}),
     "very small values": (PLAIN, changed(w=DATA["w"] * 1e-40), "HC1", {}),
     "large whole numbers": (PLAIN, changed(w=DATA["n"].astype(np.int64) + 2**55), "HC1", {}),
+    "whole numbers beyond doubles": (PLAIN, changed(w=DATA["n"].astype(np.int64) * 2**51), "HC1", {}),
     "no such column": ("y ~ wrong + x | wrong + z1", DATA, "HC1", {}),
     "a column twice": (PLAIN, pd.concat([DATA, DATA[["w"]]], axis=1), "HC1", {}),
     "text": (PLAIN, changed(y=DATA["h"]), "HC1", {}),
