@@ -127,11 +127,10 @@ class Answer:
     def _others(self) -> dict[str, Test | NotApplicable]:
         if not self.solved.layout.endog:
             return {"wu_hausman": NotApplicable("Wu-Hausman", NO_ENDOG), "sargan": NotApplicable("Sargan", NO_ENDOG)}
-        k = len(self.solved.coef)
         both = self._auxiliary.wu_hausman
         added: Test | NotApplicable = NotApplicable("Wu-Hausman", NOTHING_ADDED)
         if both is not None:
-            added = self._added("Wu-Hausman", both, list(range(k, len(both.model.coef))))
+            added = self._added("Wu-Hausman", both, list(range(len(both.model.coef))))
         found = {"wu_hausman": added, "sargan": self._sargan()}
         return found if self.solved.model.liml is None else {**found, "anderson_rubin": self._likelihood_ratio()}
 

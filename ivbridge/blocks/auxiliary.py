@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 
 import numpy as np
 
@@ -27,7 +27,7 @@ WELL_CONDITIONED = 10.0
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
-    """A least-squares fit of one column of W and its sums.
+    """A least-squares fit of one column of W, or of its last coefficients only, and its sums.
 
     Attributes
     ----------
@@ -39,6 +39,8 @@ class Fitted:
         Place of the dependent variable in W.
     turn : (k, k) array
         From the coefficients of shifted columns to those reported.
+    others : int, default 0
+        Coefficients that come before those of `model`.
     """
 
     model: Regression
@@ -46,6 +48,7 @@ class Fitted:
     solved: Solved
     response: int
     turn: FloatArray
+    others: int = 0
 
     @property
     def rss(self) -> float:
@@ -55,7 +58,7 @@ class Fitted:
     @property
     def df_resid(self) -> int:
         """n − k."""
-        return self.solved.n - len(self.model.coef) - self.solved.layout.absorbed
+        return self.solved.n - len(self.model.coef) - self.others - self.solved.layout.absorbed
 
     @property
     def perfect(self) -> bool:
@@ -72,7 +75,8 @@ class Fitted:
             If HC2 to HC5 meet a leverage of one.
         """
         solved = self.solved
-        return covariance(self.model, self.sums, solved.vcov, solved.layout, (solved.n, solved.groups), self.turn)
+        layout = replace(solved.layout, absorbed=solved.layout.absorbed + self.others)
+        return covariance(self.model, self.sums, solved.vcov, layout, (solved.n, solved.groups), self.turn)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -94,26 +98,42 @@ class Auxiliary:
 
 def auxiliary(rows: Rows, solved: Solved) -> Auxiliary:
     """Make them, for a question with endogenous regressors: one pass, none for the classical vcov of easy columns."""
-    layout, factor, vcov = solved.layout, solved.factor, solved.vcov
-    models = _first_stages(solved)
-    both = _wu_hausman(solved, np.column_stack([model.left for model in models]))
-    responses = [*layout.endog, layout.y]
+    layout, factor, k = solved.layout, solved.factor, len(solved.coef)
+    whole = _first_stages(solved)
+    both = _wu_hausman(solved, np.column_stack([model.left for model in whole]))
+    models = list(whole)
     if both is not None:
-        models.append(both)
-    if isinstance(vcov, Classical) and factor.condition <= WELL_CONDITIONED:
+        whole.append(both)
+        models.append(_last(both, k))
+    if isinstance(solved.vcov, Classical) and factor.condition <= WELL_CONDITIONED:
         sums = [_without_rows(solved, model) for model in models]
     else:
-        discounts = {id(one.basis): one for one in models}
-        found = {at: discount(rows, factor, vcov, lambda one=one: lm_leverage(one)) for at, one in discounts.items()}  # type: ignore[misc]
-        scored = tuple(Scored(one.basis, one.left, found[id(one.basis)]) for one in models)
-        part = Scores(factor.shift, rows.width, scored, solved.groups, None, needs_meat(vcov))
-        sums = list(rows.reduce(part).each)
+        sums = _summed(rows, solved, whole, models)
         models = [corrected(layout, one, its, factor) for one, its in zip(models, sums, strict=True)]
-    q = len(layout.endog)
-    turns = [unshifted(factor.shift, layout.z)] * q + [np.eye(len(one.coef)) for one in models[q:]]
-    made = zip(models, sums, responses, turns, strict=False)
-    fits = [Fitted(model, its, solved, place, turn) for model, its, place, turn in made]
-    return Auxiliary(tuple(fits[:q]), fits[q] if len(fits) > q else None)
+    turn, q = unshifted(factor.shift, layout.z), len(layout.endog)
+    made = zip(models[:q], sums, layout.endog, strict=False)
+    stages = tuple(Fitted(model, its, solved, place, turn) for model, its, place in made)
+    if both is None:
+        return Auxiliary(stages, None)
+    return Auxiliary(stages, Fitted(models[q], sums[q], solved, layout.y, np.eye(len(models[q].coef)), k))
+
+
+def _summed(rows: Rows, solved: Solved, whole: list[Regression], models: list[Regression]) -> list[ScoreSums]:
+    """The sums of models that are parts of whole regressions, which leverages are of."""
+    factor, vcov = solved.factor, solved.vcov
+    by_basis = {id(one.basis): one for one in whole}
+    found = {at: discount(rows, factor, vcov, partial(lm_leverage, one)) for at, one in by_basis.items()}
+    pairs = zip(models, whole, strict=True)
+    scored = tuple(Scored(one.basis, one.left, found[id(of.basis)]) for one, of in pairs)
+    part = Scores(factor.shift, rows.width, scored, solved.groups, None, needs_meat(vcov))
+    return list(rows.reduce(part).each)
+
+
+def _last(model: Regression, k: int) -> Regression:
+    """The coefficients from the k-th on: R⁻¹ is triangular, so that their covariance takes the last of Q alone."""
+    inverse = np.ascontiguousarray(model.inverse[k:, k:])
+    columns, basis = model.regressors[:, k:], np.ascontiguousarray(model.basis[:, k:])
+    return Regression(model.names[k:], columns, model.left, model.coef[k:], basis, inverse, inverse)
 
 
 def _first_stages(solved: Solved) -> list[Regression]:
