@@ -412,10 +412,12 @@ def _true_errors(seen: Seen, vcov: Vcov) -> tuple[list[Fraction], list[Fraction]
 
 
 def _claims_hold(
-    n: int, condition: float, vcov: str, seed: int, *, strength: float = 1.0, weights: bool = False
+    n: int, condition: float, vcov: str, seed: int, *, strength: float = 1.0, weights: bool = False, noise: float = 0.0
 ) -> None:
     data = design(n, condition, seed, strength)
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed + 100)
+    if noise:
+        data["y"] = 1 + data.x - data.w1 + 0.5 * data.w2 + noise * rng.normal(size=n)
     data["a"], data["b"] = rng.integers(0, 7, n), rng.integers(0, 5, n)
     data["weight"] = rng.integers(1, 5, n).astype(float) ** 2
     seen = seen_by(OVERIDENTIFIED, data, vcov, **({"weights": "weight"} if weights else {}))
@@ -428,7 +430,7 @@ def _claims_hold(
     ):  # fmt: skip
         assert good <= right
         assert good > right - 4, f"{good:.1f} of {right:.1f} digits are claimed"
-        if condition <= DOUBLE:
+        if condition <= DOUBLE and not noise:
             assert good > 10
 
 
@@ -440,6 +442,12 @@ def test_claims_hold_and_are_not_far_too_low(condition: float, vcov: str) -> Non
 
 def test_claims_know_what_weak_instruments_and_sums_of_many_rows_cost() -> None:
     _claims_hold(1500, 10, "classical", 2, strength=0.02)
+
+
+@pytest.mark.parametrize("noise", [1e-4, 1e-8, 1e-11])
+def test_claims_know_what_an_almost_perfect_fit_costs(noise: float) -> None:
+    _claims_hold(60, 2, "HC1", 1, noise=noise)
+    _claims_hold(60, 2, "cluster(a)", 1, noise=noise)
 
 
 @pytest.mark.slow
