@@ -177,6 +177,9 @@ def test_missing_and_undefined_values(frame: pl.DataFrame) -> None:
     holes = frame.with_columns(pl.when(pl.col("x") > 2).then(None).otherwise(pl.col("x")).alias("x"))
     plain = check(FORMULA, holes, "HC1", rows=800, blocks=0, engines=OWN)
     assert plain.ok and plain.totals[0].read == holes["x"].count()
+    nan = holes.with_columns(pl.col("x").fill_null(np.nan))
+    again = check(FORMULA, nan, "HC1", rows=800, blocks=0, engines=OWN)
+    assert again.ok and [t.independent for t in again.totals] == [t.independent for t in plain.totals]
     logs = check("y ~ x + log(w) | log(w) + z1 + z2", holes, "HC1", rows=800, blocks=0, engines=OWN)
     assert logs.ok and len(logs.totals) == 1
     assert logs.totals[0].read == holes["x"].count()
@@ -213,6 +216,10 @@ def test_where_the_sample_cannot_be_asked(frame: pl.DataFrame) -> None:
     found = check(FORMULA, frame, "HC1", rows=3, blocks=1, engines=OWN)
     assert found.verdict == "not comparable" and not found.ok
     assert "cannot be asked of the sample" in found.reason
+    good = check(FORMULA, frame, "HC1", rows=500, blocks=1, engines=OWN)
+    assert good.verdict == "rounding"
+    without = dataclasses.replace(good, parts=(found.parts[0], good.parts[1]))
+    assert without.verdict == "not comparable" and "saw none of the 40,000 rows" in without.seen
 
 
 def test_senseless_numbers(frame: pl.DataFrame) -> None:

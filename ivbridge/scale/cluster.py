@@ -35,8 +35,8 @@ AHEAD = 4
 #: How often Dask repeats a task that raised (a file server that was away for a moment).
 RETRIES = 2
 
-#: Sums fetched at a time.
-BATCH = 64
+#: Sums fetched at a time; with very many clusters each takes tens of megabytes.
+BATCH = 8
 
 #: Seconds between two looks at whether there is a worker.
 POLL = 1.0
@@ -250,8 +250,11 @@ class _Run:
         fetch = functools.partial(self.client.gather, [one.future for one in known], asynchronous=True)
         try:
             found: list[Any] = self.client.sync(fetch, callback_timeout=self.patience)
-        except Exception:
-            if all(one.future.status == "finished" for one in known):
+        except Exception as error:
+            if any(one.future.status != "finished" for one in known):
+                return []
+            if not isinstance(error, TimeoutError):
                 raise
-            return []
+            waited = f"{len(known)} sums did not arrive in {self.patience:.0f} seconds."
+            raise EngineError(waited, do="give a longer patience.") from error
         return found
