@@ -399,6 +399,9 @@ fit("y ~ x + w | w + z + v", sys.argv[2], sys.argv[3]).tests  # what the librari
 before = peak()
 fit("y ~ x + w | w + z + v", sys.argv[1], sys.argv[3], memory=150_000_000).tests
 print(peak() - before)
+whole = pl.read_parquet(sys.argv[1]) if sys.argv[1].endswith("parquet") else pl.read_csv(sys.argv[1])
+copies = whole.to_numpy(), whole.to_numpy(order="c")
+print(peak() - before)
 """
 
 
@@ -412,8 +415,9 @@ def test_the_peak_of_memory_stays_below_the_bound(tmp_path: Path, kind: str, vco
     frame.write_parquet(path, row_group_size=500_000) if kind == "parquet" else frame.write_csv(path)
     assert path.stat().st_size > 150e6
     run = [sys.executable, "-c", PEAK, str(path), str(tmp_path / "small.parquet"), vcov]
-    grown = int(subprocess.run(run, capture_output=True, text=True, check=True).stdout)
+    grown, noticed = map(int, subprocess.run(run, capture_output=True, text=True, check=True).stdout.split())
     assert 0 < grown < 150_000_000
+    assert noticed > 150_000_000  # rows in memory show
 
 
 # ------------------------------------------------------------------------------------------------------------- resume

@@ -17,7 +17,7 @@ from ivbridge.expr import deparse, parse
 from ivbridge.frame import counted
 from ivbridge.records import FloatArray
 from ivbridge.rows import Tally, sifted, usable
-from ivbridge.scale.frames import numbers, plain_types
+from ivbridge.scale.frames import is_text, numbers, plain_types
 from ivbridge.scale.terms import Question, base_of, is_factor
 from ivbridge.variables import Factor, Variable, evaluate
 
@@ -129,14 +129,28 @@ def _with_levels(question: Question, table: pa.Table, levels: Levels | None) -> 
     table = plain_types(table.select(list(question.model_columns)))
     orders: Mapping[str, tuple[tuple[Any, ...], bool]] = {}
     if levels is not None:
-        table, orders = (
-            pa.concat_tables([table, levels.table.select(table.column_names).cast(table.schema)]),
-            levels.orders,
-        )
-    frame: pd.DataFrame = table.to_pandas()
+        orders = levels.orders
+        table = pa.concat_tables([table, levels.table.select(table.column_names).cast(table.schema)])
+    texts = [n for n in question.factors if n not in orders and is_text(table.schema.field(n).type)]
+    frame: pd.DataFrame = table.drop_columns(texts).to_pandas()
     for name, (values, ordered) in orders.items():
         frame[name] = pd.Categorical(frame[name], categories=list(values), ordered=ordered)
+    for name in texts:
+        frame[name] = _encoded(table[name])
     return frame
+
+
+def _encoded(column: pa.ChunkedArray) -> Any:
+    """Texts as a categorical with sorted levels, which is what a frame makes of them, too, but slowly."""
+    import pyarrow.compute as pc
+
+    found = pc.dictionary_encode(column.combine_chunks())
+    levels = found.dictionary.to_pylist()
+    order = sorted(range(len(levels)), key=levels.__getitem__)
+    place = np.empty(len(levels) + 1, dtype=np.int64)
+    place[order], place[-1] = np.arange(len(levels)), -1
+    codes: Any = place[found.indices.fill_null(len(levels)).to_numpy(zero_copy_only=False)]
+    return pd.Categorical.from_codes(codes, categories=[levels[j] for j in order])
 
 
 def _plain(question: Question, table: pa.Table) -> Look:
