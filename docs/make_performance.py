@@ -33,6 +33,7 @@ ROOT = HERE.parent
 sys.path[:0] = [str(ROOT), str(HERE)]
 
 import performance_peers as peers  # noqa: E402
+import performance_profiles  # noqa: E402
 
 from tests.benchmarks.machine import hardware  # noqa: E402
 
@@ -55,7 +56,7 @@ SECTIONS = {
     "scale": "Out of core",
 }
 #: Where the time goes: tests/benchmarks/profiles.py, whose `measure()` is a list of dictionaries of any keys, of which
-#: ``seconds`` and ``share`` are shown as such; the first one's values head the tables.
+#: ``seconds`` and ``share`` are shown as such; the first one's values head the tables. performance_profiles.py draws it.
 PROFILES = "profiles"
 
 
@@ -165,7 +166,14 @@ def _profiles(path: Path) -> list[str]:
         return []
     found = pd.read_csv(path, keep_default_na=False)
     first, *rest = found.columns
-    lines = ["## Where the time goes", ""]
+    lines = [
+        "## Where the time goes", "",
+        "One fit of 15 columns with HC1 errors, from a formula and a data frame to coefficients and standard errors. What is",
+        "computed differs: `native` and `r` add AER's tests and the first stages, pyfixest fits the first stage as a second",
+        "model, linearmodels computes κ for tests that come later, and `fast` makes tests when they are looked at.",
+        "",
+        f"![Shares of the time of a fit by part, for each engine and size](performance/{performance_profiles.NAME})", "",
+    ]  # fmt: skip
     for value in dict.fromkeys(found[first]):
         lines += [f"### {value}", "", f"| {' | '.join(rest)} |", f"|{'---|' * len(rest)}"]
         for row in found.loc[found[first] == value, rest].to_dict("records"):
@@ -233,6 +241,8 @@ def main(arguments: Sequence[str]) -> int:
         print(f"docs/{PAGE} is " + ("what its data say" if fresh else "stale"))
         return 0 if fresh else 1
     target.write_text(page, encoding="utf-8")
+    if (kept := asked.out / PARTS / f"{PROFILES}.csv").is_file():
+        performance_profiles.draw(pd.read_csv(kept), kept.parent)
     if (table := peers.read(asked.out / PARTS)) is not None:
         import performance_plots
 
