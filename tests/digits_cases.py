@@ -228,7 +228,6 @@ DESIGNS = tuple(
 )
 
 
-
 def _ordered(kind: str) -> Callable[[], pd.DataFrame]:
     """120 rows of the same model, which the first rows tell little of: their order is not chance.
 

@@ -462,9 +462,9 @@ def test_claims_hold_everywhere(condition: float, vcov: str, seed: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("condition", [1, 15, 90, 1e4])
+@pytest.mark.parametrize("condition", [1, 90, 1e4])
 def test_claims_hold_for_more_rows_than_a_block(condition: float) -> None:
-    _claims_hold(10_000, condition, "HC1", 1)
+    _claims_hold(6_000, condition, "HC1", 1)
 
 
 def test_a_perfect_fit_has_no_digits_of_standard_errors_and_is_answered() -> None:
