@@ -32,6 +32,9 @@ from ivbridge.report.code import python_code
 from ivbridge.spec import IVSpec
 from ivbridge.vcov import HC1
 from ivbridge.vcov_text import parse_vcov
+from tests.bad_data_base import Case as BadData
+from tests.bad_data_cases import CASES as BAD_DATA
+from tests.bad_data_cases import measured
 from tests.cases import CASES, VCOVS, Case, frame
 
 DATA = frame()
@@ -206,6 +209,36 @@ def test_weights_that_the_layout_does_not_know_of() -> None:
     rows, layout, _ = asked(RICH, "HC1", weights="wt")
     with pytest.raises(AssertionError, match="weights"):
         solved(rows, dataclasses.replace(layout, weighted=False), HC1())
+
+
+@pytest.mark.parametrize("case", BAD_DATA, ids=lambda case: f"{case.group}: {case.name}")
+@pytest.mark.filterwarnings("error")
+def test_bad_data_get_the_right_answer_or_the_error_of_other_engines(case: BadData) -> None:
+    """From the table, and from the design; `test_bad_data` holds native against R."""
+    data, options = case.data(), dict(case.options)
+
+    def design(name: str) -> ivbridge.Estimate:
+        return engine(name).fit(design_for(case.formula, data, [case.vcov], **options))
+
+    asks = [
+        lambda: design("native"),
+        lambda: design("fast"),
+        lambda: ivbridge.fit(case.formula, data, case.vcov, "fast", **options),
+    ]
+    found: list[ivbridge.Estimate | tuple[str, str]] = []
+    for ask in asks:
+        try:
+            found.append(ask())
+        except IvbridgeError as error:
+            found.append((type(error).__name__, str(error)))
+    native, *fast = found
+    for answer in fast:
+        if isinstance(native, tuple) or isinstance(answer, tuple):
+            assert answer == native
+            continue
+        assert list(answer.tests) == list(native.tests)
+        assert len(answer.residuals) == native.n
+        assert case.unit or measured(case, answer) >= case.digits
 
 
 # --- absorbed columns ------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from functools import cached_property
 import numpy as np
 
 from ivbridge.blocks.auxiliary import Auxiliary, Fitted, auxiliary
+from ivbridge.blocks.leverage import discounted
 from ivbridge.blocks.meats import joint_rank
 from ivbridge.blocks.residuals import Residuals
 from ivbridge.blocks.rows import Rows
@@ -79,6 +80,17 @@ class Answer:
         """One full least-squares result for each endogenous regressor; errors as for :attr:`tests`."""
         named = zip(self._endog_names, self.solved.layout.endog, strict=True)
         return tuple(self._first_stage(name, place) for name, place in named)
+
+    def check(self) -> None:
+        """Raise now what tests and first stages would raise later.
+
+        Raises
+        ------
+        DataError
+            If HC2 to HC5 meet a leverage of one in an auxiliary regression.
+        """
+        if discounted(self.solved.vcov):
+            _ = self.tests, self.first_stages
 
     @cached_property
     def residuals(self) -> FloatArray:

@@ -21,7 +21,7 @@ from ivbridge.blocks.small import Matrix, inverted, qr
 from ivbridge.records import FloatArray
 from ivbridge.vcov import HC2, HC3, HC4, HC5, HC4m, Vcov
 
-__all__ = ["Discount", "Leverage", "aer_leverage", "discount", "lm_leverage"]
+__all__ = ["Discount", "Leverage", "aer_leverage", "discount", "discounted", "lm_leverage"]
 
 _DISCOUNTED = (HC2, HC3, HC4, HC4m, HC5)
 
@@ -86,9 +86,14 @@ class Discount:
         return np.asarray(np.minimum(relative, max(4.0, 0.7 * self.n * self.top / rounded)) / 2)
 
 
+def discounted(vcov: Vcov) -> bool:
+    """Whether a covariance estimator divides by powers of one minus leverages."""
+    return isinstance(vcov, _DISCOUNTED)
+
+
 def discount(rows: Rows, factor: Factor, vcov: Vcov, found: Callable[[], Leverage]) -> Discount | None:
     """The discount of a covariance estimator; None for one that has none. HC5 reads the rows once more."""
-    if not isinstance(vcov, _DISCOUNTED):
+    if not discounted(vcov):
         return None
     leverage = found()
     top = rows.reduce(_Highest(factor.shift, rows.width, leverage)).value if isinstance(vcov, HC5) else 0.0

@@ -45,7 +45,13 @@ def answered(
     frame : callable
         Gives the columns of the question as :func:`ivbridge.design.frame_of` does, for the fingerprint.
     notes : tuple of str, optional
+
+    Raises
+    ------
+    DataError
+        If HC2 to HC5 meet a leverage of one in an auxiliary regression; that is not postponed.
     """
+    answer.check()
     found, engine = answer.solved, FastEngine()
     return Estimate(
         spec=spec, engine=engine.name, coefs=answer.coefs, cov=found.cov, residuals=alone(lambda: answer.residuals),

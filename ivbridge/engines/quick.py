@@ -121,16 +121,17 @@ def direct(spec: IVSpec, read: Callable[[str], Any], frame: Callable[[], pd.Data
     if groups is None:
         return None
     rows = Columns(rows.columns, rows.weights, groups[0])
-    with np.errstate(all="ignore"):  # what is not finite shows in the factor
-        factor = factored(rows, constant=plan.layout.constant)
     layout = plan.layout
-    lengths = _lengths(rows, whole, layout, factor)
+    with np.errstate(all="ignore"):  # what is not finite shows in the factor
+        factor = factored(rows, constant=layout.constant)
+        lengths = _lengths(rows, whole, layout, factor)
     if lengths is None:
         return None
     far = factor.path == "cholesky" and not (factor.r.diagonal() < REMAINDER * lengths)[:-1].any()
     if not (far or _all_kept(layout, factor)):
         return None
-    solution = solved(rows, layout, vcov, groups[1], method=spec.method, factor=factor)
+    with np.errstate(all="ignore"):  # a model that is not identified shows in its triangle
+        solution = solved(rows, layout, vcov, groups[1], method=spec.method, factor=factor)
     if far and not _usual(solution, lengths):
         return None
     seen = _seen(rows, layout, vcov, cache(lambda: build(spec, frame())))
