@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 import pytest
 from distributed import Client, LocalCluster
 
@@ -29,6 +30,7 @@ from ivbridge.blocks.solve import Solved, solved
 from ivbridge.blocks.sums import Cross
 from ivbridge.errors import DataError, EngineError, UnsupportedError
 from ivbridge.scale.cluster import Distributed
+from ivbridge.scale.codes import distinct
 from ivbridge.scale.opening import opened
 from ivbridge.scale.pieces import Here, Pieces
 from ivbridge.vcov import HC1, Clustered
@@ -368,3 +370,11 @@ def test_files_on_a_cluster(when: int, client: Client, tmp_path: Path) -> None:
 
 def test_a_runner_can_be_pickled() -> None:
     assert pickle.loads(pickle.dumps(Distributed("tcp://127.0.0.1:8786"))).cluster == "tcp://127.0.0.1:8786"
+
+
+def test_clusters_that_were_found_travel_light() -> None:
+    """8 bytes each, and not once more for every chunk that Arrow makes of them."""
+    keys = pa.table({"firm": np.random.default_rng(0).integers(0, 300_000, 600_000)})
+    found = distinct(keys)
+    assert len(pickle.dumps(found)) < 1.1 * 8 * found.num_rows
+    assert len(pickle.dumps(distinct(pa.concat_tables([found, found])))) < 1.1 * 8 * found.num_rows

@@ -48,7 +48,8 @@ def distinct(keys: pa.Table) -> pa.Table:
             raise DataError(what, do="drop these rows first.")
     names = keys.column_names  # Arrow would read a dot in a name as the way to a nested field
     places = [str(j) for j in range(len(names))]
-    return keys.rename_columns(places).group_by(places, use_threads=False).aggregate([]).rename_columns(names)
+    found = keys.rename_columns(places).group_by(places, use_threads=False).aggregate([]).rename_columns(names)
+    return found.combine_chunks()  # its chunks share one run of memory, of which each would be pickled with a copy
 
 
 #: Entries of a table that translates whole numbers into codes: so many for each value, and at least so many.
