@@ -17,6 +17,7 @@ import pandas as pd
 from ivbridge.blocks.rows import Block, block_rows
 from ivbridge.blocks.scores import Scored, Scores
 from ivbridge.blocks.sums import Cross
+from ivbridge.scale.sources import most_rows
 
 HERE = Path(__file__).resolve().parent
 
@@ -125,9 +126,9 @@ def _reading() -> Iterator[tuple[str, int, float, str, str]]:
         frame = pl.DataFrame({name: random.standard_normal(FILE_ROWS) for name in names})
         frame.write_parquet(path, compression="uncompressed", row_group_size=500_000)
         yield "file row", 0, path.stat().st_size / FILE_ROWS, "bytes", "a row of a parquet file, not compressed"
-        (piece,) = ParquetFiles.opened([path]).pieces(names, 10**12)
-        yield "piece bytes", 0, len(pickle.dumps(piece)), "bytes", "a piece's description, pickled"
-        seconds = _least(lambda: [table.num_rows for table in piece.frames(names)]) / FILE_ROWS
+        pieces = ParquetFiles.opened([path]).pieces(names, 10**12)
+        yield "piece bytes", 0, len(pickle.dumps(pieces[0])), "bytes", "a piece's description, pickled"
+        seconds = _least(lambda: [table.num_rows for piece in pieces for table in piece.frames(names)]) / FILE_ROWS
         yield "read row", 0, seconds, "s", "unpacking a row of the file, which the system holds in memory, one core"
 
 
@@ -151,10 +152,10 @@ def _looking() -> Iterator[tuple[str, int, float, str, str]]:
             frame.write_parquet(path, compression="uncompressed", row_group_size=500_000)
             source = ParquetFiles.opened([path])
             question = asked(spec, parse_vcov("cluster(g)"), source.schema)
-            (piece,) = source.pieces(question.columns, 10**12)
+            pieces = [RawTables(piece, question.columns) for piece in source.pieces(question.columns, 10**12)]
 
-            def look(piece: Any = piece, question: Any = question) -> Any:
-                return Surveyor(question)(RawTables(piece, question.columns).blocks())
+            def look(pieces: Any = pieces, question: Any = question) -> Any:
+                return Surveyor(question)(table for piece in pieces for table in piece.blocks())
 
             found = look()
             yield "look row", clusters, _least(look) / FILE_ROWS, "s", "reading a row and looking at its cluster, one core"
@@ -310,8 +311,8 @@ def _reading_of(found: dict[tuple[str, int], float], cluster: Cluster) -> list[s
         "Sums come back to one process and are joined there in the order of the pieces: this is what makes the bits those of one",
         "process, and it is what limits a job with very many clusters, whose sums are large. Larger pieces are the remedy, since the",
         f"sums of a piece do not grow with its rows: with a million clusters, pieces of {PIECES[1]:,.0f} rows take {large}, pieces of",
-        f"{PIECES[0]:,.0f} rows {small}. (A piece has at most `ivbridge.scale.sources.most_rows` rows.) Sums that wait to be fetched, at",
-        f"most four for each core, then take {_bytes(held)} on a machine.",
+        f"{PIECES[0]:,.0f} rows {small}. Of so many rows a piece has {most_rows(int(ROWS)):,}, if the memory allows. Sums that wait to be",
+        f"fetched, at most four for each core, take {_bytes(held)} on a machine.",
         "",
         f"With a robust covariance one such machine would take {alone}, ten {ten}, and a thousand {many}.",
     ]
