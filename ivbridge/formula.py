@@ -165,9 +165,8 @@ def _roles(
     absorbed = list(dict.fromkeys(one for part in parts for one in part.absorbed))
     if len(absorbed) > 1:
         raise FormulaError(f"The formula has {absorbed[0]} and {absorbed[1]}.", do="name all fixed effects in one.")
-    absorb = absorbed[0] if absorbed else None  # which spans the constant, whether it is written or not
-    with_constant = intercept or absorb is not None
-    return Roles(dependent, exog, endog, instruments, with_constant, " + ".join(offsets) or None, absorb)
+    absorb = absorbed[0] if absorbed else None
+    return Roles(dependent, exog, endog, instruments, intercept, " + ".join(offsets) or None, absorb)
 
 
 # ------------------------------------------------------------------------------------------------ splitting tokens

@@ -97,7 +97,7 @@ class IVSpec:
             "inference": parse_inference(self.inference),
             "method": parse_method(self.method),
             "absorb": None if self.absorb is None else parse_absorb(self.absorb),
-            "intercept": self.intercept or self.absorb is not None,
+            "intercept": self.intercept or self.absorb is not None,  # which the effects span, written or not
         }
         for name, value in values.items():
             object.__setattr__(self, name, value)
