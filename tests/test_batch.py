@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from linearmodels.iv import IVLIML
 
 import ivbridge
 from ivbridge import batch
@@ -181,6 +182,43 @@ def test_ordinary_least_squares_is_rs_lm() -> None:
             assert apart(found, b, answer.coefs.estimate, answer.coefs.std_error) < TWELVE
 
 
+@pytest.mark.parametrize("kappa", [-0.5, 0.0, 0.7, 1.0, 1.001])
+def test_the_k_class_is_that_of_linearmodels(kappa: float) -> None:
+    world = World(count=2, n=100, e=3)
+    y, w, x, z = world.draw()
+    for vcov, options in (("HC1", {"cov_type": "robust"}), ("classical", {"cov_type": "unadjusted"})):
+        found = batch.fit(y, w, x, z, vcov, f"kclass({kappa})")
+        assert found.method == f"kclass({kappa})"
+        np.testing.assert_array_equal(found.kappa, kappa)
+        for b in range(2):
+            other = IVLIML(y[b], w[b][:, ::-1], x[b], z[b], kappa=kappa).fit(debiased=True, **options)
+            # linearmodels' normal equations: κ(X)²u
+            assert apart(found, b, other.params.to_numpy(), other.std_errors.to_numpy()) < 1e-10
+
+
+def test_the_k_class_contains_the_others() -> None:
+    """κ = 0 is least squares and κ = 1 two-stage least squares; LIML's own κ gives LIML, by itself as in the batch."""
+    world = World(count=2, e=4)
+    y, w, x, z = world.draw()
+    for kappa, method in ((0.0, "ols"), (1.0, "2sls")):
+        one, other = (batch.fit(y, w, x, z, "classical", m) for m in (f"kclass({kappa})", method))
+        np.testing.assert_allclose(one.coef, other.coef, rtol=1e-11)
+    hard = replace(world, dependence=1e5)
+    y, w, x, z = hard.draw()
+    liml = batch.fit(y, w, x, z, "HC0", "fuller(2)")
+    assert liml.kappa is not None
+    for b in range(2):
+        part = slice(b, b + 1)
+        found = batch.fit(y[part], w[part], x[part], z[part], "HC0", batch.KClass(float(liml.kappa[b])))
+        assert found.notes == {0: "by itself"}
+        # κ is rounded when it is turned into Fuller's a and back
+        np.testing.assert_allclose(found.coef[0], liml.coef[b], rtol=1e-11)
+        np.testing.assert_allclose(found.std_error[0], liml.std_error[b], rtol=1e-11)
+    beyond = batch.fit(y, w, x, z, "HC0", "kclass(2)")
+    assert beyond.failed == (0, 1)
+    assert "below that of LIML" in beyond.notes[0]
+
+
 def test_numbers_do_not_depend_on_the_other_replications() -> None:
     """Hard replications among easy ones, chunks that end elsewhere, and each alone: the same bits."""
     y, w, x, z = World(count=150, n=300, q=2, e=4).draw()
@@ -311,6 +349,8 @@ def test_no_exogenous_or_no_endogenous_regressors() -> None:
         ({"vcov": "cluster(g)", "clusters": np.zeros(59)}, DataError, r"clusters have the shape \(59,\)"),
         ({"vcov": "cluster(g)", "clusters": np.full(60, np.nan)}, DataError, "missing"),
         ({"method": "gmm"}, UnsupportedError, "gmm"),
+        ({"method": "kclass(a)"}, UnsupportedError, r"kclass\(a\)"),
+        ({"method": "kclass(inf)"}, UnsupportedError, "a finite number"),
         ({"exog": np.full((60, 1), "a")}, DataError, "not numbers"),
     ],
 )

@@ -19,6 +19,7 @@ itself, as the native engine does it; where it has no answer it has NaN. `Fits.n
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -27,17 +28,17 @@ from ivbridge.batch.algebra import answered
 from ivbridge.batch.data import Replications, arranged, check_counts
 from ivbridge.batch.factor import LIMIT
 from ivbridge.batch.ordinary import ordinary
-from ivbridge.batch.records import Fits, Question
+from ivbridge.batch.records import Fits, KClass, Question
 from ivbridge.errors import DataError, UnsupportedError
 from ivbridge.method import LIML, Fuller, Method, TwoStage, check_vcov, parse_method
 from ivbridge.threads import one_thread
 from ivbridge.vcov import HC0, HC1, Classical, Clustered, Vcov
 from ivbridge.vcov_text import parse_vcov
 
-__all__ = ["Fits", "fit", "offers"]
+__all__ = ["Fits", "KClass", "fit", "offers"]
 
 _VCOVS = "classical, HC0, HC1, cluster(g)"
-_METHODS = "2sls, liml, fuller(1), ols"
+_METHODS = "2sls, liml, fuller(1), kclass(0.5), ols"
 
 
 @one_thread()
@@ -66,8 +67,8 @@ def fit(
         ``"classical"``, ``"HC0"``, ``"HC1"`` or ``"cluster(g)"`` with any name g and the options of
         :class:`~ivbridge.vcov.Clustered`.
     method : str or Method, default "2sls"
-        ``"2sls"``, ``"liml"``, ``"fuller(1)"``, or ``"ols"``: least squares on exog and endog, as R's ``lm``, for which
-        the instruments do not matter.
+        ``"2sls"``, ``"liml"``, ``"fuller(1)"``, ``"kclass(0.5)"`` with any κ, or ``"ols"``: least squares on exog and
+        endog, as R's ``lm``, for which the instruments do not matter.
     clusters : (n,) or (B, n) array, optional
         The cluster of each row.
 
@@ -95,12 +96,12 @@ def fit(
 def offers(vcov: Vcov, method: Method) -> bool:
     """Whether :func:`fit` answers such questions."""
     kinds = type(vcov) in (Classical, HC0, HC1) or (isinstance(vcov, Clustered) and len(vcov.by) == 1)
-    return kinds and isinstance(method, TwoStage | LIML | Fuller)
+    return kinds and isinstance(method, TwoStage | LIML | Fuller | KClass)
 
 
 def _asked(vcov: str | Vcov, method: str | Method, clusters: Any) -> Question:
     estimator = parse_vcov(vcov)
-    chosen = None if isinstance(method, str) and method.strip().lower() == "ols" else parse_method(method)
+    chosen = _method(method)
     if not offers(estimator, TwoStage()):
         raise UnsupportedError(
             f"vcov={estimator} is not offered for batches.",
@@ -117,6 +118,18 @@ def _asked(vcov: str | Vcov, method: str | Method, clusters: Any) -> Question:
             do='give both vcov="cluster(g)" and clusters, or neither.',
         )
     return Question(chosen, estimator)
+
+
+def _method(method: str | Method) -> Method | None:
+    text = method.strip().lower() if isinstance(method, str) else ""
+    if text == "ols":
+        return None
+    if found := re.fullmatch(r"kclass\((.{1,40})\)", text):
+        try:
+            return KClass(float(found.group(1)))
+        except ValueError:
+            raise UnsupportedError(f"method={method!r} was asked.", available=_METHODS) from None
+    return parse_method(method)
 
 
 def _answers(data: Replications, question: Question) -> Fits:

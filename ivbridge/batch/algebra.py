@@ -14,7 +14,7 @@ import numpy as np
 from ivbridge.batch.factor import DIRECT, LIMIT, Factors, inverted, products, trusted
 from ivbridge.batch.models import Model, k_class, two_stage
 from ivbridge.batch.records import Question, Shape
-from ivbridge.method import Fuller, TwoStage
+from ivbridge.method import TwoStage
 from ivbridge.records import FloatArray, IntArray
 from ivbridge.vcov import Classical, Clustered
 
@@ -66,7 +66,7 @@ def answered(w: FloatArray, shape: Shape, question: Question, codes: IntArray | 
         if method is None or isinstance(method, TwoStage):
             model = two_stage(factors, shape)
         else:
-            model = k_class(w, factors, shape, method.a if isinstance(method, Fuller) else 0.0)
+            model = k_class(w, factors, shape, method)
         found = _second_pass(w, factors, model, shape)
         condition = np.maximum(condition, _cancelled(factors.lengths, found, shape))
         if model.closeness is not None:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ivbridge.batch.factor import Factors, cholesky, inverted, products
-from ivbridge.batch.records import Shape
+from ivbridge.batch.records import KClass, Shape
+from ivbridge.method import Fuller, Method
 from ivbridge.records import FloatArray
 
 __all__ = ["Closeness", "Model", "k_class", "two_stage"]
@@ -59,8 +60,8 @@ def two_stage(factors: Factors, shape: Shape) -> Model:
     return Model(_coefficients(factors, inner, inverse, shape), inverse, inverse)
 
 
-def k_class(w: FloatArray, factors: Factors, shape: Shape, less: float) -> Model:
-    """LIML, or Fuller's estimator with a = `less`."""
+def k_class(w: FloatArray, factors: Factors, shape: Shape, method: Method) -> Model:
+    """LIML, Fuller's estimator, or that of a given κ."""
     p, end, q = shape.p, shape.l, shape.q
     unexplained = np.zeros((len(w), q + 1, shape.m))
     unexplained[:, :, :end] = -(factors.moments.transpose(0, 2, 1) @ factors.inverse)
@@ -68,10 +69,13 @@ def k_class(w: FloatArray, factors: Factors, shape: Shape, less: float) -> Model
     left = unexplained @ w
     square = products(left)
     relative = inverted(cholesky(square))
-    excess = np.zeros(len(w))
-    if end - p > q:  # otherwise exactly identified: LIML is two-stage least squares
-        excess = _least_singular(relative @ factors.moments[:, p:].transpose(0, 2, 1)) ** 2
-    kappa = 1 + excess - less / (shape.n - end)
+    if isinstance(method, KClass):
+        kappa = np.full(len(w), method.kappa)
+    else:
+        kappa = np.ones(len(w))
+        if end - p > q:  # otherwise exactly identified: LIML is two-stage least squares
+            kappa += _least_singular(relative @ factors.moments[:, p:].transpose(0, 2, 1)) ** 2
+        kappa -= method.a / (shape.n - end) if isinstance(method, Fuller) else 0.0
     beyond = (kappa - 1)[:, None, None]
     rooted = inverted(factors.root)
     turned = rooted.transpose(0, 2, 1) @ square[:, :q]

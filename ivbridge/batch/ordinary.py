@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ivbridge import kclass, sandwich
-from ivbridge.batch.records import Question, Shape
+from ivbridge import sandwich
+from ivbridge.batch.records import KClass, Question, Shape
 from ivbridge.errors import DataError, DesignError
+from ivbridge.kclass import estimated
 from ivbridge.linear import Basis, Linear, least_squares
+from ivbridge.method import LIML, Fuller
 from ivbridge.modelmatrix import Columns
 from ivbridge.rank import Rank, decide_rank
 from ivbridge.records import FloatArray, IntArray, Seen
@@ -77,7 +79,16 @@ def _model(y: FloatArray, x: Columns, z: Columns, rank: Rank, question: Question
         return least_squares(y, Basis.of(x.stacked(), None), x.names)
     kept = tuple(z.names[j] for j in rank.z)
     seen = Seen(np.arange(len(y)), x.names, kept, y=y, x=x.stacked(), z=z.stacked(rank.z))
-    return kclass.estimated(seen, question.method)
+    return _given(seen, question.method) if isinstance(question.method, KClass) else estimated(seen, question.method)
+
+
+def _given(seen: Seen, method: KClass) -> Linear:
+    """The k-class of a given κ, as Fuller's estimator with the a that gives it."""
+    liml = estimated(seen, LIML()).k_class
+    assert liml is not None
+    if liml.liml <= method.kappa:
+        raise DesignError(f"{method}: by itself only a κ below that of LIML, {liml.liml:.6g}, is computed.")
+    return estimated(seen, Fuller((liml.liml - method.kappa) * (len(seen.y) - len(seen.z_names))))
 
 
 def _typed(vcov: Clustered, question: Question) -> Vcov:

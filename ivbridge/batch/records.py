@@ -5,15 +5,45 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 
-from ivbridge.errors import DataError
+from ivbridge.errors import DataError, UnsupportedError
 from ivbridge.method import Method
 from ivbridge.records import FloatArray
 from ivbridge.vcov import Clustered, Vcov
 
-__all__ = ["Fits", "Question", "Shape"]
+__all__ = ["Fits", "KClass", "Question", "Shape"]
+
+
+@dataclass(frozen=True, slots=True)
+class KClass(Method):
+    """The k-class estimator of a given κ: 0 is least squares, 1 two-stage least squares.
+
+    linearmodels: ``IVLIML(kappa=…)``. Stata's ``ivregress`` and AER: none.
+
+    Parameters
+    ----------
+    kappa : float
+
+    Raises
+    ------
+    UnsupportedError
+        If it is not finite.
+    """
+
+    keyword: ClassVar[str] = "kclass"
+    title: ClassVar[str] = "k-class"
+    kappa: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.kappa):
+            raise UnsupportedError(f"kclass({self.kappa}) was asked.", available="a finite number")
+        object.__setattr__(self, "kappa", float(self.kappa))
+
+    def __str__(self) -> str:
+        return f"kclass({self.kappa!r})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +120,7 @@ class Fits:
     condition : (B,) array
         The factor by which rounding errors grow on the way to the answer, about; infinite where columns are dependent.
     kappa : (B,) array or None
-        Of LIML and Fuller.
+        Of LIML, Fuller and the k-class.
     notes : mapping of int to str
         What was done about each replication that was not computed with the others, or why it has no estimate.
     """

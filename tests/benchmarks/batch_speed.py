@@ -9,6 +9,7 @@ timed inside, on draws of the same design; HC1 there is sandwich() times n/(n âˆ
 from __future__ import annotations
 
 import dataclasses
+import os
 import shutil
 import statistics
 import subprocess
@@ -23,9 +24,10 @@ from linearmodels.iv import IV2SLS, IVLIML
 
 from ivbridge import batch, study
 
-REPLICATIONS, ROWS, ROUNDS = 1000, 1000, 7
+#: IVBRIDGE_BENCH_FITS bounds a tenth of the replications.
+REPLICATIONS, ROWS, ROUNDS = min(1000, 10 * int(os.environ.get("IVBRIDGE_BENCH_FITS", "100"))), 1000, 7
 #: Replications of a loop that is only shown for orientation; its time is scaled to all of them.
-FEW = 100
+FEW = REPLICATIONS // 10
 
 R_LOOP = f"""
 suppressPackageStartupMessages({{library(AER); library(sandwich)}})
