@@ -7,7 +7,8 @@ Comput. 41), which tests/test_blocks_digits.py compares with exact arithmetic. W
   coefficients a corrected step takes that off, of standard errors nothing does; where instruments explain little of
   the endogenous regressors, it counts relative to what they explain;
 - residuals are sums of terms that may be much larger, ‖W_j‖|b_j|: an almost perfect fit has few digits of them;
-- the sums of the second pass, where scores of a cluster, or of clusters of several dimensions, may cancel.
+- the sums of the second pass, where scores of a cluster, or of clusters of several dimensions, may cancel;
+- one minus a leverage near one, which HC2 to HC5 divide by.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from ivbridge.blocks.small import condition, is_wide, qr
 from ivbridge.errors import DesignError
 from ivbridge.rank import NO_RESIDUAL
 from ivbridge.records import FloatArray
-from ivbridge.vcov import HC0, HC1, Classical, Clustered, Vcov
+from ivbridge.vcov import Classical, Clustered, Vcov
 
 __all__ = ["ENOUGH", "Digits", "claimed", "refuse"]
 
@@ -154,8 +155,8 @@ def _of_errors(
         parts = sum(np.sum(by**2) for by in sums.clusters) ** 0.5
     else:
         scores = parts = np.sqrt(np.trace(sums.meat))
-    found = lengths * (scores * (of_rows + of_rest) + parts * of_root) / std_error
-    return np.asarray(found if isinstance(vcov, HC0 | HC1 | Clustered) else 10 * found)
+    of_rows += of_rest + sums.steep * (of_root + UNIT * sizes.condition)  # leverages are off like the root
+    return np.asarray(lengths * (scores * of_rows + parts * of_root) / std_error)
 
 
 def _digits(relative: FloatArray) -> float:

@@ -58,6 +58,8 @@ class ScoreSums:
         Σwe without weights in e or w; only without a constant, which makes it zero.
     hopeless : int
         Rows that a discount has no value for.
+    steep : float
+        By how much a discount magnifies a relative error of leverages in the worst row.
     """
 
     moments: FloatArray
@@ -67,12 +69,13 @@ class ScoreSums:
     cross: FloatArray = field(default_factory=lambda: np.zeros((0, 0)))
     level: float = 0.0
     hopeless: int = 0
+    steep: float = 0.0
 
     def __add__(self, other: ScoreSums) -> ScoreSums:
         return ScoreSums(
             self.moments + other.moments, self.rss + other.rss, self.meat + other.meat,
             tuple(a + b for a, b in zip(self.clusters, other.clusters, strict=True)), self.cross + other.cross,
-            self.level + other.level, self.hopeless + other.hopeless,
+            self.level + other.level, self.hopeless + other.hopeless, max(self.steep, other.steep),
         )  # fmt: skip
 
 
@@ -170,7 +173,9 @@ class Scores:
             total.level += float(e.sum() if block.weights is None else e @ np.sqrt(block.weights))
         if discount is not None and hat is not None:
             with np.errstate(divide="ignore", invalid="ignore"):
-                omega = e**2 / (1 - hat) ** discount.exponent(hat)
+                exponent = discount.exponent(hat)
+                omega = e**2 / (1 - hat) ** exponent
+                total.steep = max(total.steep, float(np.max(np.abs(exponent * hat / (1 - hat)), initial=0.0)))
                 total.hopeless += hopeless_rows(hat, omega)
                 e = np.sqrt(omega)
         if not (self.meat or self.groups):
@@ -196,6 +201,7 @@ class _Running:
     cross: FloatArray
     level: float = 0.0
     hopeless: int = 0
+    steep: float = 0.0
     scores: FloatArray = field(default_factory=lambda: np.empty((0, 0)))
 
     @classmethod
@@ -205,4 +211,6 @@ class _Running:
         return cls(np.zeros(k), 0.0, np.zeros((k, k)), clusters, cross)
 
     def frozen(self) -> ScoreSums:
-        return ScoreSums(self.moments, self.squares, self.meat, self.clusters, self.cross, self.level, self.hopeless)
+        return ScoreSums(
+            self.moments, self.squares, self.meat, self.clusters, self.cross, self.level, self.hopeless, self.steep
+        )
