@@ -31,6 +31,8 @@ from ivbridge.scale.fitting import LACKS
 from ivbridge.scale.memory import allowed, parsed
 from ivbridge.scale.opening import opened
 from ivbridge.scale.packed import digest, packed, unpacked
+from tests.bad_data_base import Case
+from tests.bad_data_cases import CASES, measured
 
 #: The native engine refines to the last digit; sums over 6,000 rows in blocks leave a few units of 1e-15, times the
 #: condition of the columns, which is below 100 here; standard errors and tests are functions of these.
@@ -364,6 +366,37 @@ def test_a_file_that_changes_between_passes_is_noticed(data: pd.DataFrame, tmp_p
     data.iloc[:-900].to_parquet(tmp_path / "a.parquet", row_group_size=400)
     with pytest.raises(DataError, match=r"changed|cannot be read"):
         estimate.tests  # noqa: B018
+
+
+#: Where rows in pieces are asked on purpose for more or for less than a design in memory: Arrow tables hold no repeated
+#: names and no sparse columns, and clusters are compared as they are, not as R's doubles.
+OTHERWISE = {"an unused column twice", "sparse columns", "clusters beyond 2**53"}
+
+
+def in_pieces(case: Case) -> bool:
+    """Whether pieces can answer it: sums over rows, terms of single rows, weights from a column."""
+    whole = any(f"{function}(" in case.formula for function in ("scale", "poly", "bs", "ns"))
+    weights = case.options.get("weights")
+    plain = weights is None or isinstance(weights, str)
+    sums = case.vcov.partition("(")[0].startswith(("classical", "HC", "cluster"))
+    return plain and not whole and sums and case.name not in OTHERWISE
+
+
+@pytest.mark.parametrize("case", list(filter(in_pieces, CASES)), ids=lambda case: f"{case.group}: {case.name}")
+def test_bad_data_get_the_answer_or_the_error_that_they_get_in_memory(case: Case) -> None:
+    def asked() -> Estimate:
+        found = scale.fit(ivbridge.IVSpec.from_formula(case.formula, vcov=case.vcov, **case.options), case.data())
+        return replace(found, tests=found.tests)
+
+    if case.error:
+        with pytest.raises(ivbridge.IvbridgeError) as caught:
+            asked()
+        assert type(caught.value).__name__ == case.error, caught.value
+        return
+    found = asked()
+    assert any(case.note in note for note in found.notes) or not case.note, found.notes
+    if case.unit is None:
+        assert measured(case, found) >= case.digits
 
 
 # ------------------------------------------------------------------------------------------------------------- memory

@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ivbridge.errors import DataError
+from ivbridge.frame import counted
 from ivbridge.scale.frames import plain_types
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def keys_of(table: pa.Table, columns: Sequence[str]) -> pa.Table:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    table = plain_types(table.select(list(columns)))
+    table = plain_types(table.select(list(dict.fromkeys(columns))))
     for j, field in enumerate(table.schema):
         if pa.types.is_floating(field.type):
             column = table.column(j)
@@ -40,9 +41,15 @@ def distinct(keys: pa.Table) -> pa.Table:
     Raises
     ------
     DataError
-        If a column is missing in some row.
+        If a column is missing or infinite in some row.
     """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
     for name in keys.column_names:
+        if pa.types.is_floating(keys[name].type) and (count := pc.sum(pc.is_inf(keys[name])).as_py() or 0):
+            what = f"Column {name!r} holds {counted(count, 'infinite value')}."
+            raise DataError(what, do="replace them by missing values.")
         if count := keys[name].null_count:
             what = f"Column {name!r} groups or orders the rows, but is missing in {count} of the {keys.num_rows} used."
             raise DataError(what, do="drop these rows first.")

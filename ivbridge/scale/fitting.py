@@ -144,21 +144,27 @@ class Job:
         if not n:
             self.survey().tally.check()
         lengths = np.sqrt(np.diag(gram)[-plan.width :] / n)
+        sizes = lengths if shift is None else np.maximum(lengths, np.abs(shift))
+        weights, root = plan.question.spec.weights, float(np.sqrt(gram[0, 0] / n)) if shift is not None else 1.0
+        for name, size in zip(plan.names, sizes.tolist(), strict=True):
+            _check_size(name, name, size)
+            if weights is not None:
+                _check_size(f"{name} times the square root of {weights}", weights, size * root)
         if lengths[-1] == 0:
             value = 0.0 if shift is None else shift[-1]
             raise DesignError(
                 f"The dependent variable {plan.names[-1]} is {value:g} in every row used: there is nothing to explain.",
                 do="choose a column that varies.",
             )
-        sizes = lengths if shift is None else np.maximum(lengths, np.abs(shift))
-        for name, size in zip(plan.names, sizes.tolist(), strict=True):
-            if size > LARGEST or 0 < size < SMALLEST:
-                raise DataError(
-                    f"The values of {name} are about {size:.3g}, and products of such numbers leave the range of "
-                    "doubles.",
-                    available=f"columns whose largest value lies between {SMALLEST:g} and {LARGEST:g}",
-                    do=f"change the unit of {name}.",
-                )
+
+
+def _check_size(what: str, name: str, size: float) -> None:
+    if size > LARGEST or 0 < size < SMALLEST:
+        raise DataError(
+            f"The values of {what} are about {size:.3g}, and products of such numbers leave the range of doubles.",
+            available=f"columns whose largest value lies between {SMALLEST:g} and {LARGEST:g}",
+            do=f"change the unit of {name}.",
+        )
 
 
 def _too_many_clusters(vcov: Vcov, size: float, memory: int) -> DataError:

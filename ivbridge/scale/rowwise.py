@@ -150,7 +150,7 @@ def _encoded(column: pa.ChunkedArray) -> Any:
     place = np.empty(len(levels) + 1, dtype=np.int64)
     place[order], place[-1] = np.arange(len(levels)), -1
     codes: Any = place[found.indices.fill_null(len(levels)).to_numpy(zero_copy_only=False)]
-    return pd.Categorical.from_codes(codes, categories=[levels[j] for j in order])
+    return pd.Categorical.from_codes(codes, categories=pd.Index([levels[j] for j in order], dtype=object))
 
 
 def _plain(question: Question, table: pa.Table) -> Look:

@@ -162,9 +162,10 @@ def from_table(table: Any) -> TableInMemory | LazyTable:
             found = table.read_all()
         else:
             found = pa.Table.from_pandas(table, preserve_index=False)
-    except (pa.ArrowException, ValueError, TypeError, AttributeError) as error:
-        text = " ".join(str(error).split())[:200]
-        raise DataError(f"The table cannot be read: {text}.", do="convert the column to one type.") from error
+    except (pa.ArrowException, OverflowError, ValueError, TypeError, AttributeError) as error:
+        text = " ".join(str(error).split())[:200].rstrip(".")
+        do = "give only the columns that are needed, each under one name and of one type."
+        raise DataError(f"The table cannot be read: {text}.", do=do) from error
     names = found.column_names
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise DataError(f"The data has {names.count(twice)} columns called {twice!r}.", do="rename them.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,8 +11,8 @@ import pandas as pd
 from ivbridge.blocks.meats import check_summable, subsets
 from ivbridge.canonical import columns_of
 from ivbridge.design import frame_of
-from ivbridge.errors import UnsupportedError
-from ivbridge.expr import Arg, Binary, Bool, Call, Name, Node, Unary, deparse, parse
+from ivbridge.errors import DataError, UnsupportedError
+from ivbridge.expr import Arg, Binary, Bool, Call, Name, Node, Unary, deparse, parse, quote_name
 from ivbridge.formula import Term, parse_term
 from ivbridge.scale.frames import is_number
 from ivbridge.spec import IVSpec
@@ -73,7 +73,7 @@ class Question:
     @property
     def groups(self) -> tuple[tuple[str, ...], ...]:
         """Cluster columns, and their intersections, that need codes."""
-        return subsets(self.vcov)
+        return tuple(tuple(dict.fromkeys(members)) for members in subsets(self.vcov))
 
 
 def asked(spec: IVSpec, vcov: Vcov, schema: pa.Schema) -> Question:
@@ -110,12 +110,22 @@ def asked(spec: IVSpec, vcov: Vcov, schema: pa.Schema) -> Question:
                 f"{name} is a factor made of several columns, whose levels one pass does not find.",
                 do="compute the column first.",
             )
-    used = [*(text for text in texts), *([] if spec.weights is None else [f"`{spec.weights}`"])]
+    used = [*texts, *([] if spec.weights is None else [quote_name(spec.weights)])]
+    _check_numbers([text for text in used if text not in factors], kinds)
     nodes = [parse(text) for text in used]
     plain = spec.offset is None and all(isinstance(n, Name) and is_number(kinds[n.id]) for n in nodes)
     plain = plain and all(len(term) == 1 for term in (*exog, *endog, *instruments))
     columns = tuple(dict.fromkeys(column for name in factors for column in columns_of(name)))
     return Question(spec, vcov, exog, instruments, endog, columns, plain)
+
+
+def _check_numbers(texts: Sequence[str], kinds: Mapping[str, pa.DataType]) -> None:
+    """Refuse categories of numbers, whose values Arrow would take for numbers."""
+    import pyarrow as pa
+
+    for name in dict.fromkeys(column for text in texts for column in columns_of(text)):
+        if pa.types.is_dictionary(kinds[name]):
+            raise DataError(f"Column {name!r} holds texts or categories, but the formula uses it as a number.")
 
 
 def base_of(node: Node) -> Node:
