@@ -17,7 +17,7 @@ COLUMNS = {
     "codes": RNG.integers(0, 50, N),
     "from another start": RNG.integers(1990, 2010, N).astype(np.int32),
     "with gaps": RNG.integers(0, 40, N) * 7 - 90,
-    "all of int8": RNG.integers(-128, 128, N).astype(np.int8),
+    "all of int8": (np.arange(N) % 256 - 128).astype(np.int8),
     "far apart": RNG.integers(0, 10**12, N),
     "unsigned": RNG.integers(0, 9, N).astype(np.uint64) + np.uint64(2**63),
     "unsigned, small": RNG.integers(3, 9, N).astype(np.uint16),

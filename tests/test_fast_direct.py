@@ -166,6 +166,16 @@ def test_a_column_far_from_zero_is_left_out_where_r_does_it(start: float) -> Non
     close(found.bse / expected.bse, 1.0)
 
 
+@pytest.mark.parametrize("formula", [PLAIN, "y ~ f + w + x | f + w + z1 + z2"])
+def test_a_perfect_fit_has_the_tests_that_other_engines_have(formula: str) -> None:
+    data = DATA.assign(y=DATA["w"] + DATA["x"] / 2)
+    expected, found = (ivbridge.fit(formula, data, "HC1", engine=engine) for engine in ("native", "fast"))
+    assert {name: type(test) for name, test in found.tests.items()} == {
+        name: type(test) for name, test in expected.tests.items()
+    }
+    assert found.tests["sargan"] == expected.tests["sargan"]
+
+
 def test_a_dependent_variable_that_is_all_constant_but_for_rounding_is_noted() -> None:
     data = DATA.assign(y=2 * (50 * DATA["y"]).round() + 1e16)
     expected, found = (ivbridge.fit(PLAIN, data, "HC1", engine=engine) for engine in ("native", "fast"))
