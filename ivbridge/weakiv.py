@@ -57,7 +57,7 @@ def anderson_rubin(
         Default: that of the design's question.
     inference : str or T or Z, optional
         ``t`` gives F(excluded instruments, n − l), ``z`` gives χ². Default: that of the design's question.
-    engine : {"native", "r"}, default "native"
+    engine : {"native", "fast", "r"}, default "native"
 
     Returns
     -------
@@ -104,7 +104,8 @@ def confidence_set(
     vcov : str or Vcov
         Classical, HC0 to HC5, clustered, or a HAC estimator with a fixed bandwidth and no prewhitening.
     level : float, default 0.95
-    engine : {"native", "r"}, default "native"
+    engine : {"native", "fast", "r"}, default "native"
+        "fast" computes sets as "native" does.
     inference : str or T or Z, optional
         ``t`` compares with F(excluded instruments, n − l), ``z`` with χ². Default: the spec's.
 
@@ -166,7 +167,8 @@ def effective_f(
     ----------
     spec_or_formula, data, vcov, weights
         As for :func:`ivbridge.fit`.
-    engine : {"native", "r"}, default "native"
+    engine : {"native", "fast", "r"}, default "native"
+        "fast" computes it as "native" does.
 
     Returns
     -------
