@@ -62,3 +62,8 @@ def test_the_formula(
 @pytest.mark.parametrize(("seconds", "text"), [(7200, "2 h"), (90, "1.5 min"), (89, "89 s"), (0.0125, "12.5 ms")])
 def test_times_are_shown_in_a_fitting_unit(seconds: float, text: str, cluster: ModuleType) -> None:
     assert cluster._time(seconds) == text
+
+
+def test_the_run_on_workers_had_the_same_bits(page: ModuleType) -> None:
+    found = page.kept("cluster").set_index("name")["value"]
+    assert found["run bits"] == 1

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
 import pickle
+import signal
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -26,6 +28,7 @@ ROWS, FILE_ROWS = 1e11, 4_000_000
 #: Clusters of the three cases; 0 is a robust covariance.
 CLUSTERS = (0, 10_000, 1_000_000)
 ROUNDS, TASKS = 3, 2_000
+RUN_ROWS, WORKERS = 20_000_000, 2
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,7 @@ class Pass:
 
 def measure() -> pd.DataFrame:
     """One row a number."""
-    rows = [*_sizes(), *_passes(), *_reading(), *_looking(), *_scheduling()]
+    rows = [*_run(), *_sizes(), *_passes(), *_reading(), *_looking(), *_scheduling()]
     return pd.DataFrame(rows, columns=["name", "clusters", "value", "unit", "what"])
 
 
@@ -89,6 +92,48 @@ def _blocks(rows: int, clusters: int) -> Iterator[Block]:
     codes = random.integers(0, max(clusters, 1), (rows // step, step))
     for j in range(rows // step):
         yield Block(columns, None, (codes[j],) if clusters else ())
+
+
+def _run() -> Iterator[tuple[str, int, float, str, str]]:
+    """One question about a file, in this process, on worker processes, and while one of them is killed."""
+    import polars as pl
+    from distributed import Client, LocalCluster
+
+    from ivbridge import scale
+
+    options: dict[str, Any] = {"threads_per_worker": 1, "dashboard_address": ":0", "memory_limit": 0}
+    with tempfile.TemporaryDirectory() as folder:
+        path, random = Path(folder) / "rows.parquet", np.random.default_rng(5)
+        w, x, z, v = random.standard_normal((4, RUN_ROWS))
+        more = {f"x{j}": random.standard_normal(RUN_ROWS) for j in range(COLUMNS - 4)}
+        frame = pl.DataFrame({"y": x + v - w, "x": x + z + v, "w": w, "z": z, **more})
+        frame.write_parquet(path, compression="uncompressed", row_group_size=500_000)
+        del w, x, z, v, more, frame
+        formula = "y ~ x + w + x0 + x1 | z + w + x0 + x1 + x2 + x3"
+
+        def fitted(client: Any = None, progress: Any = None) -> tuple[float, bytes]:
+            start = time.perf_counter()
+            runner = None if client is None else scale.Distributed(client)
+            found = scale.fit(formula, path, "HC1", runner=runner, progress=progress)
+            return time.perf_counter() - start, found.params.to_numpy().tobytes() + found.cov.tobytes()
+
+        here, bits = fitted()
+        with LocalCluster(n_workers=WORKERS, **options) as cluster, Client(cluster, set_as_default=False) as client:
+            fitted(client)  # workers load what they need
+            there, same = fitted(client)
+            killed: list[int] = []
+
+            def progress(done: int, total: int, what: str) -> None:
+                if what.startswith("pass 2") and done > total / 2 and not killed:
+                    killed.append(next(iter(client.run(os.getpid).values())))
+                    os.kill(killed[0], signal.SIGKILL)
+
+            again, same_again = fitted(client, progress)
+    assert killed
+    yield "run here", 0, here, "s", f"{RUN_ROWS:,} rows in one process"
+    yield "run workers", 0, there, "s", f"the same on {WORKERS} worker processes of one thread"
+    yield "run killed", 0, again, "s", "the same while a worker is killed in the middle of the second pass"
+    yield "run bits", 0, float(bits == same == same_again), "1 is yes", "whether all three answers have the same bits"
 
 
 def _sizes() -> Iterator[tuple[str, int, float, str, str]]:
@@ -218,6 +263,18 @@ def text(frame: pd.DataFrame) -> list[str]:
     found = _found(frame)
     standard = Cluster()
     return [
+        "## A cluster: worker processes of one machine, measured",
+        "",
+        f"A parquet file of {RUN_ROWS:,} rows and {COLUMNS} columns, 2SLS with HC1 standard errors, {WORKERS} workers of one thread on a machine of",
+        "two cores, which the scheduler and the asking process share with them.",
+        "",
+        "| | seconds |", "|---|---:|",
+        f"| in one process | {found['run here', 0]:.3g} |",
+        f"| on {WORKERS} workers | {found['run workers', 0]:.3g} |",
+        f"| on {WORKERS} workers, one of them killed in the middle of the second pass | {found['run killed', 0]:.3g} |",
+        "",
+        f"All three answers have {'**the same bits**' if found['run bits', 0] == 1 else '**different bits**'}.",
+        "",
         "## A cluster: 100,000,000,000 rows on 100 machines, estimated",
         "",
         "No such cluster was at hand. What ivbridge does itself was measured on one machine; what a cluster adds is assumed, and",
