@@ -7,7 +7,7 @@ python docs/make_performance.py --measure    run the benchmarks one after the ot
 python docs/make_performance.py --measure native_speed batch_speed
                                              measure some of them again, and keep what is there of the others
 
-A benchmark is a script tests/benchmarks/*_speed.py with `measure()`: a list of dictionaries ``item what ours other ratio
+A benchmark is a script tests/benchmarks/*_speed.py with `measure()` without arguments: a list of dictionaries ``item what ours other ratio
 target ok note`` and, where it is not seconds, ``unit``. Each runs in a process of its own, with one BLAS thread. The
 environment variable IVBRIDGE_BENCH_ROWS replaces the 1,000,000 rows of the large ones. What stands beside other packages
 is measured by `make bench-peers` (tests/benchmarks/peers) and rendered by performance_peers.py.
@@ -62,7 +62,7 @@ PROFILES = "profiles"
 
 def benchmarks() -> list[str]:
     """Names of the scripts that have a `measure()`, in the order of their names."""
-    found = [path for path in sorted(BENCHMARKS.glob("*_speed.py")) if "def measure(" in path.read_text(encoding="utf-8")]
+    found = [path for path in sorted(BENCHMARKS.glob("*_speed.py")) if "def measure() ->" in path.read_text(encoding="utf-8")]
     return [path.stem for path in found]
 
 
@@ -126,6 +126,7 @@ def machine() -> list[tuple[str, str]]:
 def render(folder: Path) -> str:
     """The whole page."""
     found = pd.read_csv(folder / DATA, keep_default_na=False, dtype={"item": str})
+    found = pd.concat([found, *out_of_core(folder / "scale" / "out_of_core.csv")])
     aims = found[found["target"] != ""]
     table = peers.read(folder / PARTS)
     beside = [] if table is None else peers.results(table)
@@ -200,6 +201,24 @@ def _unknown(results: Sequence[peers.Result]) -> list[str]:
         sizes = [peers.HEADS.get(one.size, one.size) for one in results if (one.what, one.note or "no measurement") == (what, note)]
         lines.append(f"{what} ({note}{'' if note == 'not installed' else ': ' + ', '.join(sizes)})")
     return lines
+
+
+def out_of_core(path: Path) -> list[pd.DataFrame]:
+    """Time and memory of docs/scale.md, which `docs/make_scale.py` measures, as rows of this page."""
+    if not path.is_file():
+        return []
+    runs = pd.read_csv(path)
+    runs = runs[runs["who"].isin(["bare", "ours"])]
+    seconds = runs.pivot(index="round", columns="who", values="seconds")
+    ratio, peak = float((seconds["ours"] / seconds["bare"]).median()), float(runs.loc[runs["who"] == "ours", "peak"].max())
+    what = f"{runs['rows'].max():,} × 8 doubles from parquet, HC1"
+    rows = [
+        {"what": what, "ours": seconds["ours"].median(), "other": seconds["bare"].median(), "unit": "s", "ratio": ratio,
+         "target": "≤ 1.5", "ok": ratio <= 1.5, "note": "bare passes of Polars' batches; see [beyond memory](scale.md)"},
+        {"what": f"{what}: peak of resident memory", "ours": peak / 1e6, "other": 1000.0, "unit": "MB", "ratio": peak / 1e9,
+         "target": "≤ 1", "ok": peak <= 1e9, "note": "1 GB"},
+    ]  # fmt: skip
+    return [pd.DataFrame([{"benchmark": "scale_speed", "item": "scale", **row} for row in rows])]
 
 
 def _table(rows: pd.DataFrame) -> list[str]:

@@ -59,6 +59,27 @@ def test_the_page_counts_what_is_missed(page: ModuleType, kept: pd.DataFrame, tm
     assert all(f"- {what}" in text for what in kept.loc[aims, "what"])
 
 
+def test_out_of_core_counts_among_the_targets(page: ModuleType, tmp_path: Path) -> None:
+    runs = "who,round,rows,seconds,processor,peak\nours,0,5000,3.2,1,5e8\nbare,0,5000,2,1,2e9\nHC3,0,500,9,9,9e9\n"
+    (tmp_path / "runs.csv").write_text(runs, encoding="utf-8")
+    (rows,) = page.out_of_core(tmp_path / "runs.csv")
+    assert rows["ratio"].tolist() == [1.6, 0.5]
+    assert rows["ok"].tolist() == [False, True]
+    assert page.out_of_core(tmp_path / "none.csv") == []
+
+
+def test_fixed_effects_are_held_to_fixest_or_to_pyfixest_in_its_place() -> None:
+    effects = script("tests/benchmarks/effects_speed.py")
+    base = {"graph": "ring", "n": 10, "seconds": 2.0, "coef_gap": 1e-9, "note": ""}
+    ours, theirs = {**base, "who": "fast", "seconds": 1.0, "ratio": 1.0}, {**base, "who": "pyfixest", "ratio": 9.0}
+    broken = {**base, "who": "pyfixest LSMR", "seconds": float("nan"), "note": "ValueError"}
+    (alone,) = effects.rows_of([ours, theirs, broken])
+    assert (alone["target"], alone["ok"]) == ("≥ 10", False)
+    assert "not installed" in alone["note"] and "LSMR fails" in alone["note"]
+    rows = effects.rows_of([ours, theirs, {**base, "who": "fixest, 1 thread", "ratio": 11.0}])
+    assert [(row["target"], row["ok"]) for row in rows] == [("", True), ("≥ 10", True)]
+
+
 def test_profiles_are_tables_with_shares(page: ModuleType, kept: pd.DataFrame, tmp_path: Path) -> None:
     kept.to_csv(tmp_path / page.DATA, index=False)
     (tmp_path / page.MACHINE).write_text("what,value\nPython,3\n", encoding="utf-8")

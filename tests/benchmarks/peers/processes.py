@@ -25,7 +25,7 @@ ONE_THREAD = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "
 ONE_THREAD["POLARS_MAX_THREADS"] = "1"
 R_PEERS = ("AER", "AER, vcovHC", "ivreg", "estimatr", "fixest")
 #: Why a call was ended, where it is time.
-TOO_SLOW = "a call takes more than the limit of seconds"
+TOO_SLOW = "stopped: it takes too long"
 #: What the machine keeps for others, in bytes.
 SPARE = 1.5e9
 
@@ -138,9 +138,9 @@ class Worker:
             if time.monotonic() > until:
                 reason = TOO_SLOW
             elif most and status(self._process.pid, "VmRSS") > most:
-                reason = "a call takes more than the limit of memory"
+                reason = "stopped: it takes too much memory"
             elif available() < SPARE:
-                reason = "the machine's memory ran out"
+                reason = "stopped: the machine had no memory left"
             if reason:
                 self.end()
                 raise StoppedError(reason)
