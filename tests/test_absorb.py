@@ -11,13 +11,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from absorb_cases import rectangles
+from scipy import sparse
 
 from ivbridge.absorb import iterated
 from ivbridge.absorb import within as module
 from ivbridge.absorb.codes import coded, crossed, not_singletons
 from ivbridge.absorb.demeaner import demeaned
 from ivbridge.absorb.dof import count, is_nested
-from ivbridge.absorb.graph import components
+from ivbridge.absorb.graph import components, heaviest
 from ivbridge.absorb.iterated import Iterated, StalledError
 from ivbridge.absorb.normal import Normal
 from ivbridge.absorb.within import within
@@ -197,6 +198,22 @@ def test_singletons_go_until_none_is_left() -> None:
             break
         frame = kept
     assert found.tolist() == frame.index.tolist() and 0 < len(found) < 400
+
+
+def test_what_counts_as_absorbed_is_rs_rule() -> None:
+    # relative to the column as it is, as lm does: 1e-7 of its length
+    random = np.random.default_rng(2)
+    factors = [random.integers(0, 9, 300), random.integers(0, 6, 300)]
+    noise = random.normal(size=300)
+    columns = [0.1 * factors[0] + 0.3 * factors[1], 1e9 + noise, 1e5 + noise, 1e-9 * noise]
+    found = within(columns, [coded(factor) for factor in factors])
+    assert found.absorbed.tolist() == [True, True, False, False]
+    assert 0 < found.remains[0] < 1e-10
+
+
+def test_the_heaviest_of_each_component() -> None:
+    linked = sparse.csr_array(np.array([[1, 1, 0, 0], [1, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]))
+    assert heaviest(linked, np.array([1.0, 5.0, 2.0, 0.5])).tolist() == [1, 2, 3]
 
 
 def test_components() -> None:
