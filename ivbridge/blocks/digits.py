@@ -100,7 +100,8 @@ def claimed(
     coef, cov = answer
     sizes = _sizes(factor, layout, model)
     turn = unshifted(factor.shift, layout.x)
-    lengths = np.linalg.norm((turn @ model.root_inverse).astype(float), axis=1)
+    side = (turn @ model.root_inverse).astype(float)
+    lengths = np.linalg.norm(side, axis=1)
     if is_wide(model.left):
         unit = sizes.left * (UNIT * (FEW + sizes.summing) + FEW * WIDE * sizes.condition) + EXACT * sizes.terms
     else:
@@ -113,7 +114,7 @@ def claimed(
     scale = np.fmax(np.abs(coef), lengths * max(sizes.left / np.sqrt(factor.n), NO_RESIDUAL * sizes.response))
     with np.errstate(all="ignore"):
         std_error = np.sqrt(np.abs(np.diag(cov)))  # in several dimensions of clusters a variance may be below zero
-        relative = _of_errors(factor, model, sums, vcov, (sizes, lengths, std_error))
+        relative = _of_errors(factor, model, sums, vcov, (sizes, side, std_error))
         perfect = sizes.left <= NO_RESIDUAL * sizes.response
         std_digits = 0.0 if perfect else _digits(relative)
         return Digits(_digits(error / np.abs(coef)), std_digits, error / scale, perfect)
@@ -139,7 +140,8 @@ def _of_errors(
     factor: Factor, model: Regression, sums: ScoreSums, vcov: Vcov, known: tuple[_Sizes, FloatArray, FloatArray]
 ) -> FloatArray:
     """Relative errors of standard errors, (k,)."""
-    sizes, lengths, std_error = known
+    sizes, side, std_error = known
+    lengths = np.linalg.norm(side, axis=1)
     wide = is_wide(model.left)
     loss = 1 + sizes.condition * WIDE / UNIT if wide else factor.loss
     of_root = FEW * UNIT * loss * (1 + sizes.weakness)
@@ -147,16 +149,25 @@ def _of_errors(
     of_sums = UNIT * (FEW + sizes.summing)
     if isinstance(vcov, Classical):
         return np.full(len(lengths), of_root + of_rest + of_sums)
-    of_rows = of_sums + (UNIT if wide else UNIT * sizes.condition)
+    of_rows = of_sums + of_rest + (UNIT if wide else UNIT * sizes.condition)
     if isinstance(vcov, Clustered):
-        # scores of a cluster are added up, and may cancel
-        k, count = len(lengths), max(min(by.shape[1] for by in sums.clusters), 1)
-        scores = sizes.left * np.sqrt(k / count)
-        parts = sum(np.sum(by**2) for by in sums.clusters) ** 0.5
-    else:
-        scores = parts = np.sqrt(np.trace(sums.meat))
-    of_rows += of_rest + sums.steep * (of_root + UNIT * sizes.condition)  # leverages are off like the root
-    return np.asarray(lengths * (scores * of_rows + parts * of_root) / std_error)
+        return _of_clusters(model, sums, (sizes, side, std_error), of_rows, of_root)
+    of_rows += sums.steep * (of_root + UNIT * sizes.condition)  # leverages are off like the root
+    return np.asarray(lengths * np.sqrt(np.trace(sums.meat)) * (of_rows + of_root) / std_error)
+
+
+def _of_clusters(
+    model: Regression, sums: ScoreSums, known: tuple[_Sizes, FloatArray, FloatArray], of_rows: float, of_root: float
+) -> FloatArray:
+    """Of clustered ones, (k,): scores of a cluster are added up, and may cancel, as those of several dimensions may."""
+    sizes, side, std_error = known
+    k, count = len(std_error), max(min(by.shape[1] for by in sums.clusters), 1)
+    parts = float(np.sqrt(sum(np.sum(by**2) for by in sums.clusters)))
+    # residuals are those before the corrected step, whose size the sum of scores tells, but for the k-class
+    moved = float(np.linalg.norm(sums.moments)) if model.kappa is None else of_root * sizes.left
+    error = np.linalg.norm(side, axis=1) * (sizes.left * np.sqrt(k / count) * of_rows + parts * of_root + 2 * moved)
+    whole = np.sqrt(sum(np.sum((side @ by) ** 2, axis=1) for by in sums.clusters))
+    return np.asarray(error / std_error * np.fmax(1.0, whole / std_error))
 
 
 def _digits(relative: FloatArray) -> float:
