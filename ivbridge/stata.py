@@ -80,8 +80,6 @@ def to_stata(
     """
     if isinstance(method, Fuller):
         raise UnsupportedError("Stata's ivregress has no Fuller estimator.", available="2sls, liml")
-    if roles.absorb is not None:
-        raise UnsupportedError(f"Stata's ivregress has no {roles.absorb}.", do="write factor(f) terms.")
     do = _DoFile(columns)
     response = parse(roles.dependent)
     if roles.offset is not None:
@@ -99,6 +97,8 @@ def to_stata(
 
 def _blocks(do: _DoFile, roles: Roles) -> list[str]:
     """Exogenous regressors, endogenous ones and instruments; the first factor takes all levels if nothing else has."""
+    if roles.absorb is not None:
+        raise UnsupportedError(f"Stata's ivregress has no {roles.absorb}.", do="write factor(f) terms.")
     constant = roles.intercept
     blocks: list[str] = []
     for group in (roles.exog, roles.endog, roles.instruments):

@@ -163,6 +163,13 @@ def test_the_estimate_tells_of_its_effects_and_survives_json() -> None:
     assert ivbridge.fit("y ~ w + x | w + z", DATA, "HC1", engine="fast").effects is None
 
 
+def test_digits_count_what_the_effects_take_away() -> None:
+    near = ivbridge.fit("y ~ w | firm | x ~ z", DATA, "HC1", engine="fast").digits
+    far = ivbridge.fit("y ~ w | firm | x ~ z", DATA.assign(x=DATA.x + 1e5 * DATA.firm), "HC1", engine="fast").digits
+    assert near is not None and near.coef > 12 and near.std_error > 11
+    assert far is not None and near.coef - 7 < far.coef < near.coef - 3
+
+
 def test_singletons() -> None:
     kept = ivbridge.fit("y ~ w | firm + year | x ~ z", DATA, "HC1", engine="fast")
     asked = dataclasses.replace(kept.spec, absorb="absorb(firm, year, singletons=drop)")

@@ -9,6 +9,7 @@ coefficients that are reported.
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,7 +36,7 @@ from ivbridge.frame import counted, fingerprint
 from ivbridge.kept import Kept, kept_of
 from ivbridge.later import later
 from ivbridge.rank import Rank, decided
-from ivbridge.records import Effects, FirstStage, FloatArray, IntArray, Seen
+from ivbridge.records import Digits, Effects, FirstStage, FloatArray, IntArray, Seen
 from ivbridge.results import Estimate
 from ivbridge.spec import IVSpec
 from ivbridge.threads import one_thread
@@ -130,7 +131,8 @@ def absorbed(spec: IVSpec, data: pd.DataFrame) -> Estimate:
     rows = Columns(rows.columns, rows.weights, codes)
     found = solved(rows, _layout(kept, counts, sample), vcov, sizes, method=spec.method, factor=factor)
     answer = Answer(rows, found, spec.inference, rank.exact)
-    return _estimate(answer, sample, (kept, gone, groups), _effects(sample, counts, left, found.r2))
+    cancelled = float((left.lengths / left.remains)[~left.absorbed].max())
+    return _estimate(answer, sample, (kept, gone, groups), _effects(sample, counts, left, found.r2), cancelled)
 
 
 def _check_vcov(vcov: Vcov) -> None:
@@ -226,12 +228,28 @@ def _total(values: FloatArray, weights: FloatArray | None) -> float:
     return float(centred @ (centred if weights is None else centred * weights))
 
 
+def _digits(answer: Answer, effects: Effects, cancelled: float) -> Digits:
+    """How many digits are good: those of the blocks, or fewer where the effects take most of a column away.
+
+    Rounding of a column is then 2⁻⁵² of what it was, `cancelled` times what is left of it.
+    """
+    found = answer.solved
+    rounding = 2.0**-52 * cancelled * found.factor.condition
+    coef, std_error = (-math.log10(rounding + left) for left in (effects.step**2, effects.step))
+    return Digits(min(found.digits.coef, max(coef, 0.0)), min(found.digits.std_error, max(std_error, 0.0)))
+
+
 def _estimate(
-    answer: Answer, sample: Sample, used: tuple[Kept, tuple[str, ...], dict[str, IntArray]], effects: Effects
+    answer: Answer,
+    sample: Sample,
+    used: tuple[Kept, tuple[str, ...], dict[str, IntArray]],
+    effects: Effects,
+    cancelled: float,
 ) -> Estimate:
     """The answer; what has n rows, or needs another pass, is computed when it is looked at.
 
-    `used` are the columns kept, those that the effects absorb, and the codes of cluster columns.
+    `used` are the columns kept, those that the effects absorb, and the codes of cluster columns; `cancelled` is the
+    largest ratio of a column to what the effects leave of it.
     """
     kept, gone, groups = used
     found, prepared, engine = answer.solved, sample.prepared, FastEngine()
@@ -257,7 +275,7 @@ def _estimate(
         sigma=found.sigma, r2=r2, r2_adj=1 - (1 - r2) * (n - 1) / found.df_resid, tests=alone(lambda: answer.tests),
         first_stages=alone(stages), seen=seen, data_sha256=later(lambda: fingerprint(prepared.frame)),
         provenance=later(lambda: engine.provenance(spec)), notes=_notes(sample, kept, gone, effects), kappa=found.kappa,
-        effects=effects,
+        effects=effects, digits=alone(lambda: _digits(answer, effects, cancelled)),
     )  # fmt: skip
 
 
