@@ -174,6 +174,12 @@ def test_a_ratio_is_worse_below_the_slack() -> None:
     assert check.slower({("1e5", "HC1", "limit"): 0.001}, stored, 0.6) == []  # nothing kept
 
 
+def test_a_benchmark_with_a_smallest_ratio_is_held_to_it() -> None:
+    before = [{"what": "batch", "ratio": "200", "target": "≥ 150"}, {"what": "copy", "ratio": "1", "target": "≤ 1"}]
+    assert check.worse([{"what": "batch", "ratio": 121.0}, {"what": "copy", "ratio": 0.1}], before, 0.6) == []
+    assert check.worse([{"what": "batch", "ratio": 119.0}], before, 0.6) == ["batch: 119, kept is 200 (× 0.6)"]
+
+
 def test_other_numbers_are_wrong_however_fast() -> None:
     assert check.disagreeing([row("1e3", "HC1", "AER"), row("1e3", "HC1", "limit", se_gap=float("nan"))]) == []
     (line,) = check.disagreeing([row("1e3", "HC1", "AER", se_gap=1e-3)])

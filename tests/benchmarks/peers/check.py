@@ -4,20 +4,25 @@ python -m tests.benchmarks.peers.check    three minutes at most; exit 1 if a rat
                                           measurements, or if two packages do not agree
 
 Only ratios are compared, never seconds: what both sides have in common, the machine above all, is in both. The kept
-ones are those of docs/performance/peers.csv, which `make bench-peers` writes.
+ones are those of docs/performance/peers.csv, which `make bench-peers` writes, and for batches of replications those of
+docs/performance.csv, which `make bench` writes.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks.peers import rounds, worlds
+import pandas as pd
+
+from tests.benchmarks.peers import processes, rounds, worlds
 from tests.benchmarks.peers.__main__ import OUT, TABLE, shown
 from tests.benchmarks.peers.rounds import AGREE, LIMIT, OURS, Effort, measured, said
 from tests.benchmarks.peers.worlds import CLUSTERED, DIAGNOSTICS, HC1
@@ -29,6 +34,8 @@ CHECKS = (
     ("1e6", (HC1,), (LIMIT,)),
     ("many", (HC1,), (LIMIT, "pyfixest")),
 )
+#: Benchmarks of `make bench` whose ratios with a target "≥" are compared, too.
+BENCHMARKS = ("batch_speed",)
 #: How often a comparison may be measured before it counts as slower.
 TRIES = 3
 
@@ -55,6 +62,11 @@ def main(arguments: Sequence[str]) -> int:
             found, count = _checked(sizes[name], task, peers, kept, asked)
             wrong += found
             compared += count
+    for name in () if asked.only else BENCHMARKS:
+        now = _measured(name)
+        before = pd.read_csv(processes.ROOT / "docs" / "performance.csv", keep_default_na=False).to_dict("records")
+        wrong += worse(now, before, asked.slack)
+        compared += sum(row["target"].startswith("≥") for row in now)
     for line in wrong:
         print(f"slower: {line}")
     if not compared:
@@ -62,6 +74,27 @@ def main(arguments: Sequence[str]) -> int:
         print(f"{asked.kept} has none of these comparisons")
     print(f"{compared} ratios compared in {time.monotonic() - begun:.0f} s, {len(wrong)} wrong")
     return 1 if wrong else 0
+
+
+def _measured(name: str) -> list[dict[str, Any]]:
+    """Rows of one benchmark, in a process of its own."""
+    command = [sys.executable, str(processes.ROOT / "docs" / "make_performance.py"), "--only", name]
+    environment = {**os.environ, **processes.ONE_THREAD}
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment, cwd=processes.ROOT)
+    rows: list[dict[str, Any]] = json.loads(done.stdout.splitlines()[-1])
+    for row in rows:
+        said(f"  {row['what']}: {row['ratio']:.3g}")
+    return rows
+
+
+def worse(now: list[dict[str, Any]], before: list[dict[str, Any]], slack: float) -> list[str]:
+    """Lines for rows with a smallest ratio as their target that are below the kept one times the slack."""
+    known = {row["what"]: float(row["ratio"]) for row in before if str(row["target"]).startswith("≥")}
+    return [
+        f"{row['what']}: {row['ratio']:.3g}, kept is {known[row['what']]:.3g} (× {slack:g})"
+        for row in now
+        if row["what"] in known and row["ratio"] < slack * known[row["what"]]
+    ]
 
 
 def _checked(size: worlds.Size, task: str, peers: tuple[str, ...], kept: dict[tuple[str, str, str], float], asked: Any
