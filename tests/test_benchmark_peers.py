@@ -156,6 +156,19 @@ def test_a_stopped_run_goes_on_with_the_same_options_only(tmp_path: Path) -> Non
     assert not command.Unfinished(path, options, fresh=False).rows
 
 
+def test_data_of_a_killed_run_are_put_away(tmp_path: Path) -> None:
+    place = Path("/dev/shm") if Path("/dev/shm").is_dir() else tmp_path
+    left, used = (place / f"ivbridge-peers-{pid}-test" for pid in (2**22 + 1, os.getpid()))  # no process has the one
+    left.mkdir()
+    used.mkdir()
+    try:
+        with rounds.data(SMALL) as folder:
+            assert (folder / "columns").stat().st_size == 8 * SMALL.n * len(SMALL.columns)
+        assert not left.exists() and not folder.exists() and used.exists()
+    finally:
+        used.rmdir()
+
+
 def test_some_rows_measured_again_take_the_place_of_the_old_ones(tmp_path: Path) -> None:
     old = pd.DataFrame([row("1e3", "HC1", "AER"), row("1e5", "HC1", "AER")]).reindex(columns=list(rounds.COLUMNS))
     old.to_csv(tmp_path / "peers.csv", index=False)

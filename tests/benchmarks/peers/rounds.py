@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import random
+import shutil
 import statistics
 import sys
 import tempfile
@@ -68,8 +70,11 @@ def said(text: str) -> None:
 @contextmanager
 def data(size: Size) -> Iterator[Path]:
     """A folder with the data, in memory where there is such a file system."""
-    place = Path("/dev/shm")
-    with tempfile.TemporaryDirectory(prefix="ivbridge-peers-", dir=place if place.is_dir() else None) as folder:
+    place = Path("/dev/shm") if Path("/dev/shm").is_dir() else Path(tempfile.gettempdir())
+    for left in place.glob("ivbridge-peers-*"):  # of a run that was killed
+        if not Path("/proc", left.name.split("-")[2]).exists():
+            shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=f"ivbridge-peers-{os.getpid()}-", dir=place) as folder:
         worlds.write(size, Path(folder))
         yield Path(folder)
 
