@@ -45,15 +45,15 @@ PACKAGES = ("ivbridge", "numpy", "scipy", "pandas", "linearmodels", "rpy2-rinter
 #: Variables that the BLAS libraries of Python and of R read when they start.
 ONE_THREAD = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL")}
 SECTIONS = {
+    "batch": "Monte Carlo as one computation",
+    "absorb": "Fixed effects",
+    "scale": "Out of core",
     "7a": "Data into R",
     "7b": "An answer of the R engine",
     "7c": "An answer of the native engine",
     "7d": "What a check adds",
     "7e": "Memory",
     "7f": "Two workers",
-    "batch": "Monte Carlo as one computation",
-    "absorb": "Fixed effects",
-    "scale": "Out of core",
 }
 #: Where the time goes: tests/benchmarks/profiles.py, whose `measure()` is a list of dictionaries of any keys, of which
 #: ``seconds`` and ``share`` are shown as such; the first one's values head the tables. performance_profiles.py draws it.
