@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ivbridge.batch.factor import DIRECT, LIMIT, Factors, inverted, products, trusted
+from ivbridge.batch.factor import Factors, inverted, products, trusted
 from ivbridge.batch.models import Model, k_class, two_stage
 from ivbridge.batch.records import Question, Shape
 from ivbridge.method import TwoStage
@@ -70,7 +70,7 @@ def answered(w: FloatArray, shape: Shape, question: Question, codes: IntArray | 
         found = _second_pass(w, factors, model, shape)
         condition = np.maximum(condition, _cancelled(factors.lengths, found, shape))
         if model.closeness is not None:
-            condition = np.maximum(condition, model.closeness.condition * (LIMIT / DIRECT))
+            condition = np.maximum(condition, model.closeness.condition)
         half, coef = model.inverse if isinstance(question.vcov, Classical) else model.side, found.coef
         if moved is not None:
             half = moved.side @ half

@@ -17,7 +17,7 @@ import numpy as np
 from ivbridge.batch.records import Shape
 from ivbridge.records import FloatArray, IntArray
 
-__all__ = ["DIRECT", "LIMIT", "Factors", "Moved", "cholesky", "inverted", "products", "trusted"]
+__all__ = ["LIMIT", "Factors", "Moved", "cholesky", "inverted", "products", "trusted"]
 
 #: Largest growth of rounding errors in what is answered: 2048·2⁻⁵³ leaves twelve digits.
 LIMIT = 2048.0

@@ -86,7 +86,7 @@ def k_class(w: FloatArray, factors: Factors, shape: Shape, method: Method) -> Mo
     side = inverse.copy()
     side[:, :, p:] = inverse[:, :, p:] @ back
     lengths = np.sqrt(np.diagonal(square, axis1=1, axis2=2))
-    growth = np.linalg.norm(relative * lengths[:, None, :], axis=(1, 2)) ** 2 / (q + 1)
+    growth = np.linalg.norm(relative * lengths[:, None, :], axis=(1, 2)) / np.sqrt(q + 1)
     condition = growth * np.linalg.norm(back, axis=(1, 2)) ** 2 / q
     return Model(_coefficients(factors, inner, inverse, shape), inverse, side, Closeness(kappa, left[:, :q], condition))
 
