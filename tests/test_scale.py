@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from ivbridge.scale.fitting import LACKS
 from ivbridge.scale.memory import allowed, parsed
 from ivbridge.scale.opening import opened
 from ivbridge.scale.packed import digest, packed, unpacked
+from ivbridge.scale.sources import RawPiece
 from tests.bad_data_base import Case
 from tests.bad_data_cases import CASES, measured
 
@@ -132,6 +133,7 @@ QUESTIONS: list[tuple[str, dict[str, str]]] = [
     (QUESTION, {"weights": "wt"}),
     (QUESTION, {"inference": "z"}),
     ("log(pos) ~ x + I(w^2) + x:w | I(w^2) + z1 + z2 + z1:w", {}),
+    ("y ~ x + x:neg + pos | pos + z1 + z1:neg + z2", {}),
     ("y ~ x + log(neg) | log(neg) + z1", {}),
     ("y ~ x + w + offset(off) | w + z1 + z2", {}),
     ("y ~ x + factor(k) | factor(k) + z1 + z2", {}),
@@ -207,9 +209,14 @@ def test_every_source_gives_the_same(
     assert_same(streamed, ivbridge.fit(text, frame, "cluster(firm.id)"))
 
 
-def test_the_source_is_read_in_pieces(files: Path) -> None:
-    pieces = opened(files).pieces(["y", "firm.id"], 10**9)
-    assert len(pieces) > 10
+def test_the_source_is_read_in_pieces(data: pd.DataFrame, files: Path, tmp_path: Path) -> None:
+    frame = data[["y", "firm.id"]]
+    for source in (files, frame, _csv(frame, tmp_path), _duckdb(frame, tmp_path, "table=some rows")):
+        check_pieces(opened(source).pieces(["y", "firm.id"], 10**9))
+
+
+def check_pieces(pieces: Sequence[RawPiece]) -> None:
+    assert len(pieces) > 5
     assert [piece.start for piece in pieces] == np.cumsum([0, *(piece.rows for piece in pieces)]).tolist()[:-1]
     assert [sum(t.num_rows for t in piece.frames(["y"])) for piece in pieces] == [piece.rows for piece in pieces]
     assert [sum(t.num_rows for t in piece.frames(["y"], 7)) for piece in pieces] == [7] * len(pieces)
@@ -218,7 +225,7 @@ def test_the_source_is_read_in_pieces(files: Path) -> None:
 def test_records_of_text_hold_line_breaks_and_quotes(tmp_path: Path) -> None:
     rng = np.random.default_rng(3)
     frame = pd.DataFrame({"y": rng.normal(size=3000), "x": rng.normal(size=3000), "e": np.nan})
-    frame["t"] = np.array(["a\nb", 'say ""no""', "c,\r\nd", "plain", "7"])[rng.integers(0, 5, 3000)]
+    frame["t"] = np.array(["a\n\n\nb", 'say ""no""', "c,\r\nd\n\ne", "plain", "7"])[rng.integers(0, 5, 3000)]
     frame.to_csv(tmp_path / "t.csv", index=False)
     with (tmp_path / "t.csv").open("a") as file:
         file.write("1.5,2.5,,7")  # no line break at the end
