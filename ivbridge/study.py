@@ -106,10 +106,8 @@ def run(
     with Journal.opened(path, about) as journal:
         done = {(row["scenario"], row["method"], row["seed"]) for row in journal.rows}
         processes = number_of_workers(workers)
-        tasks = list(_missing(worlds, methods, wanted, n, done))
-        size = max(1, min(TOGETHER, sum(len(task.seeds) for task in tasks) // (4 * processes)))
-        parts = [part for task in tasks for part in task.in_parts(size if _together(task) else 1)]
-        failed = _work_through(parts, processes, journal, len(worlds) * len(wanted), progress)
+        tasks = _in_parts(list(_missing(worlds, methods, wanted, n, done)), processes)
+        failed = _work_through(tasks, processes, journal, len(worlds) * len(wanted), progress)
         return _table([*failed, *journal.rows], [world.name for world in worlds], names, wanted)
 
 
@@ -137,9 +135,14 @@ def _missing(
                 yield _Task(world, lacking, n, tuple(alike))
 
 
-def _together(task: _Task) -> bool:
-    """Whether its draws may be answered together: a slow method beside a quick one would put too much at stake."""
-    return all(method.many is not None for method in task.methods)
+def _in_parts(tasks: Sequence[_Task], processes: int) -> list[_Task]:
+    """Draws that are answered together, where all methods can: beside a slow one there would be too much to lose."""
+    size = max(1, min(TOGETHER, sum(len(task.seeds) for task in tasks) // (4 * processes)))
+    return [
+        part
+        for task in tasks
+        for part in task.in_parts(size if all(method.many is not None for method in task.methods) else 1)
+    ]
 
 
 def _work_through(
