@@ -32,6 +32,7 @@ _HOMES = {
     "ivbridge.engines.limits": ("r_limits",),
     "ivbridge.engines.tasks": ("to_thread",),
     "ivbridge.engines.pool": ("RPool",),
+    "ivbridge.effects": ("Absorb",),
     "ivbridge.errors": (
         "DataError",
         "DesignError",
@@ -112,6 +113,7 @@ __all__ = [
     "HC5",
     "LIML",
     "SCENARIOS",
+    "Absorb",
     "Agreement",
     "Andrews",
     "Bekker",
