@@ -105,9 +105,8 @@ def run(
     about |= {f"method {'; '.join(method.names)}": described(method.run) for method in methods}
     with Journal.opened(path, about) as journal:
         done = {(row["scenario"], row["method"], row["seed"]) for row in journal.rows}
-        processes = number_of_workers(workers)
-        tasks = _in_parts(list(_missing(worlds, methods, wanted, n, done)), processes)
-        failed = _work_through(tasks, processes, journal, len(worlds) * len(wanted), progress)
+        tasks = list(_missing(worlds, methods, wanted, n, done))
+        failed = _work_through(tasks, number_of_workers(workers), journal, len(worlds) * len(wanted), progress)
         return _table([*failed, *journal.rows], [world.name for world in worlds], names, wanted)
 
 
@@ -154,10 +153,11 @@ def _work_through(
         progress(count, total, f"{count} draws were there" if count else "drawing")
     if not tasks:
         return []
+    parts = _in_parts(tasks, workers)
     # one worker is a process too: the number of threads is then the same for every number of workers
     with (
-        python_processes(_answers, min(workers, len(tasks))) as members,
-        closing(_found(members, tasks)) as found,
+        python_processes(_answers, min(workers, len(parts))) as members,
+        closing(_found(members, parts)) as found,
     ):
         for task, rows in found:
             if isinstance(rows, FailedTask):
