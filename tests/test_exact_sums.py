@@ -20,6 +20,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ivbridge.blocks.factor import Orthonormal
 from ivbridge.blocks.rows import Block, Columns
 from ivbridge.blocks.scores import Scored, Scores
 from ivbridge.blocks.sums import Cross, TriangleOf
@@ -128,10 +129,14 @@ def assert_near(found: np.ndarray, exact: Matrix, absolute: Matrix, roundings: i
 # the first pass
 
 
+def first_pass(whole: Whole, turn: np.ndarray | None) -> Cross | Orthonormal:
+    return Cross(whole.shift, whole.width) if turn is None else Orthonormal(whole.shift, whole.width, turn)
+
+
 @given(wholes(integers=True, most=60), cuts, cuts, seeds, st.booleans())
 def test_cross_products_of_whole_numbers_are_exact(whole: Whole, c: Any, p: Any, seed: int, turned: bool) -> None:
     inverse = np.triu(small(np.random.default_rng(seed), (whole.m, whole.m), integers=True)) if turned else None
-    found = whole.split(c, p).reduce(Cross(whole.shift, whole.width, inverse))
+    found = whole.split(c, p).reduce(first_pass(whole, inverse))
     w, weights = whole.exact(int)
     if inverse is not None:
         w = w @ numbers(inverse, int)
@@ -143,7 +148,7 @@ def test_cross_products_of_whole_numbers_are_exact(whole: Whole, c: Any, p: Any,
 @given(wholes(integers=False, most=30), cuts, cuts, seeds, st.booleans())
 def test_cross_products_of_other_numbers(whole: Whole, c: Any, p: Any, seed: int, turned: bool) -> None:
     inverse = np.triu(small(np.random.default_rng(seed), (whole.m, whole.m), integers=False)) if turned else None
-    found = whole.split(c, p).reduce(Cross(whole.shift, whole.width, inverse))
+    found = whole.split(c, p).reduce(first_pass(whole, inverse))
     w, weights = whole.exact(Fraction)
     size = abs(w)
     roundings = 2 * ENTRY + whole.n

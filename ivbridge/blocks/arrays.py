@@ -5,6 +5,7 @@ from __future__ import annotations
 from ivbridge.blocks.meats import group_codes, summable
 from ivbridge.blocks.regression import Layout
 from ivbridge.blocks.rows import Columns
+from ivbridge.clustering import numbered
 from ivbridge.records import Seen
 from ivbridge.vcov import Vcov
 
@@ -32,5 +33,6 @@ def in_memory(seen: Seen, vcov: Vcov) -> tuple[Columns, Layout, tuple[int, ...]]
         constant, seen.x_names, seen.z_names, tuple(place[name] for name in seen.x_names),
         tuple(place[name] for name in seen.z_names), len(names) + constant, weighted=seen.weights is not None,
     )  # fmt: skip
-    codes, counts = group_codes(vcov, seen.groups) if summable(vcov) else ((), ())
+    groups = {name: numbered(group) for name, group in seen.groups.items()} if summable(vcov) else {}
+    codes, counts = group_codes(vcov, groups) if groups else ((), ())
     return Columns((*(columns[name] for name in names), seen.y), seen.weights, codes), layout, counts

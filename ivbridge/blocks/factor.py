@@ -23,7 +23,7 @@ from ivbridge.blocks.small import Matrix, condition, inverted, is_wide, semidefi
 from ivbridge.blocks.sums import Cross, CrossProducts, TriangleOf
 from ivbridge.records import FloatArray
 
-__all__ = ["CHOLESKY", "CHOLESKY_QR2", "DOUBLE", "Factor", "Orthonormal", "factored", "inverted"]
+__all__ = ["CHOLESKY", "CHOLESKY_QR2", "DOUBLE", "Factor", "Orthonormal", "factored"]
 
 #: Largest condition numbers κ with which one pass over the cross-products is enough (it leaves 12.5 digits of standard
 #: errors at least, R's QR decomposition 12.8 of robust ones), with which the second one may be in double precision (14

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import combinations
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ivbridge.blocks.regression import Layout, Regression
 from ivbridge.blocks.scores import ScoreSums
+from ivbridge.clustering import Codes, intersected
 from ivbridge.degenerate import refuse_discounts
 from ivbridge.errors import UnsupportedError
 from ivbridge.records import FloatArray
@@ -49,23 +48,17 @@ def subsets(vcov: Vcov) -> tuple[tuple[str, ...], ...]:
     return tuple(members for size in sizes for members in combinations(vcov.by, size))
 
 
-def group_codes(vcov: Vcov, groups: Mapping[str, NDArray[Any]]) -> tuple[tuple[NDArray[Any], ...], tuple[int, ...]]:
-    """Codes 0, 1, … (n,) of every subset's intersections, and how many there are.
+def group_codes(vcov: Vcov, groups: Mapping[str, tuple[Codes, int]]) -> tuple[tuple[Codes, ...], tuple[int, ...]]:
+    """Codes 0, 1, … of every subset's intersections, and how many there are.
 
     Parameters
     ----------
     vcov : Vcov
-    groups : mapping of column name to (n,) codes
+    groups : mapping of column name to (Codes, int)
+        As :func:`ivbridge.clustering.numbered` gives them.
     """
-    codes = tuple(_intersection([groups[name] for name in members]) for members in subsets(vcov))
-    return codes, tuple(int(one.max()) + 1 for one in codes)
-
-
-def _intersection(members: list[NDArray[Any]]) -> NDArray[Any]:
-    joint = members[0]
-    for one in members[1:]:
-        joint = np.unique(joint * (int(one.max()) + 1) + one, return_inverse=True)[1].astype(np.int64)
-    return joint
+    found = [intersected([groups[name] for name in members]) for members in subsets(vcov)]
+    return tuple(codes for codes, _ in found), tuple(count for _, count in found)
 
 
 def needs_meat(vcov: Vcov) -> bool:

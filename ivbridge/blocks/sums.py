@@ -64,19 +64,17 @@ class CrossProducts:
 
 @dataclass(frozen=True, slots=True)
 class Cross:
-    """The first pass: cross-products of W, or of WR⁻¹ where an inverse (m, m) is given."""
+    """The first pass: cross-products of W."""
 
     shift: FloatArray | None
     width: int
-    inverse: FloatArray | None = None
 
     def __call__(self, blocks: Iterable[Block]) -> CrossProducts:
         m = self.width + (self.shift is not None)
         n, gram = 0, np.zeros((m, m))
         for piece, _ in loaded(blocks, self.shift, self.width):
             n += piece.shape[1]
-            turned = piece if self.inverse is None else self.inverse.T @ piece
-            gram += turned @ turned.T
+            gram += piece @ piece.T
         return CrossProducts(n, gram)
 
 

@@ -26,6 +26,7 @@ from ivbridge.blocks.meats import group_codes
 from ivbridge.blocks.regression import Layout
 from ivbridge.blocks.rows import Columns
 from ivbridge.blocks.solve import solved, squares
+from ivbridge.clustering import numbered
 from ivbridge.design import Prepared, group_values, prepare
 from ivbridge.effects import factor_columns
 from ivbridge.engines.fast import FastEngine
@@ -126,7 +127,7 @@ def absorbed(spec: IVSpec, data: pd.DataFrame) -> Estimate:
     sandwich.check_groups(vcov, groups)
     counts = count(spec.absorb.dof, factors, [sample.group(name) for name in vcov.columns], left.rank)
     _check_rows(sample, counts, names)
-    codes, sizes = group_codes(vcov, groups)
+    codes, sizes = group_codes(vcov, {name: numbered(group) for name, group in groups.items()})
     kept, rank, factor, rows = _ranked(sample, left, names, counts)
     rows = Columns(rows.columns, rows.weights, codes)
     found = solved(rows, _layout(kept, counts, sample), vcov, sizes, method=spec.method, factor=factor)

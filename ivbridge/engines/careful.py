@@ -17,11 +17,11 @@ from ivbridge import sandwich
 from ivbridge.asked import asked_vcov
 from ivbridge.blocks.answer import Answer
 from ivbridge.blocks.factor import factored
-from ivbridge.blocks.meats import subsets, summable
+from ivbridge.blocks.meats import group_codes, summable
 from ivbridge.blocks.regression import Layout
 from ivbridge.blocks.rows import Columns
 from ivbridge.blocks.solve import solved
-from ivbridge.clustering import Codes, intersected, numbered
+from ivbridge.clustering import Codes, numbered
 from ivbridge.design import Design, Prepared, designed, group_values, prepare
 from ivbridge.engines.absorbed import absorbed
 from ivbridge.engines.postponed import alone, answered
@@ -75,7 +75,7 @@ def careful(spec: IVSpec, data: pd.DataFrame) -> Estimate | None:
     factor = factored(rows, constant=layout.constant)
     rank = decided(factor.raw.astype(float), x.names, z.names, factor.n)
     names = kept_of(spec.method, prepared.label, (x.names, z.names), rank)
-    if names.aliased or names.aliased_instruments:  # what depends on other columns costs those their digits
+    if names.aliased or names.aliased_instruments:
         rows, layout = _arranged(prepared, names.x, names.z)
         factor = factored(rows, constant=layout.constant)
     codes, groups = _groups(prepared, vcov)
@@ -102,8 +102,7 @@ def _groups(prepared: Prepared, vcov: Vcov) -> tuple[tuple[Codes, ...], tuple[in
     """Codes of every subset of the cluster columns, and how many there are."""
     single = {name: numbered(_whole(group_values(prepared.frame, prepared.rows, name))) for name in vcov.columns}
     sandwich.check_groups(vcov, {name: np.array([count - 1]) for name, (_, count) in single.items()})
-    found = [intersected([single[name] for name in members]) for members in subsets(vcov)]
-    return tuple(codes for codes, _ in found), tuple(count for _, count in found)
+    return group_codes(vcov, single)
 
 
 def _whole(values: np.ndarray) -> np.ndarray:

@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 from ivbridge.asked import asked_vcov
 from ivbridge.blocks.answer import Answer
 from ivbridge.blocks.factor import Factor, factored
-from ivbridge.blocks.meats import subsets, summable
+from ivbridge.blocks.meats import group_codes, summable
 from ivbridge.blocks.regression import Layout
 from ivbridge.blocks.rows import Columns
 from ivbridge.blocks.solve import Solved, solved
-from ivbridge.clustering import Codes, intersected
+from ivbridge.clustering import Codes
 from ivbridge.design import RESERVED, Design, build, frame_of
 from ivbridge.engines.grouping import grouped
 from ivbridge.engines.postponed import alone, answered
@@ -181,10 +181,7 @@ def _groups(vcov: Vcov, read: Callable[[str], Any], n: int) -> tuple[tuple[Codes
     """Codes of every subset of the cluster columns and how many there are; None where a column needs a closer look."""
     single = {name: grouped(read(name), n) for name in vcov.columns}
     known = {name: one for name, one in single.items() if one is not None and one[1] > 1}
-    if len(known) < len(single):
-        return None
-    found = [intersected([known[name] for name in members]) for members in subsets(vcov)]
-    return tuple(codes for codes, _ in found), tuple(count for _, count in found)
+    return group_codes(vcov, known) if len(known) == len(single) else None
 
 
 def _lengths(rows: Columns, whole: list[int], layout: Layout, factor: Factor) -> NDArray[np.float64] | None:
