@@ -348,6 +348,18 @@ def test_first_stages_are_corrected_where_instruments_are_weak(method: str, monk
     assert correct_digits(without.coef[1:], truth) < both[1] - 0.5
 
 
+def test_stages_of_liml_are_corrected_where_instruments_are_invalid(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then κ is far from one, and N_v'N_e counts κ times."""
+    monkeypatch.setattr(factors, "CHOLESKY", 1e9)
+    data = design(200, 1e3)
+    seen = seen_by(OVERIDENTIFIED, data.assign(y=data.y + 10 * (data.z1 - data.z2)))
+    found = answer(seen, HC1(), "liml")
+    assert found.kappa is not None and found.kappa > 1.5
+    assert found.factor.path == "cholesky"
+    truth = _k_class(seen, Fraction(found.kappa))
+    assert correct_digits(found.coef, truth) > 12.5  # counted once it leaves 10, without the step 9
+
+
 def _k_class(seen: Seen, kappa: Fraction) -> list[Fraction]:
     """Coefficients of the k-class for a κ, in fractions."""
     y, x, z = (fractions_of(matrix) for matrix in (seen.y[:, None], seen.x, seen.z))
