@@ -5,12 +5,12 @@ from __future__ import annotations
 from ivbridge import sandwich
 from ivbridge.design import Design
 from ivbridge.errors import UnsupportedError
-from ivbridge.method import check_vcov
+from ivbridge.method import TwoStage, check_vcov
 from ivbridge.records import Seen
 from ivbridge.spec import IVSpec
-from ivbridge.vcov import Vcov
+from ivbridge.vcov import T, Vcov
 
-__all__ = ["asked_vcov", "seen_of"]
+__all__ = ["asked_vcov", "options_text", "seen_of"]
 
 
 def asked_vcov(spec: IVSpec) -> Vcov:
@@ -30,6 +30,16 @@ def asked_vcov(spec: IVSpec) -> Vcov:
         )
     check_vcov(spec.method, spec.vcov)
     return spec.vcov
+
+
+def options_text(spec: IVSpec) -> str:
+    """Weights, inference and method as arguments of a call, where they are not the default ones."""
+    extras = {
+        "weights": spec.weights,
+        "inference": None if spec.inference == T() else str(spec.inference),
+        "method": None if isinstance(spec.method, TwoStage) else str(spec.method),
+    }
+    return "".join(f", {name}={value!r}" for name, value in extras.items() if value)
 
 
 def seen_of(design: Design) -> Seen:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Literal
 
 from ivbridge import rfind, setup_r
 from ivbridge.errors import IvbridgeError, RNotAvailableError
+from ivbridge.threads import blas_text
 
 if TYPE_CHECKING:
     from ivbridge.engines.process import RWorker
@@ -147,12 +148,10 @@ def _python_package(package: str, least: str, *, required: bool) -> Check:
 
 def _numpy_blas_row() -> Check:
     try:
-        import numpy as np
+        found = blas_text()
     except ImportError as error:
         return Check("BLAS of numpy", "missing", str(error).partition("\n")[0], "", _pip_install("numpy>=2.0"), True)
-    config = np.show_config(mode="dicts") or {}
-    blas = config.get("Build Dependencies", {}).get("blas", {})
-    return Check("BLAS of numpy", "ok", f"{blas.get('name', 'unknown')} {blas.get('version', '')}, threads: 1")
+    return Check("BLAS of numpy", "ok", f"{found}, threads: 1")
 
 
 def _r_rows(found: rfind.RFound) -> Iterator[Check]:

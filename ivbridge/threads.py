@@ -12,7 +12,7 @@ from functools import cache
 from threading import Lock
 from typing import Any
 
-__all__ = ["one_thread"]
+__all__ = ["blas_text", "one_thread"]
 
 _limited = Lock()
 
@@ -52,6 +52,16 @@ class _OneThread(ContextDecorator):
         finally:
             self.before = None
             _limited.release()
+
+
+@cache
+def blas_text() -> str:
+    """Name and version of numpy's BLAS."""
+    import numpy as np
+
+    config: Any = np.show_config(mode="dicts") or {}
+    found = config.get("Build Dependencies", {}).get("blas", {})
+    return f"{found.get('name', 'unknown')} {found.get('version', '')}".strip()
 
 
 @cache

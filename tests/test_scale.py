@@ -540,7 +540,7 @@ def test_a_file_of_sums_holds_no_code() -> None:
 
 
 def test_a_full_disk_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    kept = resume.Kept(tmp_path / "sums", "the data")
+    kept = resume.SumsFile(tmp_path / "sums", "the data")
     kept.put("pass", 3, np.arange(3.0), last=True)
 
     def full(*_: object, **__: object) -> None:
@@ -549,7 +549,7 @@ def test_a_full_disk_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(np, "savez", full)
     with pytest.raises(DataError, match="No space left"):
         kept.put("pass", 4, np.arange(4.0), last=True)
-    assert resume.Kept(tmp_path / "sums", "the data").get("pass")[0] == 3
+    assert resume.SumsFile(tmp_path / "sums", "the data").get("pass")[0] == 3
     assert [path.name for path in tmp_path.iterdir()] == ["sums"]
 
 

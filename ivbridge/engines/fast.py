@@ -14,12 +14,10 @@ from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, ClassVar
-
-import numpy as np
+from typing import ClassVar
 
 from ivbridge import blocks, diagnostics, sandwich
-from ivbridge.asked import asked_vcov, seen_of
+from ivbridge.asked import asked_vcov, options_text, seen_of
 from ivbridge.blocks.answer import Answer
 from ivbridge.blocks.arrays import in_memory
 from ivbridge.blocks.dependent import materialised
@@ -27,12 +25,11 @@ from ivbridge.blocks.meats import summable
 from ivbridge.blocks.solve import solved
 from ivbridge.design import Design
 from ivbridge.engines import Available, Supported, Unavailable, Unsupported
-from ivbridge.method import TwoStage
 from ivbridge.records import Digits, Numbers, Provenance, Seen
 from ivbridge.results import Estimate
 from ivbridge.spec import IVSpec
-from ivbridge.threads import one_thread
-from ivbridge.vcov import Classical, T
+from ivbridge.threads import blas_text, one_thread
+from ivbridge.vcov import Classical
 
 __all__ = ["FastEngine"]
 
@@ -88,7 +85,7 @@ class FastEngine:
             engine=self.name,
             versions=self.versions(),
             platform=platform.platform(),
-            blas=_blas(),
+            blas=blas_text(),
             threads="1",
             script_sha256=_own_sha256(),
             recorded_on=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -116,25 +113,13 @@ def numbers_of(seen: Seen, spec: IVSpec) -> tuple[Numbers, Digits | None]:
 
 
 def _calls(spec: IVSpec) -> tuple[str, ...]:
-    extras = {
-        "weights": spec.weights,
-        "inference": None if spec.inference == T() else str(spec.inference),
-        "method": None if isinstance(spec.method, TwoStage) else str(spec.method),
-    }
-    shown = "".join(f", {name}={value!r}" for name, value in extras.items() if value)
+    shown = options_text(spec)
     return ("import ivbridge", f"ivbridge.fit({spec.to_r()!r}, data, vcov={str(spec.vcov)!r}{shown}, engine='fast')")
 
 
 @cache
 def _versions() -> Mapping[str, str]:
     return {"python": platform.python_version(), **{name: version(name) for name in ("numpy", "scipy", "pandas")}}
-
-
-@cache
-def _blas() -> str:
-    config: Any = np.show_config(mode="dicts")
-    found = config.get("Build Dependencies", {}).get("blas", {})
-    return f"{found.get('name', 'unknown')} {found.get('version', '')}".strip()
 
 
 @cache

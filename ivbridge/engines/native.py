@@ -22,7 +22,7 @@ from linearmodels.iv import IV2SLS
 from linearmodels.iv.model import COVARIANCE_ESTIMATORS
 
 from ivbridge import diagnostics, hac, kclass, linear, refine, sandwich
-from ivbridge.asked import asked_vcov, seen_of
+from ivbridge.asked import asked_vcov, options_text, seen_of
 from ivbridge.design import Design
 from ivbridge.engines import Available, Supported, Unavailable, Unsupported, without_effects
 from ivbridge.errors import UnsupportedError
@@ -31,8 +31,8 @@ from ivbridge.method import Fuller, Method, TwoStage
 from ivbridge.records import FloatArray, Provenance, Seen
 from ivbridge.results import Estimate
 from ivbridge.spec import IVSpec
-from ivbridge.threads import one_thread
-from ivbridge.vcov import HC0, HC1, Classical, Clustered, NeweyWest, T, Vcov
+from ivbridge.threads import blas_text, one_thread
+from ivbridge.vcov import HC0, HC1, Classical, Clustered, NeweyWest, Vcov
 
 #: A note says so where linearmodels alone leaves fewer correct digits than this, half of those of double precision.
 FEW_DIGITS = 8
@@ -104,7 +104,7 @@ class NativeEngine:
             engine=self.name,
             versions=self.versions(),
             platform=platform.platform(),
-            blas=_blas(),
+            blas=blas_text(),
             threads="1",
             script_sha256=_own_sha256(),
             recorded_on=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -178,13 +178,7 @@ def _calls(design: Design, vcov: Vcov) -> tuple[str, ...]:
     except UnsupportedError:
         options, text = None, ""
     if options is None:
-        extras = {
-            "weights": spec.weights,
-            "inference": None if spec.inference == T() else str(spec.inference),
-            "method": None if isinstance(spec.method, TwoStage) else str(spec.method),
-        }
-        shown = "".join(f", {name}={value!r}" for name, value in extras.items() if value)
-        return ("import ivbridge", f"ivbridge.fit({spec.to_r()!r}, data, vcov={str(vcov)!r}{shown})")
+        return ("import ivbridge", f"ivbridge.fit({spec.to_r()!r}, data, vcov={str(vcov)!r}{options_text(spec)})")
     weights = f", weights=data[{spec.weights!r}]" if spec.weights else ""
     if isinstance(vcov, Clustered):
         options["clusters"] = f"data[{list(vcov.by)!r}]"
@@ -200,13 +194,6 @@ def _calls(design: Design, vcov: Vcov) -> tuple[str, ...]:
 def _versions() -> Mapping[str, str]:
     packages = ("linearmodels", "numpy", "scipy", "pandas")
     return {"python": platform.python_version(), **{name: version(name) for name in packages}}
-
-
-@cache
-def _blas() -> str:
-    config: Any = np.show_config(mode="dicts")
-    blas = config.get("Build Dependencies", {}).get("blas", {})
-    return f"{blas.get('name', 'unknown')} {blas.get('version', '')}".strip()
 
 
 @cache

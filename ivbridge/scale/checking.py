@@ -29,7 +29,7 @@ from ivbridge.scale.pieces import Runner
 from ivbridge.scale.plan import Plan
 from ivbridge.scale.sampling import Picked, consecutive, sampled
 from ivbridge.scale.sources import Source
-from ivbridge.scale.survey import RawTables, Surveyor
+from ivbridge.scale.survey import RawTables, Survey, Surveyor
 from ivbridge.scale.totals import Relation, Total, compared_totals, usable
 from ivbridge.spec import IVSpec
 from ivbridge.vcov import Vcov
@@ -312,7 +312,7 @@ def _totals(found: Plan, source: Source, runner: Runner | None) -> tuple[tuple[T
         return (), dict.fromkeys(found.names, error.message)
     if totals[0].ok or question.plain:
         return totals, not_summed
-    tally = sum_of(found).tally  # rows where a function has no value, which only the passes know
+    tally = _survey(found).tally  # rows where a function has no value, which only the passes know
     if not tally.broken:
         return totals, not_summed
     rows = dataclasses.replace(totals[0], read=totals[0].read + tally.broken)
@@ -320,7 +320,7 @@ def _totals(found: Plan, source: Source, runner: Runner | None) -> tuple[tuple[T
     return (rows,), dict.fromkeys(found.names, why)
 
 
-def sum_of(found: Plan) -> Any:
+def _survey(found: Plan) -> Survey:
     """The survey of a plan's rows."""
     pieces = [RawTables(piece.raw, found.question.columns) for piece in found.pieces]
     return Surveyor(found.question)(table for piece in pieces for table in piece.blocks())

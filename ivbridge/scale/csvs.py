@@ -20,7 +20,7 @@ from ivbridge.scale.sources import RawPiece, extra, most_rows
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["CsvFiles", "CsvPiece"]
+__all__ = ["CsvFiles", "CsvPiece", "separator"]
 
 #: As :func:`ivbridge.readers.read_table` reads them.
 MISSING = ["", "NA", "NaN", "nan"]
@@ -120,7 +120,7 @@ class CsvFiles:
         kinds: dict[str, str] = {}
         files, records = [], []
         for path in paths:
-            here = table_columns(path, _separator(path))
+            here = table_columns(path, separator(path))
             if names is not None and here != names:
                 raise DataError(f"{path} has other columns than {paths[0]}.", do="name files of one kind.")
             names = here
@@ -179,12 +179,13 @@ def _joined(records: Sequence[tuple[int, int, int]], size: int, most: int) -> It
         yield held
 
 
-def _separator(path: Path | str) -> str:
+def separator(path: Path | str) -> str:
+    """What stands between the fields of a file of this name."""
     return "," if str(path).lower().endswith(".csv") else "\t"
 
 
 def _options(path: Path | str) -> dict[str, Any]:
-    return {"separator": _separator(path), "null_values": MISSING}
+    return {"separator": separator(path), "null_values": MISSING}
 
 
 def _parsed(path: Path, first: int, last: int, names: Sequence[str]) -> Any:

@@ -17,7 +17,7 @@ from ivbridge.scale.sources import RawPiece, extra, rows_of
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["DuckPiece", "DuckTable", "RelationPiece", "from_address", "from_relation"]
+__all__ = ["DuckPiece", "DuckTable", "RelationPiece", "from_address", "from_relation", "quoted"]
 
 #: Rows of an Arrow batch.
 ROWS = 2**17
@@ -70,7 +70,7 @@ class DuckPiece:
             If the table cannot be read, or has changed.
         """
         wanted = self.rows if limit is None else min(limit, self.rows)
-        text = f"SELECT {', '.join(map(_quoted, columns))} FROM {self.table}"
+        text = f"SELECT {', '.join(map(quoted, columns))} FROM {self.table}"
         if self.first is not None:
             text += f" WHERE rowid >= {self.first} AND rowid < {self.first + self.rows}"
         if limit is not None:
@@ -113,7 +113,7 @@ class RelationPiece:
         wanted = self.rows if limit is None else min(limit, self.rows)
         seen = 0
         with _asking(self):
-            chosen = self.relation.select(", ".join(map(_quoted, columns)))
+            chosen = self.relation.select(", ".join(map(quoted, columns)))
             for table in _tables(chosen if limit is None else chosen.limit(wanted)):
                 seen += table.num_rows
                 yield table
@@ -238,10 +238,11 @@ def _has_row_numbers(connection: Any, table: str, rows: int) -> bool:
     return rows > 0 and (low, high) == (0, rows - 1)
 
 
-def _quoted(name: str) -> str:
+def quoted(name: str) -> str:
+    """A name of a column as SQL has it."""
     return '"' + name.replace('"', '""') + '"'
 
 
 def _quoted_table(name: str) -> str:
     """``main.t`` and ``"a table"`` are taken as they are written."""
-    return name if '"' in name else ".".join(map(_quoted, name.split(".")))
+    return name if '"' in name else ".".join(map(quoted, name.split(".")))

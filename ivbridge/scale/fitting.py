@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ivbridge.asked import asked_vcov
+from ivbridge.asked import asked_vcov, options_text
 from ivbridge.blocks.answer import Answer
 from ivbridge.blocks.factor import Factor, factored
 from ivbridge.blocks.regression import Layout
@@ -19,9 +19,9 @@ from ivbridge.blocks.solve import solved
 from ivbridge.blocks.sums import Cross
 from ivbridge.engines.fast import FastEngine
 from ivbridge.errors import DataError, DesignError
+from ivbridge.kept import Kept, kept_of
 from ivbridge.later import later
 from ivbridge.magnitude import LARGEST, SMALLEST
-from ivbridge.method import TwoStage
 from ivbridge.progress import Progress
 from ivbridge.rank import decided
 from ivbridge.records import Digits, Provenance, Seen
@@ -32,13 +32,13 @@ from ivbridge.scale.packed import digest
 from ivbridge.scale.passes import Passes, Watch
 from ivbridge.scale.pieces import Here, Piece, Runner
 from ivbridge.scale.plan import Plan, needs_survey, planned
-from ivbridge.scale.resume import Kept
+from ivbridge.scale.resume import SumsFile
 from ivbridge.scale.sources import RawPiece, Source
 from ivbridge.scale.survey import RawTables, Survey, Surveyor
 from ivbridge.scale.terms import Question, asked
 from ivbridge.spec import IVSpec
 from ivbridge.threads import one_thread
-from ivbridge.vcov import T, Vcov
+from ivbridge.vcov import Vcov
 from ivbridge.vcov_text import parse_vcov
 
 __all__ = ["Job", "fit", "plan"]
@@ -65,7 +65,7 @@ class Job:
     raw : tuple of RawPiece
     memory : int
     runner : Runner
-    kept : Kept
+    kept : SumsFile
     watch : Watch
     """
 
@@ -74,7 +74,7 @@ class Job:
     raw: tuple[RawPiece, ...]
     memory: int
     runner: Runner
-    kept: Kept
+    kept: SumsFile
     watch: Watch
 
     def survey(self) -> Survey:
@@ -188,7 +188,7 @@ def _job(
     raw = data.pieces(question.columns, int(PIECE * limit))
     if not raw:
         raise DesignError("No row can be used: the data has no rows.")
-    return Job(question, data, raw, limit, runner or Here(), Kept(resume, data.state), Watch(progress, data.rows))
+    return Job(question, data, raw, limit, runner or Here(), SumsFile(resume, data.state), Watch(progress, data.rows))
 
 
 def plan(
@@ -257,53 +257,33 @@ def _answered(job: Job) -> Estimate:
     tally = found.tally
     if tally is None and factor.n != job.source.rows:
         tally = job.survey().tally
-    layout, exact, notes = _ranked(found, factor)
-    question, whole = job.question, found.layout
-    if (less := found.of(layout)) is not found:  # a factor with dependent columns has lost digits
+    layout, names, exact = _ranked(found, factor)
+    question = job.question
+    if (less := found.of(layout)) is not found:
         found, layout, rows = less, less.layout, job.rows(less)
         factor = factored(rows, constant=layout.constant)
     answer = solved(rows, layout, question.vcov, found.groups, method=question.spec.method, factor=factor)
-    kept = [] if tally is None else tally.notes
-    return _estimate(job, found, whole, Answer(rows, answer, question.spec.inference, exact), (*kept, *notes))
+    notes = (*(() if tally is None else tally.notes), *names.notes)
+    return _estimate(job, found, names, Answer(rows, answer, question.spec.inference, exact), notes)
 
 
-def _ranked(plan: Plan, factor: Factor) -> tuple[Layout, bool, tuple[str, ...]]:
-    """The layout without the columns that depend on earlier ones, whether the fit is exact, and notes."""
+def _ranked(plan: Plan, factor: Factor) -> tuple[Layout, Kept, bool]:
+    """The layout without the columns that depend on earlier ones, their names, and whether the fit is exact."""
     layout, spec = plan.layout, plan.question.spec
     own = [place for place in layout.x if place not in layout.z]
     small = factor.raw[:, [*layout.z, *own, layout.y]].astype(float)
     rank = decided(small, layout.x_names, layout.z_names, factor.n)
-    (x, xn), (z, zn) = (
-        (tuple(places[j] for j in kept), tuple(names[j] for j in kept))
-        for places, names, kept in ((layout.x, layout.x_names, rank.x), (layout.z, layout.z_names, rank.z))
-    )
-    lost = [name for name in layout.x_names if name not in xn]
-    only = [name for name in layout.z_names if name not in zn and name not in lost]
-    if not isinstance(spec.method, TwoStage) and set(xn) <= set(layout.z_names):
-        raise DesignError(
-            f"{spec.method} needs an endogenous regressor, and each depends linearly on earlier columns: "
-            f"{', '.join(name for name in lost if name not in layout.z_names)}.",
-            do="ask for 2sls, which is least squares here.",
-        )
-    notes = []
-    if lost:
-        notes.append(f"regressors left out, since they depend linearly on earlier ones: {', '.join(lost)}")
-    if only:
-        notes.append(f"instruments left out, since they depend linearly on earlier ones: {', '.join(only)}")
-    if rank.exact:
-        label = spec.dependent if spec.offset is None else f"{spec.dependent} - ({spec.offset})"
-        few = "residuals, standard errors and tests have few digits or none"
-        notes.append(f"the regressors reproduce {label} to rounding: {few}")
-    return dataclasses.replace(layout, x=x, x_names=xn, z=z, z_names=zn), rank.exact, tuple(notes)
+    label = spec.dependent if spec.offset is None else f"{spec.dependent} - ({spec.offset})"
+    kept = kept_of(spec.method, label, (layout.x_names, layout.z_names), rank)
+    x, z = tuple(layout.x[j] for j in rank.x), tuple(layout.z[j] for j in rank.z)
+    return dataclasses.replace(layout, x=x, x_names=kept.x, z=z, z_names=kept.z), kept, rank.exact
 
 
-def _estimate(job: Job, plan: Plan, names: Layout, answer: Answer, notes: tuple[str, ...]) -> Estimate:
+def _estimate(job: Job, plan: Plan, names: Kept, answer: Answer, notes: tuple[str, ...]) -> Estimate:
     found, layout = answer.solved, answer.solved.layout
-    aliased = tuple(name for name in names.x_names if name not in layout.x_names)
     seen = Seen(
-        rows=np.empty(0, dtype=np.int64), x_names=layout.x_names, z_names=layout.z_names, aliased=aliased,
-        aliased_instruments=tuple(name for name in names.z_names if name not in layout.z_names),
-        levels=plan.levels, exact=bool(answer.exact),
+        rows=np.empty(0, dtype=np.int64), x_names=layout.x_names, z_names=layout.z_names, aliased=names.aliased,
+        aliased_instruments=names.aliased_instruments, levels=plan.levels, exact=bool(answer.exact),
     )  # fmt: skip
     return Estimate(
         spec=job.question.spec, engine=FastEngine.name, coefs=answer.coefs, cov=found.cov, residuals=np.empty(0),
@@ -317,11 +297,6 @@ def _estimate(job: Job, plan: Plan, names: Layout, answer: Answer, notes: tuple[
 
 def _provenance(job: Job) -> Provenance:
     spec = job.question.spec
-    named: Mapping[str, object] = {
-        "weights": spec.weights, "inference": None if spec.inference == T() else spec.inference,
-        "method": None if isinstance(spec.method, TwoStage) else spec.method,
-    }  # fmt: skip
-    extras = "".join(f", {name}={str(value)!r}" for name, value in named.items() if value)
-    asked_again = f"spec = ivbridge.IVSpec.from_formula({spec.to_r()!r}, vcov={str(spec.vcov)!r}{extras})"
+    asked_again = f"spec = ivbridge.IVSpec.from_formula({spec.to_r()!r}, vcov={str(spec.vcov)!r}{options_text(spec)})"
     calls = ("import ivbridge, ivbridge.scale", asked_again, "ivbridge.scale.fit(spec, data)")
     return dataclasses.replace(FastEngine().provenance(spec), calls=calls)

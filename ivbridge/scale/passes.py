@@ -14,7 +14,7 @@ from ivbridge.progress import Progress
 from ivbridge.records import FloatArray
 from ivbridge.scale.packed import digest
 from ivbridge.scale.pieces import Piece, Runner
-from ivbridge.scale.resume import Kept
+from ivbridge.scale.resume import SumsFile
 
 __all__ = ["Passes", "Watch"]
 
@@ -77,7 +77,7 @@ class Passes:
     width : int
     start : (width,) array
     runner : Runner
-    kept : Kept
+    kept : SumsFile
     watch : Watch
     key : str
         What tells the rows from others of the same source: the question, and how rows become blocks.
@@ -89,7 +89,7 @@ class Passes:
     width: int
     start: FloatArray
     runner: Runner
-    kept: Kept
+    kept: SumsFile
     watch: Watch
     key: str
     check: Callable[[Any, Any, bool], None] | None = field(default=None)

@@ -19,7 +19,7 @@ import numpy as np
 from ivbridge.errors import DataError
 from ivbridge.scale.packed import Arrays, packed, unpacked
 
-__all__ = ["Kept"]
+__all__ = ["SumsFile"]
 
 _FORMAT = "ivbridge sums 1"
 #: A file is written at most so often, seconds, and takes at most this share of the time.
@@ -32,7 +32,7 @@ class _Pass:
     total: Any
 
 
-class Kept:
+class SumsFile:
     """Sums of passes that are in the file, and those that come.
 
     Parameters

@@ -19,8 +19,8 @@ import numpy as np
 from ivbridge.blocks.rows import Block, Rows
 from ivbridge.errors import UnsupportedError
 from ivbridge.records import FloatArray
-from ivbridge.scale.csvs import MISSING, CsvFiles
-from ivbridge.scale.duck import DuckPiece, DuckTable, RelationPiece
+from ivbridge.scale.csvs import MISSING, CsvFiles, separator
+from ivbridge.scale.duck import DuckPiece, DuckTable, RelationPiece, quoted
 from ivbridge.scale.parquet import ParquetFiles
 from ivbridge.scale.sources import Source, extra
 from ivbridge.scale.tables import TableInMemory
@@ -102,9 +102,9 @@ def _after_from(source: Source, connection: Any) -> str:
             f"read_parquet([{_texts(f.path for f in source.files)}], union_by_name = true, hive_partitioning = false)"
         )
     if isinstance(source, CsvFiles):
-        separator = "," if source.files[0].path.lower().endswith(".csv") else "\t"
+        between = separator(source.files[0].path)
         return (
-            f"read_csv([{_texts(f.path for f in source.files)}], header = true, delim = '{separator}', quote = '\"', "
+            f"read_csv([{_texts(f.path for f in source.files)}], header = true, delim = '{between}', quote = '\"', "
             f"all_varchar = true, nullstr = [{_texts(MISSING)}])"
         )
     if isinstance(source, DuckTable) and isinstance(source.whole, DuckPiece):
@@ -169,7 +169,7 @@ def compared_totals(
         What :func:`usable` says of the rows.
     """
     found = rows.reduce(_Adding(tuple(places)))
-    values = [_double(_quoted(name)) for name in names]
+    values = [_double(quoted(name)) for name in names]
     expressions, labels = ["count(*)"], ["rows"]
     for j, value in enumerate(values):
         beside = (j + 1) % len(values)
@@ -187,14 +187,10 @@ def compared_totals(
 
 def usable(numbers: Sequence[str], others: Sequence[str], weights: str | None) -> str:
     """SQL that holds for the rows of a model: a value in each of these columns, and no weight of zero."""
-    conditions = [f"{column} IS NOT NULL" for column in map(_quoted, (*numbers, *others))]
-    conditions += [f"NOT isnan({_double(column)})" for column in map(_quoted, numbers)]
-    conditions += [] if weights is None else [f"{_quoted(weights)} <> 0"]
+    conditions = [f"{column} IS NOT NULL" for column in map(quoted, (*numbers, *others))]
+    conditions += [f"NOT isnan({_double(column)})" for column in map(quoted, numbers)]
+    conditions += [] if weights is None else [f"{quoted(weights)} <> 0"]
     return " AND ".join(conditions) or "true"
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
 
 
 def _double(column: str) -> str:
