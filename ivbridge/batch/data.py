@@ -95,7 +95,7 @@ def arranged(y: Any, exog: Any, endog: Any, instruments: Any, clusters: Any) -> 
         raise DataError(f"y has the shape {dependent.shape}.", do="give (B, n): a row for each replication.")
     count, n = dependent.shape
     if not count or not n:
-        raise DataError(f"y has the shape {dependent.shape}: there is nothing to fit.")
+        raise DataError(f"y has the shape {dependent.shape}: there is nothing to fit.", do="give at least one row.")
     parts = [
         _columns(role, given, dependent.shape)
         for role, given in (("exog", exog), ("endog", endog), ("instruments", instruments))

@@ -151,7 +151,7 @@ def _coded(
     """The recipe with the levels and codings of factors, the names of each term's columns, the levels."""
     table = next((t for piece in raw for t in piece.frames(question.columns, HEAD_ROWS) if t.num_rows), None)
     if table is None:
-        raise DesignError("No row can be used: the data has no rows.")
+        raise DesignError("No row can be used: the data has no rows.", do="check the names of the files.")
     every = survey.all_levels(table.select(list(question.model_columns)))
     found = on_levels(question, every)
     factors = {name: survey.used_levels(name, v) for name, v in found.items() if isinstance(v, Factor)}
