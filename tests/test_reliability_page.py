@@ -19,4 +19,4 @@ def page() -> ModuleType:
 
 
 def test_the_page_is_what_its_data_say(page: ModuleType) -> None:
-    assert page.render() == page.TARGET.read_text(encoding="utf-8"), "run: python docs/make_reliability.py"
+    assert page.PAGE.render() == page.PAGE.target.read_text(encoding="utf-8"), "run: python docs/make_reliability.py"

@@ -17,12 +17,12 @@ def page() -> ModuleType:
 
 @pytest.fixture(scope="module")
 def cluster(page: ModuleType) -> ModuleType:
-    found: ModuleType = page.part("cluster")
+    found: ModuleType = page.PAGE.part("cluster")
     return found
 
 
 def test_the_page_is_what_its_data_say(page: ModuleType) -> None:
-    assert page.render() == page.TARGET.read_text(encoding="utf-8"), "run: python docs/make_scale.py"
+    assert page.PAGE.render() == page.PAGE.target.read_text(encoding="utf-8"), "run: python docs/make_scale.py"
 
 
 def numbers(**changes: float) -> dict[tuple[str, int], float]:
@@ -65,5 +65,5 @@ def test_times_are_shown_in_a_fitting_unit(seconds: float, text: str, cluster: M
 
 
 def test_the_run_on_workers_had_the_same_bits(page: ModuleType) -> None:
-    found = page.kept("cluster").set_index("name")["value"]
+    found = page.PAGE.kept("cluster").set_index("name")["value"]
     assert found["run bits"] == 1
