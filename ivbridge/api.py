@@ -17,7 +17,7 @@ from ivbridge.errors import DataError
 from ivbridge.method import Method, parse_method
 from ivbridge.results import Estimate
 from ivbridge.spec import IVSpec
-from ivbridge.tabular import as_pandas, reader, row_count, table_kind
+from ivbridge.tabular import as_pandas, plain, reader, table_kind
 from ivbridge.threads import one_thread
 from ivbridge.vcov import Inference, Vcov
 from ivbridge.vcov_text import parse_inference, parse_vcov
@@ -102,14 +102,26 @@ def _direct(
     if weights is None or isinstance(weights, str):
         kept = table.copy(deep=False) if isinstance(table, pd.DataFrame) else table
         return answer(spec, read, lambda: as_pandas(kept, spec.columns))
-    values = np.asarray(weights)
-    if values.shape != (row_count(table),):
-        return None
+    values = _values(weights)
     return answer(
         spec,
-        lambda name: values if name == WEIGHTS else read(name),
-        lambda: as_pandas(table, (name for name in spec.columns if name != WEIGHTS)).assign(**{WEIGHTS: values}),
+        lambda name: (values if plain(values) else None) if name == WEIGHTS else read(name),
+        lambda: _weighted(as_pandas(table, (name for name in spec.columns if name != WEIGHTS)), values),
     )
+
+
+def _values(weights: np.ndarray | pd.Series) -> np.ndarray:
+    """Weights as an array; masked ones are missing."""
+    if isinstance(weights, np.ma.MaskedArray) and weights.dtype.kind in "fiub":
+        return np.ma.filled(weights.astype(np.float64), np.nan)
+    return np.asarray(weights)
+
+
+def _weighted(frame: pd.DataFrame, values: np.ndarray) -> pd.DataFrame:
+    """The data with a column of weights."""
+    if values.shape != (len(frame),):
+        raise DataError(f"weights have the shape {values.shape}, the data {len(frame)} rows.")
+    return frame.assign(**{WEIGHTS: values})
 
 
 def _question(*asked: Any) -> IVSpec:
@@ -158,14 +170,10 @@ def design_for(
         If ``data`` is no data frame, or weights of another length are given.
     """
     vcovs = list(vcovs)
-    values = None if weights is None or isinstance(weights, str) else np.asarray(weights)
+    values = None if weights is None or isinstance(weights, str) else _values(weights)
     named = weights if values is None else WEIGHTS
     parsed = [parse_vcov(v) for v in vcovs if v is not None]
     spec = _question(spec_or_formula, parsed[0] if parsed else None, named, inference, method)
     grouping = [column for v in parsed for column in v.columns]
     frame = as_pandas(data, [name for name in (*spec.columns, *grouping) if values is None or name != WEIGHTS])
-    if values is not None:
-        if values.shape != (len(frame),):
-            raise DataError(f"weights have the shape {values.shape}, the data {len(frame)} rows.")
-        frame = frame.assign(**{WEIGHTS: values})
-    return build(spec, frame, grouping)
+    return build(spec, frame if values is None else _weighted(frame, values), grouping)

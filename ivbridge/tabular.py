@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ivbridge.data import Dataset
 from ivbridge.errors import DataError, MissingExtraError
 
-__all__ = ["Chunked", "as_pandas", "reader", "row_count", "table_kind"]
+__all__ = ["Chunked", "as_pandas", "plain", "reader", "table_kind"]
 
 Array = NDArray[Any]
 
@@ -80,14 +80,6 @@ def table_kind(data: object) -> str:
     return "mapping" if isinstance(data, Mapping) else ""
 
 
-def row_count(data: Any) -> int:
-    """Rows of a table."""
-    kind = table_kind(data)
-    if kind == "arrow":
-        return int(data.num_rows)
-    return len(next(iter(data.values()), ())) if kind == "mapping" else len(data)
-
-
 def as_pandas(data: Any, columns: Iterable[str] | None = None) -> pd.DataFrame:
     """The table as a pandas data frame.
 
@@ -95,13 +87,14 @@ def as_pandas(data: Any, columns: Iterable[str] | None = None) -> pd.DataFrame:
     ----------
     data : DataFrame, Dataset, Polars DataFrame, pyarrow Table or RecordBatch, or mapping of str to (n,) arrays
     columns : iterable of str, optional
-        What is needed of it; only these columns of Polars and Arrow tables are converted. Where one of them is not
-        there, the frame has all columns and no rows, for whoever tells the caller so. Default: all.
+        What is needed of it; only these columns of mappings, Polars and Arrow tables are converted. Where one of them
+        is not there, the frame has all columns (of Polars and Arrow no rows), for whoever tells the caller so.
+        Default: all.
 
     Raises
     ------
     DataError
-        If it is something else, or the arrays of a mapping do not make a table.
+        If it is something else, the arrays of a mapping do not make a table, or a column has a type that pandas lacks.
     MissingExtraError
         If Polars needs pyarrow for the conversion, and it is not installed.
     """
@@ -112,8 +105,10 @@ def as_pandas(data: Any, columns: Iterable[str] | None = None) -> pd.DataFrame:
         frame: pd.DataFrame = data
         return frame
     if kind == "mapping":
+        wanted = set(data if columns is None else columns)
+        used = {name: values for name, values in data.items() if name in wanted} if wanted <= set(data) else dict(data)
         try:
-            return pd.DataFrame(dict(data))
+            return pd.DataFrame(used)
         except (ValueError, TypeError) as error:
             raise DataError(
                 f"The mapping is no table: {error}.", do="give one-dimensional arrays of one length."
@@ -133,6 +128,8 @@ def _converted(data: Any, kind: str, columns: Iterable[str] | None) -> pd.DataFr
     known = data.columns if kind == "polars" else data.schema.names
     if columns is not None:
         wanted = list(dict.fromkeys(columns))
+        if twice := [name for name in wanted if known.count(name) > 1]:
+            raise DataError(f"The data has {known.count(twice[0])} columns called {twice[0]!r}.", do="rename them.")
         if set(wanted) <= set(known):
             data = data.select(wanted)
         else:
@@ -144,7 +141,15 @@ def _converted(data: Any, kind: str, columns: Iterable[str] | None) -> pd.DataFr
             "Turning a Polars data frame into a pandas one needs the package pyarrow.",
             do='pip install "ivbridge[files]"',
         ) from error
+    except (ValueError, NotImplementedError) as error:  # pyarrow's errors of types are these
+        what = f"A column cannot be turned into one of pandas: {str(error).splitlines()[0]}."
+        raise DataError(what, do="convert it to floating point numbers or texts.") from error
     return frame
+
+
+def plain(column: object) -> bool:
+    """Whether a column is an (n,) array of numpy, and no kind of array with a meaning of its own, as a mask is."""
+    return isinstance(column, np.ndarray) and column.ndim == 1 and type(column) in (np.ndarray, np.memmap)
 
 
 def reader(data: Any) -> Callable[[str], Any]:
@@ -168,7 +173,7 @@ def reader(data: Any) -> Callable[[str], Any]:
         return lambda name: _chunked(data.get_column(name).get_chunks()) if name in data.columns else None
     if kind == "arrow":
         return lambda name: _chunked(_chunks(data.column(name))) if data.schema.names.count(name) == 1 else None
-    return lambda name: data.get(name) if isinstance(data.get(name), np.ndarray) else None
+    return lambda name: data[name] if name in data and plain(data[name]) else None
 
 
 def _pandas_reader(data: pd.DataFrame) -> Callable[[str], Any]:
@@ -201,6 +206,6 @@ def _chunked(chunks: Sequence[Any]) -> Array | Chunked | None:
             arrays.append(chunk.to_numpy(**({"allow_copy": False} if polars else {"zero_copy_only": True})))
         except (RuntimeError, ValueError):  # pyarrow's ArrowInvalid is a ValueError
             return None
-    if any(array.dtype.kind not in "fiu" for array in arrays):
+    if any(array.dtype.kind not in "fiu" or array.ndim > 1 for array in arrays):
         return None
     return Chunked.of(arrays)
