@@ -238,3 +238,17 @@ def test_counting() -> None:
     assert count("reghdfe", [f, g, third], [], None).absorbed == 6 + (4 - 2) + (2 - 2)
     with pytest.raises(DesignError, match="dof=reghdfe"):
         count("exact", [f, g, third], [], None)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_factors_that_the_largest_one_nests(weighted: bool) -> None:
+    random = np.random.default_rng(8)
+    for n in (12, 40, 400):
+        first, second = random.integers(0, n // 4, n), random.integers(0, 3, n)
+        nesting = np.unique(3 * first + second, return_inverse=True)[1]
+        weights = 10 ** random.uniform(-4, 4, n) if weighted else None
+        column = random.normal(size=n) + nesting
+        found = within([column], [coded(f) for f in (first, second, nesting)], weights, rank=True)
+        assert found.rank == nesting.max() + 1  # their dummies add nothing
+        alone = within([column], [coded(nesting)], weights)
+        np.testing.assert_allclose(found.values, alone.values, atol=1e-9 if weighted else ROUNDING)

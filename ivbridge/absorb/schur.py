@@ -66,8 +66,7 @@ class Schur:
         gamma[~self.kept] = 0.0
         if self.order is None:
             gamma = lapack.dpotrs(self.root, gamma, lower=0)[0] if len(gamma) else gamma
-        else:
-            places = self.order[: int(self.kept.sum())]
+        elif len(places := self.order[: int(self.kept.sum())]):
             gamma[places] = lapack.dpotrs(self.root[: len(places), : len(places)], gamma[places], lower=0)[0]
         gamma /= self.scale[:, None]
         return self.normal.back(big, gamma), gamma
@@ -93,7 +92,9 @@ def decomposed(normal: Normal) -> Schur:
     s /= scale
     s /= scale[:, None]
     if len(normal.others) > 1:
+        rounding = s.diagonal().max() <= PIVOT  # of which dpstrf would take one pivot, since it never tests the first
         root, pivots, rank, _ = lapack.dpstrf(s, tol=PIVOT, lower=0, overwrite_a=1)
+        rank = 0 if rounding else rank
         order = pivots.astype(np.int64) - 1
         kept[order[rank:]] = False
         return Schur(normal, kept, order, root, scale)
