@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -551,3 +551,43 @@ def test_more_digits_than_double_precision_has_are_never_claimed() -> None:
         max(digits_of(answer(seen_by(OVERIDENTIFIED, design(60, 1)), vcov)).coef for vcov in (HC1(), Classical()))
         < DOUBLE_DIGITS
     )
+
+
+def test_a_perfect_fit_without_any_residual_has_no_digits_of_standard_errors() -> None:
+    w = 1e9 + np.random.default_rng(0).normal(size=20)
+    fit = ivbridge.fit("y ~ 0 + w", {"y": w, "w": w}, "HC1", engine="fast")
+    assert fit.digits is not None and fit.digits.std_error == 0
+
+
+def _far_from_zero(seed: int) -> tuple[str, pd.DataFrame]:
+    """A regressor that is its instrument but for 1e-7 comes before a weakly instrumented one, whose factor it blurs."""
+    random = np.random.default_rng(seed)
+    n = int(random.integers(20, 60))
+    w, z1, z2, u, v = random.normal(size=(5, n))
+    data = pd.DataFrame({"w": w + 1, "z1": z1, "z2": 1e9 + 90 * z2, "x2": 0.02 * z1 + v + u})
+    data["x1"] = 1e4 * data["z2"] + 1e7 * (u + v)
+    return "y ~ 0 + w + x1 + x2 | 0 + w + z1 + z2", data.assign(
+        y=data["w"] + data["x2"] + (data["x1"] - 1e13) / 1e7 + u
+    )
+
+
+def _nearly_perfect(seed: int) -> tuple[str, pd.DataFrame]:
+    """Residuals of 1e-9: the corrected step moves them by more than rounding leaves of them."""
+    random = np.random.default_rng(seed)
+    n = int(random.integers(20, 60))
+    w, z1, z2, u, v = random.normal(size=(5, n))
+    data = pd.DataFrame({"w": np.exp(4 * w), "z1": 1e5 + z1, "z2": z2, "x1": z1 + 1e-3 * z2 + v, "x2": z2 + v})
+    return "y ~ w + x1 + x2 | w + z1 + z2", data.assign(y=data["w"] + data["x1"] + data["x2"] + 1e-9 * u)
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("make", [_far_from_zero, _nearly_perfect])
+def test_claims_where_the_factor_is_one_of_extended_precision(make: Callable[..., Any], seed: int) -> None:
+    formula, data = make(seed)
+    seen = seen_by(formula, data)
+    found = answer(seen, HC1())
+    coef, errors = _true_errors(seen, HC1())
+    claim = digits_of(found)
+    assert found.factor.path != "cholesky"
+    assert claim.coef <= correct_digits(found.coef, coef)
+    assert claim.std_error <= correct_digits(errors_of(found), errors)

@@ -17,10 +17,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ivbridge.blocks.factor import Factor
+from ivbridge.blocks.factor import SMALLEST, Factor
 from ivbridge.blocks.regression import Layout, Regression, unshifted
 from ivbridge.blocks.scores import ScoreSums
-from ivbridge.blocks.small import condition, is_wide, qr
+from ivbridge.blocks.small import condition, inverted, is_wide, qr
 from ivbridge.errors import DesignError
 from ivbridge.rank import NO_RESIDUAL
 from ivbridge.records import FloatArray
@@ -70,7 +70,8 @@ class Digits:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Sizes:
-    """Of one answer: ‖y‖, ‖e‖, the sum of ‖W_j‖|left_j|, the condition, ‖V‖‖(X'PX)^(-1/2)‖ and the error of a sum."""
+    """Of one answer: ‖y‖, ‖e‖, the sum of ‖W_j‖|left_j|, the condition, ‖V‖‖(X'PX)^(-1/2)‖, the error of a sum, and
+    what :func:`_blurred` gives."""
 
     response: float
     left: float
@@ -78,6 +79,7 @@ class _Sizes:
     condition: float
     weakness: float
     summing: float
+    blurred: tuple[float, float]
 
 
 def claimed(
@@ -104,6 +106,8 @@ def claimed(
     lengths = np.linalg.norm(side, axis=1)
     if is_wide(model.left):
         unit = sizes.left * (UNIT * (FEW + sizes.summing) + FEW * WIDE * sizes.condition) + EXACT * sizes.terms
+        # in a nearly perfect fit the corrected step takes the first of these off (ivbridge.blocks.correct)
+        unit += sizes.blurred[0] * min(1.0, sizes.blurred[1] if sizes.left < WIDE / UNIT * sizes.terms else 1.0)
     else:
         over = FEW + sizes.summing + sizes.condition + 16 * (len(layout.z) > len(layout.x) or model.kappa is not None)
         unit = UNIT * (over * sizes.left + 2 * sizes.terms)
@@ -114,9 +118,8 @@ def claimed(
     scale = np.fmax(np.abs(coef), lengths * max(sizes.left / np.sqrt(factor.n), NO_RESIDUAL * sizes.response))
     with np.errstate(all="ignore"):
         std_error = np.sqrt(np.abs(np.diag(cov)))  # in several dimensions of clusters a variance may be below zero
-        relative = _of_errors(factor, model, sums, vcov, (sizes, side, std_error))
         perfect = sizes.left <= NO_RESIDUAL * sizes.response
-        std_digits = 0.0 if perfect else _digits(relative)
+        std_digits = 0.0 if perfect else _digits(_of_errors(factor, model, sums, vcov, (sizes, side, std_error)))
         return Digits(_digits(error / np.abs(coef)), std_digits, error / scale, perfect)
 
 
@@ -133,7 +136,26 @@ def _sizes(factor: Factor, layout: Layout, model: Regression) -> _Sizes:
     terms = float(np.linalg.norm(r, axis=0) @ np.abs(left))
     response = float(np.linalg.norm(factor.raw[:, layout.y].astype(float)))
     own = float(np.linalg.norm((factor.r @ model.left).astype(float)))
-    return _Sizes(response, own, terms, number, weakness, float(np.sqrt(factor.n / ROWS)))
+    summing, blurred = float(np.sqrt(factor.n / ROWS)), _blurred(factor, layout, model)
+    return _Sizes(response, own, terms, number, weakness, summing, blurred)
+
+
+def _blurred(factor: Factor, layout: Layout, model: Regression) -> tuple[float, float]:
+    """What rounding in extended precision leaves of residuals on the instruments, and relatively of (PX)'PX's root.
+
+    R = L'·T⁻¹ is made with T, the inverse of a first R, whose rounding errors are those of |R||R⁻¹||R|: where one
+    column is nearly a combination of others, they are in all later columns, dependent on these or not.
+    """
+    if not is_wide(factor.r):
+        return 0.0, 0.0
+    used = [*sorted({*layout.x, *layout.z}), layout.y]
+    near = qr(factor.r[:, used])[1].astype(float)
+    r, places = np.abs(near), np.diag_indices(len(near))
+    near[places] = np.maximum(r[places], SMALLEST * np.sqrt((r * r).sum(axis=0)))
+    growth = (np.abs(near) @ (np.abs(inverted(near)) @ r))[: used.index(max(layout.z)) + 1]
+    left, root = np.abs(model.left[used].astype(float)), np.abs(model.root_inverse.astype(float))
+    both = (growth @ left, growth[:, [used.index(place) for place in layout.x]] @ root)
+    return WIDE * float(np.linalg.norm(both[0])), WIDE * float(np.linalg.norm(both[1]))
 
 
 def _of_errors(
@@ -144,7 +166,7 @@ def _of_errors(
     lengths = np.linalg.norm(side, axis=1)
     wide = is_wide(model.left)
     loss = 1 + sizes.condition * WIDE / UNIT if wide else factor.loss
-    of_root = FEW * UNIT * loss * (1 + sizes.weakness)
+    of_root = FEW * UNIT * loss * (1 + sizes.weakness) + sizes.blurred[1]
     of_rest = 2 * (WIDE if wide else UNIT) * sizes.terms / sizes.left
     of_sums = UNIT * (FEW + sizes.summing)
     if isinstance(vcov, Classical):
@@ -153,7 +175,15 @@ def _of_errors(
     if isinstance(vcov, Clustered):
         return _of_clusters(model, sums, (sizes, side, std_error), of_rows, of_root)
     of_rows += sums.steep * (of_root + UNIT * sizes.condition)  # leverages are off like the root
-    return np.asarray(lengths * np.sqrt(np.trace(sums.meat)) * (of_rows + of_root) / std_error)
+    share = min(1.0, 4 * len(side) / np.sqrt(factor.n))  # of residuals' error, that rows of a large leverage have
+    parts = np.sqrt(np.trace(sums.meat)) * (of_rows + of_root) + share * _moved(model, sums, of_root * sizes.left)
+    return np.asarray(lengths * parts / std_error)
+
+
+def _moved(model: Regression, sums: ScoreSums, k_class: float) -> float:
+    """By how much the corrected step moves residuals, which the sums have from before: their scores tell, but for the
+    k-class, for which it is given."""
+    return float(np.linalg.norm(sums.moments)) if model.kappa is None else k_class
 
 
 def _of_clusters(
@@ -163,8 +193,7 @@ def _of_clusters(
     sizes, side, std_error = known
     k, count = len(std_error), max(min(by.shape[1] for by in sums.clusters), 1)
     parts = float(np.sqrt(sum(np.sum(by**2) for by in sums.clusters)))
-    # residuals are those before the corrected step, whose size the sum of scores tells, but for the k-class
-    moved = float(np.linalg.norm(sums.moments)) if model.kappa is None else of_root * sizes.left
+    moved = _moved(model, sums, of_root * sizes.left)
     error = np.linalg.norm(side, axis=1) * (sizes.left * np.sqrt(k / count) * of_rows + parts * of_root + 2 * moved)
     whole = np.sqrt(sum(np.sum((side @ by) ** 2, axis=1) for by in sums.clusters))
     return np.asarray(error / std_error * np.fmax(1.0, whole / std_error))
