@@ -39,8 +39,8 @@ def same_tests(ours: Estimate, other: Estimate) -> None:
         if isinstance(test, Test):
             theirs: Any = other.tests[key]
             assert (test.df1, test.df2) == (theirs.df1, theirs.df2)
-            np.testing.assert_allclose(test.statistic, theirs.statistic, rtol=1e-9)
-            np.testing.assert_allclose(test.p_value, theirs.p_value, rtol=1e-7, atol=1e-14)
+            np.testing.assert_allclose(test.statistic, theirs.statistic, rtol=1e-11)
+            np.testing.assert_allclose(test.p_value, theirs.p_value, rtol=1e-10, atol=1e-14)
 
 
 def same_stages(ours: tuple[FirstStage, ...], other: tuple[FirstStage, ...]) -> None:
@@ -63,10 +63,10 @@ def same(ours: Estimate, other: Estimate) -> None:
     assert np.abs((ours.cov - theirs) / scale).max() < ROUNDING
     assert (ours.n, ours.df_resid) == (other.n, other.df_resid)
     table, whole = ours.tidy().set_index("term"), other.tidy().set_index("term").loc[terms]
-    np.testing.assert_allclose(table.to_numpy(), whole.to_numpy(), rtol=1e-9, atol=1e-14)
+    np.testing.assert_allclose(table.to_numpy(), whole.to_numpy(), rtol=1e-11, atol=1e-14)
     np.testing.assert_allclose([ours.sigma, ours.r2, ours.r2_adj], [other.sigma, other.r2, other.r2_adj], rtol=ROUNDING)
-    np.testing.assert_allclose(ours.residuals, other.residuals, atol=1e-10)
-    np.testing.assert_allclose(ours.fitted, other.fitted, atol=1e-10)
+    np.testing.assert_allclose(ours.residuals, other.residuals, atol=1e-12)
+    np.testing.assert_allclose(ours.fitted, other.fitted, atol=1e-12)
     same_tests(ours, other)
     same_stages(ours.first_stages, other.first_stages)
 
