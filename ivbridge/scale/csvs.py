@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ivbridge.errors import DataError
 from ivbridge.readers import table_columns
-from ivbridge.scale.parquet import reading
+from ivbridge.scale.parquet import changed, check_intact, reading
 from ivbridge.scale.sources import RawPiece, extra, most_rows
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ __all__ = ["CsvFiles", "CsvPiece", "separator"]
 MISSING = ["", "NA", "NaN", "nan"]
 #: Bytes that are looked through together for the ends of records.
 CHUNK = 2**24
+#: What a column is called whose texts are numbers to other readers.
+ODD = "odd"
 #: What a byte of text takes in memory at most, beside itself, while it is read.
 SWELL = 3
 
@@ -103,6 +105,7 @@ class CsvFiles:
     files: tuple[_File, ...]
     names: tuple[str, ...]
     kinds: tuple[str, ...]
+    odd: tuple[str, ...]
     records: tuple[tuple[tuple[int, int, int], ...], ...]
 
     @classmethod
@@ -123,18 +126,22 @@ class CsvFiles:
             here = table_columns(path, separator(path))
             if names is not None and here != names:
                 raise DataError(f"{path} has other columns than {paths[0]}.", do="name files of one kind.")
-            names = here
+            names, seen = here, changed(path)
             found = []
             for first, last in _ranges(path):
                 frame = _parsed(path, first, last, here)
                 kinds = _wider(kinds, _kinds(frame))
                 found.append((first, last, frame.height))
             records.append(tuple(found))
-            status = path.stat()
-            files.append(_File(str(path), status.st_size, status.st_mtime_ns))
+            files.append(_File(str(path), *seen))
         assert names is not None
-        chosen = tuple(kinds.get(name) or "Float64" for name in names)
-        return cls(tuple(files), names, chosen, tuple(records))
+        odd = tuple(name for name in names if kinds.get(name) == ODD)
+        chosen = tuple("String" if name in odd else kinds.get(name) or "Float64" for name in names)
+        return cls(tuple(files), names, chosen, odd, tuple(records))
+
+    def intact(self) -> None:
+        """Raise a DataError if a file is another one than it was when it was looked through."""
+        check_intact((file.path, file.size, file.changed) for file in self.files)
 
     @property
     def schema(self) -> pa.Schema:
@@ -157,7 +164,19 @@ class CsvFiles:
         return f"{len(self.files)} text files, {self.rows} rows, {digest}"
 
     def pieces(self, columns: Sequence[str], room: int) -> tuple[RawPiece, ...]:
-        """Ranges of records; the text of all columns is read."""
+        """Ranges of records; the text of all columns is read.
+
+        Raises
+        ------
+        DataError
+            If all texts of a column that is wanted are numbers but for blanks or their size.
+        """
+        if odd := [name for name in columns if name in self.odd]:
+            raise DataError(
+                f"Column {odd[0]!r} holds numbers that some readers take for texts: with blanks around them, infinite, "
+                "or whole and beyond 2**63.",
+                do="write plain numbers.",
+            )
         found: list[RawPiece] = []
         start = 0
         for file, records in zip(self.files, self.records, strict=True):
@@ -202,11 +221,20 @@ def _parsed(path: Path, first: int, last: int, names: Sequence[str]) -> Any:
 
 def _kinds(frame: Any) -> dict[str, str]:
     """Polars' name of each column's type, or no text where all values are missing."""
-    return {column.name: "" if column.null_count() == len(column) else _kind(column.dtype) for column in frame}
+    return {column.name: "" if column.null_count() == len(column) else _kind(column) for column in frame}
 
 
-def _kind(kind: Any) -> str:
-    return str(kind) if str(kind) in ("Int64", "Float64", "Boolean") else "String"
+def _kind(column: Any) -> str:
+    if (kind := str(column.dtype)) in ("Int64", "Float64", "Boolean"):
+        return kind
+    return ODD if _are_numbers(column.head(100)) and _are_numbers(column) else "String"
+
+
+def _are_numbers(column: Any) -> bool:
+    import polars as pl
+
+    found = column.cast(pl.String).str.strip_chars().cast(pl.Float64, strict=False)
+    return bool(found.null_count() == column.null_count())
 
 
 def _wider(known: Mapping[str, str], found: Mapping[str, str]) -> dict[str, str]:
@@ -219,7 +247,8 @@ def _wider(known: Mapping[str, str], found: Mapping[str, str]) -> dict[str, str]
         if not both:
             joined[name] = ""
             continue
-        joined[name] = max(both) if len(both) == 1 else "Float64" if both == {"Int64", "Float64"} else "String"
+        wider = "Float64" if both == {"Int64", "Float64"} else ODD if both <= {"Int64", "Float64", ODD} else "String"
+        joined[name] = max(both) if len(both) == 1 else wider
     return joined
 
 
@@ -233,6 +262,9 @@ def _ranges(path: Path) -> Iterator[tuple[int, int]]:
     """
     with path.open("rb") as file:
         first = place = _header_end(file)
+        file.seek(0)
+        if b"\r" in file.read(first).rstrip(b"\r\n"):
+            raise DataError(f"{path} has carriage returns in its first line.", do="end lines with line feeds.")
         file.seek(place)
         size = _without_end(file, path.stat().st_size)
         file.seek(place)

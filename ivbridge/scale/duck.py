@@ -12,6 +12,7 @@ from urllib.parse import unquote_plus
 
 from ivbridge.errors import DataError
 from ivbridge.scale.frames import is_number
+from ivbridge.scale.parquet import changed
 from ivbridge.scale.sources import RawPiece, extra, rows_of
 
 if TYPE_CHECKING:
@@ -134,6 +135,8 @@ class DuckTable:
         All rows in one piece.
     path, table : str or None
         Where row identifiers cut the rows of a table into pieces.
+    seen : tuple
+        What :func:`_seen` said of the database when it was opened; nothing for a relation.
     """
 
     schema: pa.Schema
@@ -142,6 +145,24 @@ class DuckTable:
     whole: RawPiece
     path: str | None = None
     table: str | None = None
+    seen: tuple[int, ...] = ()
+
+    def intact(self) -> None:
+        """Raise a DataError if the database is another one than it was when it was opened."""
+        if isinstance(self.whole, DuckPiece) and _seen(Path(self.whole.path)) != self.seen:
+            raise DataError(f"{self.whole.path} changed while the job ran.", do="start again.")
+
+    def fingerprint(self) -> str:
+        """A sum of hashes of all rows of a query or a relation, which takes a run of it."""
+        if self.table is not None:
+            return ""
+        text = "SELECT bit_xor(hash(all_rows))::VARCHAR || sum((hash(all_rows) >> 24)::HUGEINT)::VARCHAR FROM "
+        if isinstance(self.whole, RelationPiece):
+            with _asking(self.whole):
+                return f", {self.whole.relation.query('all_rows', text + 'all_rows').fetchall()[0][0]}"
+        assert isinstance(self.whole, DuckPiece)
+        with _asking(self.whole.path), _connected(self.whole.path) as connection:
+            return f", {connection.execute(f'{text}{self.whole.table} AS all_rows').fetchall()[0][0]}"
 
     def pieces(self, columns: Sequence[str], room: int) -> tuple[RawPiece, ...]:
         """Ranges of row identifiers of a table; the rows of a query are one piece, which is read as a stream."""
@@ -175,14 +196,20 @@ def from_address(address: str) -> DuckTable:
         raise DataError(f"There is no database file {path}.", do="check the path.")
     query = what if "%" not in what else unquote_plus(what)
     table = _quoted_table(what) if kind == "table" else f"({query.strip().rstrip(';')})"
+    known = _seen(path)
     with _asking(path), _connected(str(path)) as connection:
         schema, rows = _described(connection, table)
         cut = kind == "table" and _has_row_numbers(connection, table, rows)
-    status = path.stat()
-    seen = hashlib.sha256(f"{table}\0{schema.remove_metadata()}\0{status.st_size}\0{status.st_mtime_ns}".encode())
+    seen = hashlib.sha256(f"{table}\0{schema.remove_metadata()}\0{known}".encode())
     state = f"{table} of {path.name}, {rows} rows, {seen.hexdigest()}"
     whole = DuckPiece(str(path), table, 0, rows, None)
-    return DuckTable(schema, rows, state, whole, str(path) if cut else None, table if cut else None)
+    return DuckTable(schema, rows, state, whole, str(path) if cut else None, table if cut else None, known)
+
+
+def _seen(path: Path) -> tuple[int, ...]:
+    """Sizes and times of change of a database and of the log beside it that holds its latest changes."""
+    files = (one for one in (path, path.with_name(f"{path.name}.wal")) if one.exists())
+    return tuple(number for one in files for number in changed(one))
 
 
 def from_relation(relation: Any) -> DuckTable:

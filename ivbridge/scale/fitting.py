@@ -15,7 +15,7 @@ from ivbridge.asked import asked_vcov, options_text
 from ivbridge.blocks.answer import Answer
 from ivbridge.blocks.factor import Factor, factored
 from ivbridge.blocks.regression import Layout
-from ivbridge.blocks.solve import solved
+from ivbridge.blocks.solve import Solved, solved
 from ivbridge.blocks.sums import Cross
 from ivbridge.engines.fast import FastEngine
 from ivbridge.errors import DataError, DesignError
@@ -45,6 +45,13 @@ __all__ = ["Job", "fit", "plan"]
 
 #: Part of the memory that the columns of one piece may take: a reader holds some row groups at a time.
 PIECE = 0.2
+
+#: Bytes that finding the code of a cluster takes, for each of them.
+CODES = 50
+
+#: What rounding leaves between sums of squared residuals from two passes: relative to them, and to the squares of the
+#: terms that cancel in them.
+SAME, ROUNDING = 1e-9, 1e-12
 
 _IN_PIECES = "the rows were read in pieces and not kept"
 LACKS = {"resid": _IN_PIECES, "fitted": _IN_PIECES, "columns": _IN_PIECES}
@@ -89,6 +96,7 @@ class Job:
         pieces = tuple(RawTables(piece, columns) for piece in self.raw)
 
         def check(part: object, total: Survey, complete: bool) -> None:
+            self._intact(complete=complete)
             if (size := sum(table.nbytes for table in total.clusters)) > self.memory / 4:
                 raise _too_many_clusters(self.question.vcov, size, self.memory)
 
@@ -105,7 +113,7 @@ class Job:
                     "least two are needed.",
                     do="cluster by another column, or use HC1.",
                 )
-        sums = 8.0 * len(found.layout.x) * sum(found.groups)
+        sums = (8.0 * len(found.layout.x) + CODES) * sum(found.groups)
         if 3 * sums > self.memory:
             raise _too_many_clusters(self.question.vcov, 3 * sums, self.memory)
         if (square := 8.0 * (found.width + 1) ** 2) * 6 > self.memory:
@@ -119,6 +127,7 @@ class Job:
         """The rows of a plan, watched and kept."""
 
         def check(part: Any, total: Any, complete: bool) -> None:
+            self._intact(complete=complete)
             if (gram := getattr(total, "gram", None)) is None:
                 return
             if not np.isfinite(gram).all():
@@ -131,6 +140,11 @@ class Job:
         recipe = plan.pieces[0].recipe
         key = digest(recipe.careful, recipe.coding, recipe.books, recipe.factors, recipe.kept)
         return self._passes(plan.pieces, plan.width, plan.start, check, key)
+
+    def _intact(self, *, complete: bool) -> None:
+        """Refuse sums over files that changed meanwhile."""
+        if complete and (intact := getattr(self.source, "intact", None)) is not None:
+            intact()
 
     def _passes(
         self, pieces: tuple[Piece, ...], width: int, start: np.ndarray, check: Callable[[Any, Any, bool], None],
@@ -187,8 +201,9 @@ def _job(
     question = asked(spec, chosen, data.schema)
     raw = data.pieces(question.columns, int(PIECE * limit))
     if not raw:
-        raise DesignError("No row can be used: the data has no rows.")
-    return Job(question, data, raw, limit, runner or Here(), SumsFile(resume, data.state), Watch(progress, data.rows))
+        raise DesignError("No row can be used: the data has no rows.", do="check the names of the files.")
+    kept = SumsFile(resume, data.state + (getattr(data, "fingerprint", str)() if resume is not None else ""))
+    return Job(question, data, raw, limit, runner or Here(), kept, Watch(progress, data.rows))
 
 
 def plan(
@@ -263,8 +278,23 @@ def _answered(job: Job) -> Estimate:
         found, layout, rows = less, less.layout, job.rows(less)
         factor = factored(rows, constant=layout.constant)
     answer = solved(rows, layout, question.vcov, found.groups, method=question.spec.method, factor=factor)
+    _check_same_rows(answer)
     notes = (*(() if tally is None else tally.notes), *names.notes)
     return _estimate(job, found, names, Answer(rows, answer, question.spec.inference, exact), notes)
+
+
+def _check_same_rows(answer: Solved) -> None:
+    """Refuse passes that read other rows than the first one: residuals have squares that its sums know, too."""
+    factor, layout = answer.factor, answer.layout
+    left = answer.model.left.astype(float)
+    expected = float(np.sum((factor.r.astype(float) @ left) ** 2))
+    scale = float((np.linalg.norm(factor.r.astype(float), axis=0) @ np.abs(left)) ** 2)
+    same = abs(answer.rss - expected) <= SAME * answer.rss + ROUNDING * scale
+    if not same or not (layout.weighted or answer.weight == factor.n):
+        raise DataError(
+            "The passes over the data read different rows: the data changed, or a query gives others each time.",
+            do="write the rows to a file first; no query may draw rows at random or LIMIT them without ORDER BY.",
+        )
 
 
 def _ranked(plan: Plan, factor: Factor) -> tuple[Layout, Kept, bool]:

@@ -62,9 +62,10 @@ def _table(source: Any) -> Source:
 
 def _files(names: Sequence[str | Path]) -> Source:
     paths = [path for name in names for path in _expanded(str(name))]
-    if len(set(paths)) < len(paths):
-        twice = next(path for path in paths if paths.count(path) > 1)
-        raise DataError(f"{twice} is named twice.", do="name each file once.")
+    known: dict[Path, Path] = {}
+    for path in paths:
+        if (other := known.setdefault(path.resolve(), path)) is not path:
+            raise DataError(f"{other} is named twice, also as {path}.", do="name each file once.")
     kinds = {_kind(path) for path in paths}
     if len(kinds) > 1:
         raise DataError(f"The files are of several kinds: {', '.join(sorted(kinds))}.", do="name files of one kind.")
@@ -81,7 +82,9 @@ def _expanded(name: str) -> list[Path]:
     if path.is_file():
         return [path]
     if path.is_dir():
-        found = sorted(p for p in path.rglob("*.parquet") if p.is_file())
+        hidden = (".", "_")  # what other programs leave beside data: checkpoints, copies, unfinished files
+        within = ((p, p.relative_to(path).parts) for p in path.rglob("*.parquet") if p.is_file())
+        found = sorted(p for p, parts in within if not any(part.startswith(hidden) for part in parts))
         if not found:
             raise DataError(f"The folder {path} holds no parquet file.", do="give a pattern such as 'folder/*.csv'.")
         return found

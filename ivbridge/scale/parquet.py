@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ from ivbridge.scale.sources import RawPiece, extra, most_rows
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["ParquetFiles", "ParquetPiece", "reading"]
+__all__ = ["ParquetFiles", "ParquetPiece", "changed", "check_intact", "reading"]
 
 
 @contextmanager
@@ -54,6 +54,8 @@ class ParquetPiece:
         First row group and the one after the last.
     dictionaries : tuple of str
         Columns whose levels have an order of their own, which only pyarrow keeps.
+    types : tuple of (str, pa.DataType)
+        Of columns of numbers that have another type in this file than in all files together.
     """
 
     path: str
@@ -62,6 +64,7 @@ class ParquetPiece:
     start: int
     groups: tuple[int, int]
     dictionaries: tuple[str, ...] = ()
+    types: tuple[tuple[str, pa.DataType], ...] = ()
 
     def __str__(self) -> str:
         return f"{self.path}, rows {self.first + 1:,} to {self.first + self.rows:,}"
@@ -80,9 +83,15 @@ class ParquetPiece:
         with reading(self.path):
             for table in read(list(columns), wanted):
                 seen += table.num_rows
-                yield table
+                yield self._cast(table)
         if seen != wanted:
             raise DataError(f"{self} gave {seen:,} rows: the file changed while it was read.", do="start again.")
+
+    def _cast(self, table: pa.Table) -> pa.Table:
+        for name, kind in self.types:
+            if name in table.column_names:
+                table = table.set_column(table.column_names.index(name), name, table[name].cast(kind))
+        return table
 
     def _with_polars(self, columns: list[str], rows: int) -> Iterator[pa.Table]:
         import polars as pl
@@ -116,6 +125,7 @@ class _File:
     size: int
     changed: int
     groups: tuple[tuple[int, dict[str, int]], ...]  # rows, and bytes of each column
+    kinds: tuple[tuple[str, Any], ...]  # types of the columns of numbers
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -148,10 +158,14 @@ class ParquetFiles:
                     sizes = (group.column(j).total_uncompressed_size for j in range(meta.num_columns))
                     groups.append((group.num_rows, dict(zip(names, sizes, strict=True))))
             schema = found if schema is None else schema
-            _same(paths[0], schema, path, found)
-            status = path.stat()
-            files.append(_File(str(path), status.st_size, status.st_mtime_ns, tuple(groups)))
+            schema = _joined(paths[0], schema, path, found)
+            kinds = tuple((field.name, field.type) for field in found if is_number(field.type))
+            files.append(_File(str(path), *changed(path), tuple(groups), kinds))
         return cls(schema, tuple(files))
+
+    def intact(self) -> None:
+        """Raise a DataError if a file is another one than it was when the footers were read."""
+        check_intact((file.path, file.size, file.changed) for file in self.files)
 
     @property
     def rows(self) -> int:
@@ -182,16 +196,18 @@ class ParquetFiles:
         for file in self.files:
             first = place = held = 0
             taken = 0.0
+            types = tuple((c, kinds[c]) for c, kind in file.kinds if c in columns and kind != kinds[c])
             for g, (rows, sizes) in enumerate(file.groups):
                 size = float(sum(max(sizes.get(c, 0), rows * (8 if is_number(kinds[c]) else 16)) for c in columns))
                 if size > room:
                     raise _too_large(f"Row group {g + 1} of {file.path}", size)
                 if held and (taken + size > room or held + rows > most):
-                    found.append(ParquetPiece(file.path, first, held, start, (place, g), dictionaries))
+                    found.append(ParquetPiece(file.path, first, held, start, (place, g), dictionaries, types))
                     first, start, place, held, taken = first + held, start + held, g, 0, 0.0
                 held, taken = held + rows, taken + size
             if held:
-                found.append(ParquetPiece(file.path, first, held, start, (place, len(file.groups)), dictionaries))
+                last = len(file.groups)
+                found.append(ParquetPiece(file.path, first, held, start, (place, last), dictionaries, types))
                 start += held
         return tuple(found)
 
@@ -204,8 +220,23 @@ def _too_large(what: str, size: float) -> DataError:
     )
 
 
-def _same(first: Path, schema: Any, path: Path, found: Any) -> None:
-    """Refuse files whose columns differ in names, or in more than the width of numbers."""
+def changed(path: Path) -> tuple[int, int]:
+    """Size and time of change."""
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns
+
+
+def check_intact(files: Iterable[tuple[str, int, int]]) -> None:
+    """Raise a DataError if a file has another size or time of change than these."""
+    for name, *known in files:
+        with reading(name):
+            found = changed(Path(name))
+        if found != tuple(known):
+            raise DataError(f"{name} changed while the job ran.", do="start again.")
+
+
+def _joined(first: Path, schema: Any, path: Path, found: Any) -> Any:
+    """The schema of both, whose numbers are as wide as either's; files that differ in more are refused."""
     known = {field.name: field.type for field in schema}
     here = {field.name: field.type for field in found}
     if missing := [name for name in known if name not in here]:
@@ -214,3 +245,17 @@ def _same(first: Path, schema: Any, path: Path, found: Any) -> None:
         if here[name] != kind and not (is_number(here[name]) and is_number(kind)):
             what = f"Column {name!r} is {kind} in {first}, but {here[name]} in {path}."
             raise DataError(what, do="convert one of them.")
+        if here[name] != kind:
+            place = schema.get_field_index(name)
+            schema = schema.set(place, schema.field(place).with_type(_wider(kind, here[name])))
+    return schema
+
+
+def _wider(one: Any, other: Any) -> Any:
+    """A type for the numbers of both; what it cannot hold is an error when it is met."""
+    import pyarrow as pa
+
+    if pa.types.is_floating(one) or pa.types.is_floating(other):
+        return pa.float64()
+    unsigned = pa.types.is_unsigned_integer(one) and pa.types.is_unsigned_integer(other)
+    return pa.uint64() if unsigned else pa.int64()

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 import os
+import struct
 import time
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,11 @@ from ivbridge.scale.packed import Arrays, packed, unpacked
 __all__ = ["SumsFile"]
 
 _FORMAT = "ivbridge sums 1"
+#: What numpy, zipfile, zlib, json and the classes that are built raise of a file that is damaged.
+_UNREADABLE = (
+    OSError, ValueError, LookupError, TypeError, AttributeError, ImportError, EOFError, RuntimeError, ArithmeticError,
+    MemoryError, zipfile.BadZipFile, zlib.error, struct.error,
+)  # fmt: skip
 #: A file is written at most so often, seconds, and takes at most this share of the time.
 PAUSE, SHARE = 0.5, 0.05
 
@@ -107,7 +114,7 @@ class SumsFile:
         if not path.exists():
             return
         try:
-            with np.load(path, allow_pickle=False) as content:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as content:
                 head = json.loads(content["head"].tobytes())
                 if head["format"] != _FORMAT:
                     raise ValueError(head["format"])
@@ -116,7 +123,7 @@ class SumsFile:
                     self._passes = {
                         key: _Pass(one["pieces"], unpacked(one["total"], arrays)) for key, one in head["passes"].items()
                     }
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError, zipfile.BadZipFile) as error:
+        except _UNREADABLE as error:
             raise DataError(f"{path} is no file of sums: {error}.", do="choose another file, or delete it.") from error
         if head["state"] != self._state:
             raise DataError(

@@ -131,6 +131,9 @@ def _with_levels(question: Question, table: pa.Table, levels: Levels | None) -> 
     if levels is not None:
         orders = levels.orders
         table = pa.concat_tables([table, levels.table.select(table.column_names).cast(table.schema)])
+    for name in table.column_names:  # pandas would round integers beside missing values
+        if pa.types.is_integer(table[name].type) and table[name].null_count:
+            numbers(name, table[name])
     texts = [n for n in question.factors if n not in orders and is_text(table.schema.field(n).type)]
     frame: pd.DataFrame = table.drop_columns(texts).to_pandas()
     for name, (values, ordered) in orders.items():

@@ -47,7 +47,12 @@ class RawPiece(Protocol):
 
 
 class Source(Protocol):
-    """Data that can be read more than once, always in the same order."""
+    """Data that can be read more than once, always in the same order.
+
+    Two more methods are called where a source has them: ``intact()`` after each pass, which raises a DataError if the
+    data are no longer those that were opened, and ``fingerprint()``, a text about all values, before sums are kept in a
+    file, where `state` cannot know whether values have changed.
+    """
 
     @property
     def schema(self) -> pa.Schema:
