@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ivbridge.errors import DataError
 
-__all__ = ["check_magnitude", "check_magnitudes"]
+__all__ = ["LARGEST", "SMALLEST", "check_magnitude", "check_magnitudes"]
 
 #: Eighth powers of these stay doubles, and leave a factor of 10²⁸ for sums over rows.
 LARGEST, SMALLEST = 1e35, 1e-35

@@ -398,3 +398,38 @@ def test_what_cannot_be_asked(changes: dict[str, Any], error: type[Exception], t
     arguments: dict[str, Any] = {"y": y, "exog": w, "endog": x, "instruments": z} | changes
     with pytest.raises(error, match=text):
         batch.fit(**arguments)
+
+
+@pytest.mark.parametrize("clusters", [["a", None, "b"], ["1999", "NaT", "2001"], [1.0, np.nan, 2.0]])
+def test_missing_clusters_are_refused(clusters: list[Any]) -> None:
+    y, w, x, z = World(n=30).draw()
+    kind = "M8[Y]" if "NaT" in clusters else object
+    with pytest.raises(DataError, match="clusters have missing values"):
+        batch.fit(y, w, x, z, "cluster(g)", clusters=np.array(clusters * 10, kind))
+
+
+def test_clusters_of_any_kind() -> None:
+    y, w, x, z = World(n=30).draw()
+    whole = np.arange(30) % 3
+    truth = batch.fit(y, w, x, z, "cluster(g)", clusters=whole).cov
+    for names in (["b", "a", "c"], [1, "a", (2,)]):
+        values = np.empty(30, object)
+        values[:] = [names[code] for code in whole]
+        np.testing.assert_allclose(batch.fit(y, w, x, z, "cluster(g)", clusters=values).cov, truth, rtol=TWELVE)
+
+
+def test_masked_values_are_missing() -> None:
+    y, w, x, z = World().draw()
+    found = batch.fit(np.ma.array(y, mask=np.arange(y.size).reshape(y.shape) == 5), w, x, z)
+    assert found.failed == (0,)
+    np.testing.assert_allclose(found.coef[1:], batch.fit(y, w, x, z).coef[1:], rtol=TWELVE)
+
+
+def test_numbers_that_leave_the_doubles_have_no_estimate() -> None:
+    y, w, x, z = World().draw()
+    for unit in (1e-155, 1e155):
+        found = batch.fit(y * np.array([[1.0], [unit], [1.0]]), w, x, z)
+        assert found.failed == (1,)
+        assert "leave the range of doubles" in found.notes[1]
+    with pytest.raises(DataError, match="y is no array"):
+        batch.fit([[1.0, 2.0], [1.0]], w, x, z)

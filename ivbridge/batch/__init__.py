@@ -68,7 +68,8 @@ def fit(
         :class:`~ivbridge.vcov.Clustered`.
     method : str or Method, default "2sls"
         ``"2sls"``, ``"liml"``, ``"fuller(1)"``, ``"kclass(0.5)"`` with any κ, or ``"ols"``: least squares on exog and
-        endog, as R's ``lm``, for which the instruments do not matter.
+        endog, as R's ``lm``, for which the instruments do not matter. As of an ``lm``, too, ``"cluster(g)"`` is then of
+        type HC1; of :func:`ivbridge.fit`, whose least squares are AER's ``ivreg``, it is ``"cluster(g, type=HC0)"``.
     clusters : (n,) or (B, n) array, optional
         The cluster of each row.
 

@@ -14,6 +14,7 @@ import numpy as np
 from ivbridge.batch.factor import Factors, inverted, products, trusted
 from ivbridge.batch.models import Model, k_class, two_stage
 from ivbridge.batch.records import Question, Shape
+from ivbridge.magnitude import LARGEST, SMALLEST
 from ivbridge.method import TwoStage
 from ivbridge.records import FloatArray, IntArray
 from ivbridge.vcov import Classical, Clustered
@@ -78,6 +79,8 @@ def answered(w: FloatArray, shape: Shape, question: Question, codes: IntArray | 
             coef[:, 0] += moved.mean
         cov = half @ _meat(found, shape, question, codes) @ half.transpose(0, 2, 1)
     usable = np.isfinite(cov).all(axis=(1, 2)) & np.isfinite(coef).all(axis=1) & (condition >= 0)
+    extreme = (factors.lengths > LARGEST) | ((factors.lengths < SMALLEST) & (factors.lengths > 0))
+    usable &= ~extreme.any(axis=1)
     kappa = None if model.closeness is None else model.closeness.kappa
     return Answers(coef, cov, np.where(usable, condition, np.inf), kappa)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from ivbridge.batch.records import Shape
@@ -116,7 +117,12 @@ def arranged(y: Any, exog: Any, endog: Any, instruments: Any, clusters: Any) -> 
 
 
 def _numbers(role: str, given: Any) -> NDArray[Any]:
-    array = np.asarray(given)
+    try:
+        array = np.asarray(given)
+    except ValueError as error:
+        raise DataError(f"{role} is no array: {error}.", do="give an array of numbers.") from error
+    if isinstance(given, np.ma.MaskedArray) and array.dtype.kind in "fiub":  # masked values are missing
+        array = np.ma.filled(given.astype(np.float64), np.nan)
     if array.dtype.kind not in "fiub":
         raise DataError(f"{role} holds {array.dtype.name}, not numbers.", do="give numeric arrays.")
     return array
@@ -175,6 +181,10 @@ def _coded(clusters: Any, like: tuple[int, ...]) -> IntArray:
     values = np.asarray(clusters)
     if values.shape not in (like, like[1:]):
         raise DataError(f"clusters have the shape {values.shape}.", available=f"{like} or {like[1:]}")
-    if values.dtype.kind == "f" and np.isnan(values).any():
+    try:
+        codes, _ = pd.factorize(values.ravel(), sort=True)  # the order in which they are added up is of no other rows
+    except TypeError:  # names that have no order
+        codes, _ = pd.factorize(values.ravel())
+    if (codes < 0).any() or np.ma.is_masked(clusters):
         raise DataError("clusters have missing values.", do="give each row a cluster.")
-    return np.unique(values, return_inverse=True)[1].reshape(values.shape).astype(np.int64)
+    return codes.reshape(values.shape).astype(np.int64)

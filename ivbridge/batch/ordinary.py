@@ -12,6 +12,7 @@ from ivbridge.batch.records import KClass, Question, Shape
 from ivbridge.errors import DataError, DesignError
 from ivbridge.kclass import estimated
 from ivbridge.linear import Basis, Linear, least_squares
+from ivbridge.magnitude import check_magnitudes
 from ivbridge.method import LIML, Fuller
 from ivbridge.modelmatrix import Columns
 from ivbridge.rank import Rank, decide_rank
@@ -71,6 +72,7 @@ def _columns(w: FloatArray, shape: Shape, names: tuple[str, ...]) -> tuple[Colum
     p, end = shape.p, shape.l
     z_names = (*names[:p], *(f"z{j + 1}" for j in range(end - p)))
     x = Columns((*w[:p], *w[end:-1]), names, (0,) * shape.k, shape.n)
+    check_magnitudes({"y": w[-1], **dict(zip((*z_names, *names[p:]), w[:-1], strict=True))}, None)
     return x, Columns(tuple(w[:end]), z_names, (0,) * end, shape.n)
 
 
