@@ -96,6 +96,8 @@ def _direct(
     table = data.frame if isinstance(data, Dataset) else data
     if table_kind(table) in ("", "lazy"):
         return None
+    if table_kind(table) == "mapping":
+        table = dict(table)  # what is looked at later is what was there
     named = weights if weights is None or isinstance(weights, str) else WEIGHTS
     spec = _question(spec_or_formula, vcov, named, *others)
     read = reader(table)

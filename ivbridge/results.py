@@ -144,7 +144,7 @@ class Estimate:
         return pd.Series(self.fitted, index=self.seen.rows, name="fittedvalues")
 
     def _series(self, values: FloatArray, name: str) -> pd.Series:
-        return pd.Series(values, index=_labels(self.terms), name=name)
+        return pd.Series(values, index=_labels(self.terms).view(), name=name)
 
     def cov_params(self) -> pd.DataFrame:
         """The (k, k) covariance matrix with term names."""
@@ -242,7 +242,7 @@ class Estimate:
 
 @lru_cache(maxsize=64)
 def _labels(terms: tuple[str, ...]) -> pd.Index:
-    """An index, which nobody can change, takes longer to make than a series."""
+    """An index takes longer to make than a series; its labels cannot be changed, but its name can: give views of it."""
     return pd.Index(list(terms))
 
 

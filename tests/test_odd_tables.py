@@ -110,3 +110,20 @@ def test_columns_that_a_question_does_not_use_do_not_matter() -> None:
     assert fit.n == N
     assert fit.data_sha256 == ivbridge.fit(QUESTION, data, "cluster(g)", weights=data["a"]).data_sha256
     np.testing.assert_allclose(fit.params, both(data | more, weights=data["a"])[0][:3], rtol=1e-11)
+
+
+def test_columns_that_are_replaced_after_the_fit_do_not_matter() -> None:
+    data = arrays()
+    native = ivbridge.fit(QUESTION, data, "cluster(g)")
+    fit = ivbridge.fit(QUESTION, data, "cluster(g)", engine="fast")
+    data |= {"x": np.zeros(N), "g": np.zeros(N, dtype=int)}
+    assert fit.data_sha256 == native.data_sha256
+    np.testing.assert_array_equal(fit.seen.x, native.seen.x)
+    np.testing.assert_array_equal(fit.seen.groups["g"], native.seen.groups["g"])
+    np.testing.assert_allclose(fit.residuals, native.residuals, atol=1e-11)
+
+
+def test_a_name_that_a_caller_gives_to_labels_is_of_that_series() -> None:
+    fit = ivbridge.fit(QUESTION, arrays(), "HC1", engine="fast")
+    fit.params.index.name = "term"
+    assert fit.params.index.name is None
