@@ -46,11 +46,15 @@ def kept_of(method: Method, label: str, names: tuple[Sequence[str], Sequence[str
     Raises
     ------
     DesignError
-        If the method needs an endogenous regressor, and none is left.
+        If no regressor is left, or the method needs an endogenous one, and none of these is.
     """
     x_names, z_names = names
     x, aliased = _split(x_names, rank.x)
     z, aliased_instruments = _split(z_names, rank.z)
+    if not x:
+        raise DesignError(
+            f"No regressor is left: zero in every row are {', '.join(aliased)}.", do="name one that varies."
+        )
     if not isinstance(method, TwoStage) and set(x) <= set(z_names):
         raise DesignError(
             f"{method} needs an endogenous regressor, and each depends linearly on earlier columns: "

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 import ivbridge
-from ivbridge.errors import DataError
+from ivbridge.errors import DataError, DesignError
 
 QUESTION, N = "y ~ w + x | w + z", 60
 
@@ -127,3 +127,10 @@ def test_a_name_that_a_caller_gives_to_labels_is_of_that_series() -> None:
     fit = ivbridge.fit(QUESTION, arrays(), "HC1", engine="fast")
     fit.params.index.name = "term"
     assert fit.params.index.name is None
+
+
+@pytest.mark.parametrize("engine", ["native", "fast"])
+def test_a_model_without_any_regressor_that_varies_is_refused(engine: str) -> None:
+    data = {"y": np.arange(6.0), "w": np.zeros(6), "v": np.zeros(6)}
+    with pytest.raises(DesignError, match="No regressor is left: zero in every row are w, v"):
+        ivbridge.fit("y ~ 0 + w + v", data, "HC1", engine=engine)
