@@ -134,3 +134,19 @@ def test_a_model_without_any_regressor_that_varies_is_refused(engine: str) -> No
     data = {"y": np.arange(6.0), "w": np.zeros(6), "v": np.zeros(6)}
     with pytest.raises(DesignError, match="No regressor is left: zero in every row are w, v"):
         ivbridge.fit("y ~ 0 + w + v", data, "HC1", engine=engine)
+
+
+@pytest.mark.parametrize("vcov", ["HC1", "cluster(g)"])
+@pytest.mark.parametrize("weights", [None, "a"])
+@pytest.mark.parametrize("name", ["y", "x", "w"])
+def test_an_array_changed_between_fit_and_look_is_noticed(name: str, weights: str | None, vcov: str) -> None:
+    data = arrays()
+    data["y"] = data["y"] + data["z"]  # over-identified or not, every column matters to the residuals
+    fit = ivbridge.fit(QUESTION, data, vcov, engine="fast", weights=weights)
+    data[name][5] += 1e-3
+    with pytest.raises(DataError, match="read different rows"):
+        _ = fit.residuals
+    with pytest.raises(DataError, match="read different rows"):
+        _ = fit.tests
+    data[name][5] -= 1e-3
+    assert np.isfinite(fit.residuals).all()

@@ -17,7 +17,7 @@ from ivbridge.blocks.meats import joint_rank
 from ivbridge.blocks.residuals import Residuals
 from ivbridge.blocks.rows import Rows
 from ivbridge.blocks.small import qr
-from ivbridge.blocks.solve import Solved, squares
+from ivbridge.blocks.solve import Solved, check_rows, squares
 from ivbridge.diagnostics import (
     EXACT,
     NO_ENDOG,
@@ -97,7 +97,9 @@ class Answer:
         """y − Xβ, (n,)."""
         solved = self.solved
         part = Residuals(solved.factor.shift, self.rows.width, solved.model.left[:, None])
-        return np.asarray(self.rows.reduce(part).joined()[0])
+        listed = self.rows.reduce(part)
+        check_rows(solved.factor, solved.model.left, float(listed.squares[0]))
+        return np.asarray(listed.joined()[0])
 
     def numbers(self, y: FloatArray) -> Numbers:
         """All of it.

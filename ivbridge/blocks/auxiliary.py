@@ -14,7 +14,7 @@ from ivbridge.blocks.regression import Regression, least_squares, units, unshift
 from ivbridge.blocks.rows import Rows
 from ivbridge.blocks.scores import Scored, Scores, ScoreSums
 from ivbridge.blocks.small import Matrix
-from ivbridge.blocks.solve import Solved, squares
+from ivbridge.blocks.solve import Solved, check_rows, squares
 from ivbridge.rank import TOLERANCE, independent_columns
 from ivbridge.records import FloatArray
 from ivbridge.vcov import Classical
@@ -126,7 +126,10 @@ def _summed(rows: Rows, solved: Solved, whole: list[Regression], models: list[Re
     pairs = zip(models, whole, strict=True)
     scored = tuple(Scored(one.basis, one.left, found[id(of.basis)]) for one, of in pairs)
     part = Scores(factor.shift, rows.width, scored, solved.groups, None, needs_meat(vcov))
-    return list(rows.reduce(part).each)
+    sums = list(rows.reduce(part).each)
+    for one, its in zip(models, sums, strict=True):
+        check_rows(factor, one.left, its.rss)
+    return sums
 
 
 def _last(model: Regression, k: int) -> Regression:

@@ -17,12 +17,13 @@ __all__ = ["Listed", "Residuals"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Listed:
-    """Rows one after the other, in parts."""
+    """Rows one after the other, in parts, and the weighted sums of their squares, (q,)."""
 
     parts: tuple[FloatArray, ...]
+    squares: FloatArray
 
     def __add__(self, other: Listed) -> Listed:
-        return Listed(self.parts + other.parts)
+        return Listed(self.parts + other.parts, self.squares + other.squares)
 
     def joined(self) -> FloatArray:
         """All rows, (q, n)."""
@@ -45,7 +46,8 @@ class Residuals:
     left: Matrix
 
     def __call__(self, blocks: Iterable[Block]) -> Listed:
-        parts = []
+        parts, squares = [], np.zeros(self.left.shape[1])
         for _, (rest,), block in products(blocks, self.shift, self.width, [np.ascontiguousarray(self.left.T)]):
+            squares += np.sum(rest**2, axis=1)
             parts.append(rest.copy() if block.weights is None else rest / np.sqrt(block.weights))
-        return Listed((np.hstack(parts),) if parts else ())
+        return Listed((np.hstack(parts),) if parts else (), squares)

@@ -15,11 +15,17 @@ from ivbridge.blocks.meats import check_summable, covariance, needs_meat
 from ivbridge.blocks.regression import Layout, Regression, unshifted
 from ivbridge.blocks.rows import Rows
 from ivbridge.blocks.scores import Many, Scored, Scores, ScoreSums
+from ivbridge.blocks.small import Matrix
+from ivbridge.errors import DataError
 from ivbridge.method import Method, TwoStage
 from ivbridge.records import FloatArray
 from ivbridge.vcov import Vcov
 
-__all__ = ["Solved", "solved", "squares"]
+__all__ = ["Solved", "check_rows", "solved", "squares"]
+
+#: What rounding leaves between sums of squared residuals from two passes: relative to them, and to the squares of the
+#: terms that cancel in them.
+SAME, ROUNDING = 1e-9, 1e-12
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -162,3 +168,32 @@ def squares(factor: Factor, place: int, *, centred: bool) -> float:
     """Of a column of W as it is, added up and weighted; centred where it is to be, and there is a constant to do so."""
     column = factor.r[1:, place] if centred and factor.shift is not None else factor.raw[:, place]
     return float(column @ column)
+
+
+def check_rows(factor: Factor, left: Matrix, rss: float, *, same: bool = True) -> None:
+    """Refuse a pass that read other rows than the first one: residuals have squares that its sums know, too.
+
+    Parameters
+    ----------
+    factor : Factor
+    left : (m,) array
+        W·left are the residuals.
+    rss : float
+        Their squares as the later pass added them up.
+    same : bool, default True
+        What else is known about the rows.
+
+    Raises
+    ------
+    DataError
+        If the data changed between the passes.
+    """
+    r, left = factor.r.astype(float), left.astype(float)
+    expected = float(np.sum((r @ left) ** 2))
+    scale = float((np.linalg.norm(r, axis=0) @ np.abs(left)) ** 2)
+    if not (same and abs(rss - expected) <= SAME * rss + ROUNDING * scale):
+        raise DataError(
+            "The passes over the data read different rows: the data changed meanwhile, or a query gives others "
+            "each time.",
+            do="fit again, and look at residuals and tests before the data change; write what a query gives to a file.",
+        )

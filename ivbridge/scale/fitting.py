@@ -15,7 +15,7 @@ from ivbridge.asked import asked_vcov, options_text
 from ivbridge.blocks.answer import Answer
 from ivbridge.blocks.factor import Factor, factored
 from ivbridge.blocks.regression import Layout
-from ivbridge.blocks.solve import Solved, solved
+from ivbridge.blocks.solve import check_rows, solved
 from ivbridge.blocks.sums import Cross
 from ivbridge.engines.fast import FastEngine
 from ivbridge.errors import DataError, DesignError
@@ -48,10 +48,6 @@ PIECE = 0.2
 
 #: Bytes that finding the code of a cluster takes, for each of them.
 CODES = 50
-
-#: What rounding leaves between sums of squared residuals from two passes: relative to them, and to the squares of the
-#: terms that cancel in them.
-SAME, ROUNDING = 1e-9, 1e-12
 
 _IN_PIECES = "the rows were read in pieces and not kept"
 LACKS = {"resid": _IN_PIECES, "fitted": _IN_PIECES, "columns": _IN_PIECES}
@@ -278,23 +274,9 @@ def _answered(job: Job) -> Estimate:
         found, layout, rows = less, less.layout, job.rows(less)
         factor = factored(rows, constant=layout.constant)
     answer = solved(rows, layout, question.vcov, found.groups, method=question.spec.method, factor=factor)
-    _check_same_rows(answer)
+    check_rows(answer.factor, answer.model.left, answer.rss, same=layout.weighted or answer.weight == answer.n)
     notes = (*(() if tally is None else tally.notes), *names.notes)
     return _estimate(job, found, names, Answer(rows, answer, question.spec.inference, exact), notes)
-
-
-def _check_same_rows(answer: Solved) -> None:
-    """Refuse passes that read other rows than the first one: residuals have squares that its sums know, too."""
-    factor, layout = answer.factor, answer.layout
-    left = answer.model.left.astype(float)
-    expected = float(np.sum((factor.r.astype(float) @ left) ** 2))
-    scale = float((np.linalg.norm(factor.r.astype(float), axis=0) @ np.abs(left)) ** 2)
-    same = abs(answer.rss - expected) <= SAME * answer.rss + ROUNDING * scale
-    if not same or not (layout.weighted or answer.weight == factor.n):
-        raise DataError(
-            "The passes over the data read different rows: the data changed, or a query gives others each time.",
-            do="write the rows to a file first; no query may draw rows at random or LIMIT them without ORDER BY.",
-        )
 
 
 def _ranked(plan: Plan, factor: Factor) -> tuple[Layout, Kept, bool]:
