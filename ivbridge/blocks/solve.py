@@ -101,6 +101,7 @@ class Solved:
         return claimed(self.factor, self.layout, self.model, self.sums, self.vcov, (self.coef, self.cov))
 
 
+@np.errstate(all="ignore")  # a singular factor has an infinite inverse, and is refused for its digits
 def solved(
     rows: Rows,
     layout: Layout,

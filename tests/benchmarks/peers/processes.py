@@ -25,6 +25,7 @@ ONE_THREAD = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "
 ONE_THREAD["POLARS_MAX_THREADS"] = "1"
 R_PEERS = ("AER", "AER, vcovHC", "ivreg", "estimatr", "fixest")
 #: Why a call was ended, where it is time.
+STOPPED_BEFORE = "not asked: it was stopped in the comparison before"
 TOO_SLOW = "stopped: it takes too long"
 #: What the machine keeps for others, in bytes.
 SPARE = 1.5e9
@@ -94,7 +95,8 @@ class Worker:
         StoppedError
             If it was, or if the package cannot answer.
         """
-        assert self._process is not None
+        if self._process is None:
+            raise StoppedError(STOPPED_BEFORE)
         pid = self._process.pid
         self._reset_peak(pid)
         before = status(pid, "VmRSS")
@@ -120,7 +122,7 @@ class Worker:
         assert self._process is not None
         assert self._process.stdin is not None
         if not self.alive:
-            raise StoppedError("not asked: it was stopped in the comparison before")
+            raise StoppedError(STOPPED_BEFORE)
         self._process.stdin.write(line + "\n")
         self._process.stdin.flush()
         reply = self._reply(seconds, most)
