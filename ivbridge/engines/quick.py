@@ -130,8 +130,7 @@ def direct(spec: IVSpec, read: Callable[[str], Any], frame: Callable[[], pd.Data
     far = factor.path == "cholesky" and not (factor.r.diagonal() < REMAINDER * lengths)[:-1].any()
     if not (far or _all_kept(layout, factor)):
         return None
-    with np.errstate(all="ignore"):  # a model that is not identified shows in its triangle
-        solution = solved(rows, layout, vcov, groups[1], method=spec.method, factor=factor)
+    solution = solved(rows, layout, vcov, groups[1], method=spec.method, factor=factor)
     if far and not _usual(solution, lengths):
         return None
     seen = _seen(rows, layout, vcov, cache(lambda: build(spec, frame())))
