@@ -251,8 +251,8 @@ def main(arguments: Sequence[str]) -> int:
         print(json.dumps(measured(asked.only), default=_plain))
         return 0
     if asked.measure is not None:
-        if unknown := set(asked.measure) - set(benchmarks()):
-            parser.error(f"no benchmarks {sorted(unknown)}; there are {', '.join(benchmarks())}")
+        if unknown := set(asked.measure) - set(all_of_them()):
+            parser.error(f"no benchmarks {sorted(unknown)}; there are {', '.join(all_of_them())}")
         measure(asked.out, asked.measure)
     page, target = render(asked.out), asked.out / PAGE
     if asked.check:
