@@ -71,10 +71,10 @@ def said(text: str) -> None:
 def data(size: Size) -> Iterator[Path]:
     """A folder with the data, in memory where there is such a file system."""
     place = Path("/dev/shm") if Path("/dev/shm").is_dir() else Path(tempfile.gettempdir())
-    for left in place.glob("ivbridge-peers-*"):  # of a run that was killed
+    for left in place.glob("iv-peers-*"):  # of a run that was killed
         if not Path("/proc", left.name.split("-")[2]).exists():
             shutil.rmtree(left, ignore_errors=True)
-    with tempfile.TemporaryDirectory(prefix=f"ivbridge-peers-{os.getpid()}-", dir=place) as folder:
+    with tempfile.TemporaryDirectory(prefix=f"iv-peers-{os.getpid()}-", dir=place) as folder:
         worlds.write(size, Path(folder))
         yield Path(folder)
 
