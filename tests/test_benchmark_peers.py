@@ -158,7 +158,7 @@ def test_a_stopped_run_goes_on_with_the_same_options_only(tmp_path: Path) -> Non
 
 def test_data_of_a_killed_run_are_put_away(tmp_path: Path) -> None:
     place = Path("/dev/shm") if Path("/dev/shm").is_dir() else tmp_path
-    left, used = (place / f"ivbridge-peers-{pid}-test" for pid in (2**22 + 1, os.getpid()))  # no process has the one
+    left, used = (place / f"iv-peers-{pid}-test" for pid in (2**22 + 1, os.getpid()))  # no process has the one
     left.mkdir()
     used.mkdir()
     try:

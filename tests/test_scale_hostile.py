@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +16,10 @@ import pytest
 
 import ivbridge
 from ivbridge import scale
+from ivbridge.blocks.rows import Block
 from ivbridge.errors import DataError
 from ivbridge.scale import csvs, resume, sources
+from ivbridge.scale.pieces import Here
 
 QUESTION = "y ~ x + w | w + z"
 #: Sums over 1,200 rows, condition below 100.
@@ -188,3 +192,28 @@ def test_lines_that_end_with_carriage_returns(frame: pd.DataFrame, tmp_path: Pat
         scale.fit(QUESTION, tmp_path / "a.csv", "HC1")
     frame.to_csv(tmp_path / "a.csv", index=False, lineterminator="\r\n")
     same(scale.fit(QUESTION, tmp_path / "a.csv", "HC1"), frame, QUESTION, "HC1")
+
+
+def test_a_thread_begins_to_read_one_piece_ahead_and_no_more() -> None:
+    begun: list[int] = []
+
+    @dataclass(frozen=True)
+    class Numbered:
+        number: int
+
+        def blocks(self) -> Iterator[Block]:
+            begun.append(self.number)
+            if self.number == 3:
+                raise DataError("the fourth piece cannot be read")
+            yield Block([np.full(2, float(self.number))])
+
+    def part(blocks: Iterable[Block]) -> float:
+        return float(sum(block.columns[0].sum() for block in blocks))
+
+    sums = Here().sums(part, [Numbered(number) for number in range(5)])
+    assert next(sums) == 0.0
+    assert begun in ([0], [0, 1])
+    assert [next(sums), next(sums)] == [2.0, 4.0]
+    with pytest.raises(DataError, match="fourth"):
+        next(sums)
+    assert 4 not in begun
