@@ -269,7 +269,7 @@ class TestTerminal:
         progress = b"".join(seen).decode(errors="replace")
         os.close(terminal)
         assert process.returncode == 0
-        assert re.search(r"(r|native), (classical|HC)", progress)  # the bar is painted ten times a second, not at each step
+        assert re.search(r"(r|native), (classical|HC)", progress)  # it is painted ten times a second, not at each step
         assert "/18" in progress
         assert "\x1b" not in out
         assert out.count(" rounding ") >= 8
