@@ -29,7 +29,7 @@ from ivbridge.rfind import RFound, find_r, output_of, probe_r, rpy2_fits, rpy2_r
 __all__ = ["Step", "checkout", "main", "plan", "run"]
 
 #: Extras of pyproject.toml that the checkout's environment always has.
-EXTRAS = ("dev", "files", "glmnet", "peers", "plots", "ports", "scale", "sklearn")
+EXTRAS = ("dev", "doubleml", "files", "glmnet", "peers", "plots", "ports", "scale", "sklearn", "torch")
 _DEBIAN = ("r-cran-aer", "r-cran-sandwich", "r-cran-lmtest", "r-cran-car", "r-cran-jsonlite", "r-cran-glmnet")
 #: What the checkout has besides: R's peer engines, and what renders an R Markdown report.
 _DEBIAN_CHECKOUT = (

@@ -86,6 +86,13 @@ LAYERS = " ".join(
         "selection.steps selection.after selection.seeds selection.selected selection.select selection.checked",
         # Monte Carlo studies
         "simulate study_records study_formula study post_methods post charts post_charts",
+        # nonlinear instrumental variables
+        "iv_ml iv_ml.data iv_ml.criterion iv_ml.computing iv_ml.generated",
+        "iv_ml.predictors iv_ml.predictors.feedforward iv_ml.predictors.scaled",
+        "iv_ml.curves iv_ml.method iv_ml.networks iv_ml.training",
+        "iv_ml.regression",
+        "iv_ml.generation",
+        "iv_ml.scenarios iv_ml.scenarios.rules iv_ml.scenarios.fusion",
         # encouragement designs
         "encouragement encouragement.options encouragement.records encouragement.users encouragement.moments",
         "encouragement.effects encouragement.balance encouragement.sums encouragement.pooled encouragement.choice",

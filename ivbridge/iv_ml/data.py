@@ -1,0 +1,171 @@
+"""What a nonlinear IV method learns from: four arrays, checked once."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from ivbridge.errors import DataError
+from ivbridge.records import FloatArray, IntArray
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["IVData", "matrix", "vector"]
+
+#: Fewest rows from which anything can be learnt: two for each side of a split.
+_ROWS = 4
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class IVData:
+    """Rows of Y = g(T, X) + ε, with instruments Z that ε does not depend on given X.
+
+    Parameters
+    ----------
+    dependent : (n,) array
+        Y.
+    endog : (n,) array
+        T, one treatment, which ε may act on.
+    exog : (n, m) array
+        X, the observed covariates; m may be 0. One column may be given as (n,).
+    instruments : (n, q) array
+        Z; q is 1 or more. A column may be constant: that is how "no instrument" is asked. One column may be given as
+        (n,).
+
+    Raises
+    ------
+    DataError
+        If lengths differ, there are fewer than 4 rows, a value is no number or not finite, or there is no instrument.
+    """
+
+    dependent: FloatArray
+    endog: FloatArray
+    exog: FloatArray
+    instruments: FloatArray
+
+    def __post_init__(self) -> None:
+        for name in ("dependent", "endog"):
+            object.__setattr__(self, name, vector(getattr(self, name), name))
+        for name in ("exog", "instruments"):
+            object.__setattr__(self, name, matrix(getattr(self, name), name))
+        lengths = {name: len(getattr(self, name)) for name in ("dependent", "endog", "exog", "instruments")}
+        if len(set(lengths.values())) > 1:
+            found = ", ".join(f"{name} {length}" for name, length in lengths.items())
+            raise DataError(f"The arrays have unequal numbers of rows: {found}.", do="give one row for each unit.")
+        if self.n < _ROWS:
+            raise DataError(f"{self.n} rows are too few to learn a curve from.", available=f"{_ROWS} or more")
+        if not self.instruments.shape[1]:
+            raise DataError("There is no instrument.", do="give one column or more; a constant one stands for none.")
+
+    @classmethod
+    def of(
+        cls, frame: pd.DataFrame, dependent: str, endog: str, exog: Sequence[str], instruments: Sequence[str]
+    ) -> IVData:
+        """Columns of a frame.
+
+        Raises
+        ------
+        DataError
+            If a column is missing, or as for the arrays.
+        """
+        wanted = [dependent, endog, *exog, *instruments]
+        if missing := [name for name in wanted if name not in frame.columns]:
+            raise DataError(
+                f"There is no column {missing[0]!r}.", available=", ".join(map(str, list(frame.columns)[:20]))
+            )
+        return cls(
+            frame[dependent].to_numpy(), frame[endog].to_numpy(),
+            frame[list(exog)].to_numpy(), frame[list(instruments)].to_numpy(),
+        )  # fmt: skip
+
+    @property
+    def n(self) -> int:
+        """Rows."""
+        return len(self.dependent)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Rows, covariates, instruments."""
+        return self.n, self.exog.shape[1], self.instruments.shape[1]
+
+    @property
+    def arrays(self) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+        """y (n,), t (n,), x (n, m), z (n, q)."""
+        return self.dependent, self.endog, self.exog, self.instruments
+
+    @property
+    def sha256(self) -> str:
+        """Hash of all values and shapes."""
+        found = hashlib.sha256(repr(self.shape).encode())
+        for part in self.arrays:
+            found.update(np.ascontiguousarray(part).tobytes())
+        return found.hexdigest()
+
+    def rows(self, which: IntArray | slice) -> IVData:
+        """Some rows, by number, in the order given."""
+        return IVData(*(part[which] for part in self.arrays))
+
+    def with_instruments(self, instruments: FloatArray) -> IVData:
+        """The same rows with other instruments, (n, q) or (n,)."""
+        return replace(self, instruments=instruments)
+
+    def split(self, share: float, seed: int) -> tuple[IVData, IVData]:
+        """Rows to learn from, and a random share of all rows to judge by; the draw depends on the seed alone."""
+        held = max(2, round(share * self.n))
+        if not 0 < share < 1 or self.n - held < 2:
+            raise DataError(f"A share of {share} of {self.n} rows cannot be held out.", available="0 < share < 1")
+        order = np.random.default_rng([seed, 0x5711]).permutation(self.n)
+        return self.rows(np.sort(order[held:])), self.rows(np.sort(order[:held]))
+
+
+def vector(values: npt.ArrayLike, name: str) -> FloatArray:
+    """(n,) floats, checked; (n, 1) is taken as (n,).
+
+    Raises
+    ------
+    DataError
+        If the values are no finite numbers or have another shape.
+    """
+    found = _numbers(values, name)
+    if found.ndim == 2 and found.shape[1] == 1:
+        found = found[:, 0]
+    if found.ndim != 1:
+        raise DataError(f"{name} has the shape {found.shape}.", available="(n,)")
+    return found
+
+
+def matrix(values: npt.ArrayLike, name: str) -> FloatArray:
+    """(n, columns) floats, checked; (n,) is taken as (n, 1).
+
+    Raises
+    ------
+    DataError
+        If the values are no finite numbers or have another shape.
+    """
+    found = _numbers(values, name)
+    if found.ndim == 1:
+        found = found[:, None]
+    if found.ndim != 2:
+        raise DataError(f"{name} has the shape {found.shape}.", available="(n, columns) or (n,)")
+    return found
+
+
+def _numbers(values: npt.ArrayLike, name: str) -> FloatArray:
+    try:
+        given = np.asarray(values)
+        if given.dtype.kind == "c":
+            raise TypeError("complex numbers")
+        found = np.array(given, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{name} cannot be read as numbers: {error}.", do="give real numbers.") from None
+    if not np.isfinite(found).all():
+        row = int(np.argwhere(~np.isfinite(found))[0][0])
+        raise DataError(f"{name} has a value that is missing or infinite, first in row {row}.", do="drop such rows.")
+    found.setflags(write=False)
+    return found

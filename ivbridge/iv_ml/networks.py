@@ -1,0 +1,164 @@
+"""B networks of one layout as one tensor program: replications of a study are trained together.
+
+Every tensor has the member first: inputs (B, n, in), weights (B, in, out). Members share nothing: the sum of their
+losses has each member's own gradient, and Adam works element by element. A single fit is the case B = 1, so that there
+is one code for both.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, Literal
+
+from ivbridge.iv_ml.computing import Streams, torch_module
+from ivbridge.iv_ml.predictors.feedforward import ACTIVATIONS, Dense
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["Layout", "Networks"]
+
+#: Of running averages in batch normalisation, and what keeps its divisor from 0: torch's own defaults.
+_MOMENTUM, _TINY = 0.1, 1e-5
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """A feed-forward network.
+
+    Parameters
+    ----------
+    widths : tuple of int
+        Outputs of each layer, the last one's included.
+    activation : str, default "relu"
+        Of every layer but the last one: relu, tanh, elu, leaky_relu, sigmoid.
+    last : str, default "linear"
+        Of the last layer.
+    dropout : float, default 0
+        Share of each hidden layer's outputs that is set to zero while training.
+    normalised : tuple of int, default ()
+        Hidden layers, from 0, with batch normalisation between their linear part and their activation.
+    start : {"torch", "glorot"}, default "torch"
+        Weights and biases from U(±1/√in), as torch's ``Linear`` has them; or weights from U(±√(6/(in+out))) and biases
+        0, as Keras has them.
+    """
+
+    widths: tuple[int, ...]
+    activation: str = "relu"
+    last: str = "linear"
+    dropout: float = 0.0
+    normalised: tuple[int, ...] = ()
+    start: Literal["torch", "glorot"] = "torch"
+
+
+class Networks:
+    """B networks with their own weights.
+
+    Parameters
+    ----------
+    inputs : int
+    layout : Layout
+    streams : Streams
+        B members; the starting weights are drawn from here.
+
+    Attributes
+    ----------
+    parameters : list of tensor
+        What an optimiser gets.
+    """
+
+    def __init__(self, inputs: int, layout: Layout, streams: Streams) -> None:
+        self._layout, self._members = layout, len(streams)
+        sizes = [inputs, *layout.widths]
+        self._weights, self._biases = [], []
+        for before, after in pairwise(sizes):
+            glorot = layout.start == "glorot"
+            limit = math.sqrt(6 / (before + after)) if glorot else 1 / math.sqrt(max(before, 1))
+            self._weights.append(((2 * streams.uniform(before, after) - 1) * limit).requires_grad_())
+            drawn = 2 * streams.uniform(1, after) - 1
+            self._biases.append((drawn * (0.0 if glorot else limit)).requires_grad_())
+        # in order: scale, shift (learnt), running mean, running variance
+        self._norms: dict[int, list[torch.Tensor]] = {}
+        for layer in layout.normalised:
+            zero = torch_module().zeros_like(self._biases[layer])
+            self._norms[layer] = [(zero + 1).requires_grad_(), zero.clone().requires_grad_(), zero.clone(), zero + 1]
+
+    @property
+    def parameters(self) -> list[torch.Tensor]:
+        """Everything that is learnt by gradients."""
+        return [*self._weights, *self._biases, *(part for norm in self._norms.values() for part in norm[:2])]
+
+    @property
+    def weights(self) -> list[torch.Tensor]:
+        """The matrices of the layers, (B, in, out), for penalties."""
+        return self._weights
+
+    def __call__(self, inputs: torch.Tensor, streams: Streams | None = None) -> torch.Tensor:
+        """Outputs (B, n, out) for inputs (B, n, in).
+
+        With ``streams`` this is training: dropout is drawn from them, and batch normalisation uses and remembers the
+        moments of this batch. Without, the networks are used as they are.
+        """
+        torch = torch_module()
+        last = len(self._weights) - 1
+        for i, (weight, bias) in enumerate(zip(self._weights, self._biases, strict=True)):
+            inputs = torch.baddbmm(bias, inputs, weight)
+            if i in self._norms:
+                inputs = self._normalised(inputs, self._norms[i], training=streams is not None)
+            inputs = _activated(inputs, self._layout.last if i == last else self._layout.activation)
+            if streams is not None and self._layout.dropout and i < last:
+                kept = 1 - self._layout.dropout
+                inputs = inputs * ((streams.uniform(*inputs.shape[1:]) < kept) / kept)
+        return inputs
+
+    def _normalised(self, values: torch.Tensor, norm: list[torch.Tensor], *, training: bool) -> torch.Tensor:
+        torch = torch_module()
+        scale, shift, mean, variance = norm
+        if training:
+            rows = values.shape[1]
+            own, spread = values.mean(1, keepdim=True), values.var(1, keepdim=True, correction=0)
+            with torch.no_grad():
+                mean.lerp_(own, _MOMENTUM)
+                variance.lerp_(spread * rows / max(rows - 1, 1), _MOMENTUM)
+            mean, variance = own, spread
+        return (values - mean) / torch.sqrt(variance + _TINY) * scale + shift
+
+    def state(self) -> list[torch.Tensor]:
+        """Copies of everything, (B, …) each: what :meth:`restore` takes."""
+        return [part.detach().clone() for part in self._all()]
+
+    def restore(self, state: list[torch.Tensor]) -> None:
+        """Put back what :meth:`state` gave."""
+        with torch_module().no_grad():
+            for part, kept in zip(self._all(), state, strict=True):
+                part.copy_(kept)
+
+    def _all(self) -> list[torch.Tensor]:
+        return [*self._weights, *self._biases, *(part for norm in self._norms.values() for part in norm)]
+
+    def layers(self, member: int) -> tuple[Dense, ...]:
+        """One member as NumPy layers; batch normalisation is folded into them."""
+        found = []
+        last = len(self._weights) - 1
+        for i, (weights, biases) in enumerate(zip(self._weights, self._biases, strict=True)):
+            weight, bias = _numbers(weights[member]), _numbers(biases[member])[0]
+            if i in self._norms:
+                scale, shift, mean, variance = (_numbers(part[member])[0] for part in self._norms[i])
+                factor = scale / (variance + _TINY) ** 0.5
+                weight, bias = weight * factor, (bias - mean) * factor + shift
+            found.append(Dense(weight, bias, self._layout.last if i == last else self._layout.activation))
+        return tuple(found)
+
+
+def _activated(values: torch.Tensor, name: str) -> torch.Tensor:
+    if name == "linear":
+        return values
+    assert name in ACTIVATIONS, name
+    torch = torch_module()
+    return (getattr(torch, name) if hasattr(torch, name) else getattr(torch.nn.functional, name))(values)
+
+
+def _numbers(tensor: Any) -> Any:
+    return tensor.detach().cpu().double().numpy()

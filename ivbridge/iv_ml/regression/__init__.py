@@ -1,0 +1,5 @@
+"""IV regressions, one method a file."""
+
+from __future__ import annotations
+
+__all__: list[str] = []
