@@ -91,7 +91,8 @@ LAYERS = " ".join(
         "iv_ml.predictors iv_ml.predictors.feedforward iv_ml.predictors.scaled",
         "iv_ml.curves iv_ml.method iv_ml.networks iv_ml.training",
         "iv_ml.regression",
-        "iv_ml.generation",
+        "iv_ml.generation iv_ml.generation.candidates iv_ml.generation.none_iv iv_ml.generation.allele_scores",
+        "iv_ml.generation.mode_iv",
         "iv_ml.scenarios iv_ml.scenarios.rules iv_ml.scenarios.fusion",
         # encouragement designs
         "encouragement encouragement.options encouragement.records encouragement.users encouragement.moments",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from ivbridge.errors import DataError
 from ivbridge.iv_ml.data import IVData
+from ivbridge.progress import Progress
 from ivbridge.records import FloatArray, IntArray
 
 if TYPE_CHECKING:
@@ -62,6 +63,20 @@ class Generator(ABC):
     @abstractmethod
     def generate(self, data: IVData, seed: int = 0) -> Generated:
         """Make an instrument for the rows; the instruments that ``data`` has are not looked at."""
+
+    def generate_many(
+        self, data: Sequence[IVData], seeds: Sequence[int], progress: Progress | None = None
+    ) -> list[Generated]:
+        """One instrument for each data set, in their order; makers with networks train them together.
+
+        Raises
+        ------
+        DataError
+            If there are not as many seeds as data sets, or as for :meth:`generate`.
+        """
+        if len(data) != len(seeds):
+            raise DataError(f"{len(data)} data sets came with {len(seeds)} seeds.", do="give one seed for each.")
+        return [self.generate(one, seed) for one, seed in zip(data, seeds, strict=True)]
 
     def applied(self, data: IVData, seed: int = 0) -> IVData:
         """The same rows with the instrument that was made."""
