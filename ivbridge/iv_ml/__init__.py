@@ -17,7 +17,7 @@ from typing import Any
 
 from ivbridge.errors import UnsupportedError
 
-__all__ = ["GENERATORS", "METHODS", "Curve", "IVData", "generator", "method"]
+__all__ = ["GENERATORS", "METHODS", "Curve", "IVData", "generator_class", "method_class"]
 
 #: IV regressions by name: module and class.
 METHODS: Mapping[str, str] = {
@@ -48,7 +48,7 @@ GENERATORS: Mapping[str, str] = {
 _HOMES = {"Curve": "curves", "IVData": "data"}
 
 
-def method(name: str) -> Any:
+def method_class(name: str) -> Any:
     """The class of an IV regression, a subclass of :class:`~ivbridge.iv_ml.method.IVRegression`.
 
     Raises
@@ -59,7 +59,7 @@ def method(name: str) -> Any:
     return _found(name, METHODS, "regression")
 
 
-def generator(name: str) -> Any:
+def generator_class(name: str) -> Any:
     """The class of a maker of instruments, a subclass of :class:`~ivbridge.iv_ml.generated.Generator`.
 
     Raises
@@ -72,7 +72,7 @@ def generator(name: str) -> Any:
 
 def _found(name: str, table: Mapping[str, str], folder: str) -> Any:
     if name not in table:
-        raise UnsupportedError(f"There is no {name!r}.", available=", ".join(sorted(table)))
+        raise UnsupportedError(f"There is no {folder} {name!r}.", available=", ".join(sorted(table)))
     module, _, wanted = table[name].partition(".")
     return getattr(importlib.import_module(f"{__name__}.{folder}.{module}"), wanted)
 

@@ -6,6 +6,7 @@ import io
 import json
 import math
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +25,11 @@ from ivbridge.records import FloatArray, Provenance
 __all__ = ["Curve"]
 
 _FORMAT = "ivbridge curve 1"
+#: What a file that is something else, or damaged, can raise while it is read.
+_NO_CURVE = (
+    AttributeError, EOFError, IndexError, KeyError, MemoryError, RuntimeError, TypeError, ValueError,
+    zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,13 +80,16 @@ class Curve:
         DataError
             If a value is not finite, or shapes do not fit the curve.
         """
-        given = np.empty((np.size(t), 0)) if x is None else matrix(x, "x")
+        single = np.isscalar(t) or getattr(t, "ndim", 1) == 0
+        treatments = vector(np.reshape(np.asarray(t), 1) if single else t, "t")
+        given = np.empty((len(treatments), 0)) if x is None else matrix(x, "x")
         if given.shape[1] != self.covariates:
             raise DataError(
                 f"x has {given.shape[1]} columns.",
                 available=f"{self.covariates}, as when it was learnt",
             )
-        treatments = vector(np.full(len(given), t) if np.ndim(t) == 0 else t, "t")
+        if single:
+            treatments = np.full(len(given), treatments[0])
         if len(treatments) != len(given):
             raise DataError(f"t has {len(treatments)} rows and x has {len(given)}.", do="give as many of both.")
         return self.predictor(treatments, given)
@@ -90,9 +99,10 @@ class Curve:
 
         Constants that a method cannot learn cancel here. Arguments and errors as for :meth:`predict`.
         """
-        if x is None:
-            t1, t0 = np.broadcast_arrays(np.atleast_1d(np.asarray(t1)), np.atleast_1d(np.asarray(t0)))
-        return self.predict(t1, x) - self.predict(t0, x)
+        after, before = self.predict(t1, x), self.predict(t0, x)
+        if len(after) != len(before) and 1 not in (len(after), len(before)):
+            raise DataError(f"t1 has {len(after)} values and t0 has {len(before)}.", do="give as many of both.")
+        return after - before
 
     def save(self, path: str | Path) -> None:
         """Write everything into one ``.npz`` file, which holds numbers and text and no program.
@@ -107,7 +117,7 @@ class Curve:
             "format": _FORMAT, "method": self.method, "settings": dict(self.settings), "seed": self.seed,
             "kind": self.predictor.kind, "covariates": self.covariates, "notes": list(self.notes),
             "data_sha256": self.data_sha256, "provenance": self.provenance.as_dict(),
-            "history": json.loads(self.history.to_json(orient="split", double_precision=15)),
+            "history": self.history.to_dict(orient="list"),
         }  # fmt: skip
         parts = {f"curve/{name}": part for name, part in self.predictor.parts().items()}
         content = io.BytesIO()
@@ -124,25 +134,30 @@ class Curve:
             If there is no such file, or it is no curve.
         """
         try:
-            with np.load(path, allow_pickle=False) as file:
+            with Path(path).open("rb") as opened, np.load(opened, allow_pickle=False) as file:
                 parts = {name: file[name] for name in file.files}
             about = json.loads(str(parts.pop("about")))
             if about["format"] != _FORMAT:
                 raise DataError(f"{path} is of the format {str(about['format'])[:40]!r}.", available=_FORMAT)
-            inner = {name.removeprefix("curve/"): part for name, part in parts.items()}
-            history = pd.DataFrame(**about["history"])
-            kind, covariates, seed = str(about["kind"]), int(about["covariates"]), int(about["seed"])
-            calls = tuple(about["provenance"].pop("calls"))
-            provenance = Provenance(**about["provenance"], calls=calls)
+            found = cls._restored(about, parts)
         except OSError as error:
             raise DataError(f"{path} cannot be read: {error.strerror or error}.") from None
-        except (KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
+        except _NO_CURVE as error:
             raise DataError(f"{path} is no saved curve: {error}.", do="give a file that Curve.save wrote.") from None
-        return cls(
-            about["method"], about["settings"], seed, restored(kind, inner), covariates,
-            history.astype({name: "float64" for name in ("loss", "criterion") if name in history}),
-            tuple(about["notes"]), about["data_sha256"], provenance,
+        return found
+
+    @classmethod
+    def _restored(cls, about: dict[str, Any], parts: Mapping[str, npt.NDArray[Any]]) -> Curve:
+        history = pd.DataFrame(about["history"])
+        inner = {name.removeprefix("curve/"): part for name, part in parts.items()}
+        calls = tuple(about["provenance"].pop("calls"))
+        found = cls(
+            about["method"], about["settings"], int(about["seed"]), restored(str(about["kind"]), inner),
+            int(about["covariates"]), history, tuple(about["notes"]), about["data_sha256"],
+            Provenance(**about["provenance"], calls=calls),
         )  # fmt: skip
+        found.predict(np.zeros(2), np.zeros((2, found.covariates)))  # arrays that do not fit each other show here
+        return found
 
     def __repr__(self) -> str:
         last = self.history["criterion"].min() if "criterion" in self.history else math.nan

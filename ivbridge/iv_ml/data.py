@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from decimal import Decimal
+from numbers import Real
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["IVData", "matrix", "vector"]
 
-#: Fewest rows from which anything can be learnt: two for each side of a split.
+#: Fewest rows from which anything can be learnt or judged.
 _ROWS = 4
 
 
@@ -117,9 +119,12 @@ class IVData:
 
     def split(self, share: float, seed: int) -> tuple[IVData, IVData]:
         """Rows to learn from, and a random share of all rows to judge by; the draw depends on the seed alone."""
-        held = max(2, round(share * self.n))
-        if not 0 < share < 1 or self.n - held < 2:
-            raise DataError(f"A share of {share} of {self.n} rows cannot be held out.", available="0 < share < 1")
+        held = max(_ROWS, round(share * self.n))
+        if not 0 < share < 1 or self.n - held < _ROWS:
+            raise DataError(
+                f"A share of {share} of {self.n} rows cannot be held out.",
+                available=f"0 < share < 1, with {_ROWS} rows or more on either side",
+            )
         order = np.random.default_rng([seed, 0x5711]).permutation(self.n)
         return self.rows(np.sort(order[held:])), self.rows(np.sort(order[:held]))
 
@@ -158,14 +163,27 @@ def matrix(values: npt.ArrayLike, name: str) -> FloatArray:
 
 def _numbers(values: npt.ArrayLike, name: str) -> FloatArray:
     try:
-        given = np.asarray(values)
-        if given.dtype.kind == "c":
-            raise TypeError("complex numbers")
-        found = np.array(given, dtype=np.float64)
-    except (TypeError, ValueError) as error:
+        given = (
+            values.astype(np.float64).filled(np.nan) if isinstance(values, np.ma.MaskedArray) else np.asarray(values)
+        )
+        if strange := _strange(given):
+            raise TypeError(strange)
+        with np.errstate(over="ignore"):
+            found = np.array(given, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError) as error:
         raise DataError(f"{name} cannot be read as numbers: {error}.", do="give real numbers.") from None
     if not np.isfinite(found).all():
-        row = int(np.argwhere(~np.isfinite(found))[0][0])
+        row = int(np.argwhere(~np.isfinite(np.atleast_1d(found)))[0][0])
         raise DataError(f"{name} has a value that is missing or infinite, first in row {row}.", do="drop such rows.")
     found.setflags(write=False)
     return found
+
+
+def _strange(given: npt.NDArray[Any]) -> str:
+    """What in an array is no real number, though NumPy would make one of it: text, dates, complex numbers."""
+    if given.dtype != object:
+        return "" if given.dtype.kind in "biuf" else f"the type is {given.dtype}"
+    kinds = (Real, Decimal, np.bool_, type(None))
+    return next(
+        (f"there is a value of the type {type(one).__name__}" for one in given.flat if not isinstance(one, kinds)), ""
+    )

@@ -85,6 +85,8 @@ class IVRegression(ABC):
         """
         if len(data) != len(seeds):
             raise DataError(f"{len(data)} data sets came with {len(seeds)} seeds.", do="give one seed for each.")
+        if strange := {type(one).__name__ for one in data} - {"IVData"}:
+            raise DataError(f"{', '.join(sorted(strange))} was given.", available="IVData; see IVData.of for frames")
         numbers = [_seed(seed) for seed in seeds]
         curves: dict[int, Curve] = {}
         for shape in dict.fromkeys(one.shape for one in data):
@@ -129,7 +131,10 @@ class _Scale:
     @classmethod
     def of(cls, data: IVData) -> _Scale:
         columns = np.column_stack(data.arrays)
-        center, spread = columns.mean(axis=0), columns.std(axis=0)
+        with np.errstate(over="ignore", invalid="ignore"):
+            center, spread = columns.mean(axis=0), columns.std(axis=0)
+        if not np.isfinite(spread).all():
+            raise DataError("A column has values whose squares leave the doubles.", do="give it in another unit.")
         constant = spread <= 1e-12 * np.abs(columns).max(axis=0, initial=0.0)  # what rounding leaves of a constant
         return cls(np.where(constant, 0.0, center), np.where(constant, 1.0, spread))
 

@@ -130,7 +130,7 @@ def train(
         for batch in _batches(rows, schedule.batch, streams):
             total, count = total + step(*batch), count + 1
         losses.append((total / count).tolist())
-        if not all(map(math.isfinite, losses[-1])):
+        if not all(math.isfinite(loss) for loss, until in zip(losses[-1], watch.until, strict=True) if until is None):
             raise EngineError(
                 f"The {stage.name} stage's loss is not finite after epoch {epoch}.",
                 do="lower the learning rate, or let the method standardise the data.",
@@ -140,7 +140,10 @@ def train(
         if watch.look(epoch):
             break
     watch.finish()
-    return [_history(stage.name, [row[b] for row in losses], watch.criteria, b) for b in range(len(streams))]
+    return [
+        _history(stage.name, [row[b] for row in losses[: watch.until[b]]], watch.criteria, b)
+        for b in range(len(streams))
+    ]
 
 
 def _batches(rows: Sequence[torch.Tensor], size: int | None, streams: Streams) -> list[tuple[torch.Tensor, ...]]:
@@ -166,6 +169,8 @@ class _Watch:
         self._since = [0] * members
         self._states: list[list[torch.Tensor]] = []
         self.criteria: dict[int, list[float]] = {}
+        #: Epoch after which each member was no longer followed.
+        self.until: list[int | None] = [None] * members
 
     def look(self, epoch: int) -> bool:
         """Judge the members where it is time to; True if none is worth following any longer."""
@@ -176,14 +181,17 @@ class _Watch:
         with torch.no_grad():
             found = check().tolist()
         self.criteria[epoch] = found
-        following = [since < stopping.patience for since in self._since]
-        better = [f and new < best for f, new, best in zip(following, found, self._best, strict=True)]
+        better = [end is None and new < best for end, new, best in zip(self.until, found, self._best, strict=True)]
         self._keep(better)
         self._best = [new if b else best for b, new, best in zip(better, found, self._best, strict=True)]
         self._since = [0 if b else since + 1 for b, since in zip(better, self._since, strict=True)]
-        return all(since >= stopping.patience for since in self._since)
+        ended = [since >= stopping.patience for since in self._since]
+        self.until = [epoch if end is None and e else end for end, e in zip(self.until, ended, strict=True)]
+        return None not in self.until
 
     def _keep(self, better: list[bool]) -> None:
+        if self._states and not any(better):
+            return
         now = [networks.state() for networks in self._stage.networks]
         if not self._states:
             self._states = now

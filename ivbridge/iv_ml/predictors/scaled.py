@@ -36,6 +36,8 @@ class Scaled:
 
     def __call__(self, t: FloatArray, x: FloatArray) -> FloatArray:
         """Predict for t (n,) and x (n, m): (n,)."""
+        if not self.center.shape == self.spread.shape == (1 + x.shape[1],):
+            raise ValueError(f"centres {self.center.shape} and spreads {self.spread.shape} of {x.shape[1]} covariates")
         inside = self.inner((t - self.center[0]) / self.spread[0], (x - self.center[1:]) / self.spread[1:])
         return self.shift + self.scale * inside
 
