@@ -88,9 +88,10 @@ LAYERS = " ".join(
         "simulate study_records study_formula study post_methods post charts post_charts",
         # nonlinear instrumental variables
         "iv_ml iv_ml.data iv_ml.criterion iv_ml.computing iv_ml.generated",
-        "iv_ml.predictors iv_ml.predictors.feedforward iv_ml.predictors.polynomial iv_ml.predictors.scaled iv_ml.ridge",
+        "iv_ml.predictors iv_ml.predictors.feedforward iv_ml.predictors.polynomial iv_ml.predictors.kernel",
+        "iv_ml.predictors.scaled iv_ml.ridge iv_ml.kernels",
         "iv_ml.curves iv_ml.method iv_ml.networks iv_ml.training",
-        "iv_ml.regression iv_ml.regression.poly2sls",
+        "iv_ml.regression iv_ml.regression.poly2sls iv_ml.regression.kernel_iv",
         "iv_ml.generation iv_ml.generation.candidates iv_ml.generation.none_iv iv_ml.generation.allele_scores",
         "iv_ml.generation.mode_iv",
         "iv_ml.scenarios iv_ml.scenarios.rules iv_ml.scenarios.fusion",
