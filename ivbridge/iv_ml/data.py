@@ -163,9 +163,9 @@ def matrix(values: npt.ArrayLike, name: str) -> FloatArray:
 
 def _numbers(values: npt.ArrayLike, name: str) -> FloatArray:
     try:
-        given = (
-            values.astype(np.float64).filled(np.nan) if isinstance(values, np.ma.MaskedArray) else np.asarray(values)
-        )
+        given = np.asarray(values)
+        if isinstance(values, np.ma.MaskedArray):
+            given = np.ma.filled(values.astype(np.float64), np.nan)
         if strange := _strange(given):
             raise TypeError(strange)
         with np.errstate(over="ignore"):
