@@ -92,8 +92,11 @@ LAYERS = " ".join(
         "iv_ml.predictors.scaled iv_ml.ridge iv_ml.kernels",
         "iv_ml.curves iv_ml.method iv_ml.networks iv_ml.training",
         "iv_ml.regression iv_ml.regression.poly2sls iv_ml.regression.kernel_iv",
-        "iv_ml.generation iv_ml.generation.candidates iv_ml.generation.none_iv iv_ml.generation.allele_scores",
-        "iv_ml.generation.mode_iv",
+        "iv_ml.clusters iv_ml.matching iv_ml.mixtures iv_ml.mixture_regression iv_ml.mixture_gaussian",
+        "iv_ml.representation iv_ml.group_number",
+        "iv_ml.generation iv_ml.generation.meta_km iv_ml.generation.meta_em",
+        "iv_ml.generation.candidates iv_ml.generation.none_iv iv_ml.generation.allele_scores",
+        "iv_ml.generation.mode_iv iv_ml.generation.decomposition iv_ml.generation.auto_iv",
         "iv_ml.scenarios iv_ml.scenarios.rules iv_ml.scenarios.fusion",
         # encouragement designs
         "encouragement encouragement.options encouragement.records encouragement.users encouragement.moments",

@@ -37,10 +37,10 @@ def usable(data: IVData) -> IntArray:
 
 def centered(values: FloatArray) -> FloatArray:
     """Columns with their means taken off."""
-    return values - values.mean(axis=0)
+    return np.asarray(values - values.mean(axis=0))
 
 
 def _constant(columns: FloatArray) -> npt.NDArray[np.bool_]:
     spread: FloatArray = np.ptp(columns, axis=0)
-    found: npt.NDArray[np.bool_] = spread <= _CONSTANT * np.abs(columns).max(axis=0)
-    return found
+    largest: FloatArray = np.abs(columns).max(axis=0)
+    return np.less_equal(spread, _CONSTANT * largest)
