@@ -1,0 +1,82 @@
+"""K-means of representation and treatment: what Meta-EM is compared with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, final
+
+import numpy as np
+import pandas as pd
+
+from ivbridge.errors import DataError, DesignError
+from ivbridge.iv_ml.clusters import kmeans, nearest
+from ivbridge.iv_ml.data import IVData
+from ivbridge.iv_ml.generated import Coding, Generated, Generator, coded
+from ivbridge.iv_ml.group_number import mmd
+from ivbridge.iv_ml.representation import Form, represented
+from ivbridge.records import FloatArray
+from ivbridge.threads import one_thread
+
+__all__ = ["MetaKM"]
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class MetaKM(Generator):
+    """K-means of (T, R) as the instrument.
+
+    Parameters
+    ----------
+    groups : int, optional
+        K. Default: the one of ``candidates`` with the smallest MMD.
+    candidates : tuple of int, default (2, 3, 5, 10)
+        Those of the paper's Figure 4.
+    representation : {"polynomial", "identity", "powers", "splines"}, default "polynomial"
+    starts : int, default 10
+    coding : {"onehot", "label"}, default "onehot"
+
+    Notes
+    -----
+    **Known failure.** K-means separates values of T, not rules of assignment: the groups differ in T *and in X and ε*,
+    so that they are no valid instrument. It is here because the paper compares with it.
+
+    Source: Wu et al. (2023), Learning instrumental variable from data fusion, footnote 3 and the released program.
+    """
+
+    name: ClassVar[str] = "meta_km"
+    groups: int | None = None
+    candidates: tuple[int, ...] = (2, 3, 5, 10)
+    representation: Form = "polynomial"
+    starts: int = 10
+    coding: Coding = "onehot"
+
+    def __post_init__(self) -> None:
+        tried = self.candidates if self.groups is None else (self.groups,)
+        if not tried or min(tried) < 2 or self.starts < 1:
+            raise DataError(f"groups={self.groups}, candidates={self.candidates} was asked.", available="2 or more")
+
+    def generate(self, data: IVData, seed: int = 0) -> Generated:
+        """The nearest of K centres.
+
+        Raises
+        ------
+        DesignError
+            If no covariate varies, or there are too few different rows.
+        """
+        t, x = data.endog, data.exog
+        with one_thread():
+            represent = represented(self.representation, x, t)
+            values = np.column_stack([t, represent(x)])
+            tried = self.candidates if self.groups is None else (self.groups,)
+            found = {k: kmeans(values, k, seed, self.starts) for k in tried if k < data.n}
+        if not found:
+            raise DesignError(f"{data.n} rows are too few for {min(tried)} groups.", do="ask for fewer.")
+        balance = {k: mmd(x, labels, k) for k, (labels, _) in found.items()}
+        groups = min(balance, key=lambda k: balance[k])
+        labels, centers = found[groups]
+
+        def assign(t: FloatArray, x: FloatArray) -> FloatArray:
+            return coded(nearest(np.column_stack([t, represent(x)]), centers), groups, self.coding)
+
+        history = pd.DataFrame({"groups": list(balance), "mmd": list(balance.values())})
+        return Generated(self.name, coded(labels, groups, self.coding), assign, labels, history=history)
