@@ -89,14 +89,16 @@ LAYERS = " ".join(
         # nonlinear instrumental variables
         "iv_ml iv_ml.data iv_ml.criterion iv_ml.computing iv_ml.generated",
         "iv_ml.predictors iv_ml.predictors.feedforward iv_ml.predictors.polynomial iv_ml.predictors.kernel",
-        "iv_ml.predictors.scaled iv_ml.ridge iv_ml.kernels",
+        "iv_ml.predictors.linear iv_ml.predictors.scaled iv_ml.ridge iv_ml.kernels",
         "iv_ml.curves iv_ml.method iv_ml.networks iv_ml.training",
-        "iv_ml.regression iv_ml.regression.poly2sls iv_ml.regression.kernel_iv",
+        "iv_ml.regression iv_ml.regression.poly2sls iv_ml.regression.halves iv_ml.regression.kernel_iv",
+        "iv_ml.regression.dual_iv iv_ml.regression.linear_2sls iv_ml.regression.dml_iv",
         "iv_ml.clusters iv_ml.matching iv_ml.mixtures iv_ml.mixture_regression iv_ml.mixture_gaussian",
         "iv_ml.representation iv_ml.group_number",
         "iv_ml.generation iv_ml.generation.meta_km iv_ml.generation.meta_em",
         "iv_ml.generation.candidates iv_ml.generation.none_iv iv_ml.generation.allele_scores",
         "iv_ml.generation.mode_iv iv_ml.generation.decomposition iv_ml.generation.auto_iv",
+        "iv_ml.estimators iv_ml.bands",
         "iv_ml.scenarios iv_ml.scenarios.rules iv_ml.scenarios.fusion",
         # encouragement designs
         "encouragement encouragement.options encouragement.records encouragement.users encouragement.moments",
@@ -106,6 +108,10 @@ LAYERS = " ".join(
         # what people see
         "report.entry many instead report.cells report.code report.plot report.view report.render report",
         "encouragement.chart encouragement.page",
+        # the marketing build
+        "marketing marketing.worlds marketing.records marketing.torch_linear marketing.first_stage marketing.checks",
+        "marketing.forbidden marketing.exclusion marketing.encoder marketing.uplift marketing.service marketing.serving",
+        "marketing.sample marketing.report marketing.gates marketing.analysis",
         "certificates certificates.badge certificates.records certificates.issue certificates.verify",
         "setup_r doctor cli_text cli_check cli_select cli_encourage cli_post cli_options cli_experiments cli_drift",
         "cli_certify",
