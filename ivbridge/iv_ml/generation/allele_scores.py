@@ -7,8 +7,8 @@ as little as none.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar, final
 
 import numpy as np
@@ -43,7 +43,7 @@ class UAS(Generator):
             If no covariate varies, or the treatment does not.
         """
         usable(data)
-        assign = _score(np.full(data.shape[1], 1 / data.shape[1]))
+        assign = partial(_score, np.full(data.shape[1], 1 / data.shape[1]))
         return Generated(self.name, assign(data.endog, data.exog), assign)
 
 
@@ -76,13 +76,10 @@ class WAS(Generator):
         weights[which] = x.T @ t / np.sqrt((x**2).sum(axis=0) * (t @ t))
         total, size = float(weights.sum()), float(np.abs(weights).sum())
         cancelled = abs(total) <= _CANCEL * size
-        assign = _score(weights / ((size or 1.0) if cancelled else total))
+        assign = partial(_score, weights / ((size or 1.0) if cancelled else total))
         notes = ("The weights cancel: they were divided by the sum of their sizes.",) if cancelled else ()
         return Generated(self.name, assign(data.endog, data.exog), assign, notes=notes)
 
 
-def _score(weights: FloatArray) -> Callable[[FloatArray, FloatArray], FloatArray]:
-    def assign(t: FloatArray, x: FloatArray) -> FloatArray:
-        return np.asarray(x @ weights[:, None])
-
-    return assign
+def _score(weights: FloatArray, t: FloatArray, x: FloatArray) -> FloatArray:
+    return np.asarray(x @ weights[:, None])

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import ClassVar, final
 
 import numpy as np
@@ -127,7 +128,7 @@ class AutoIV(Generator):
         layers = [parts.instrument.layers(member) for member in range(len(data))]
         made = []
         for one, scale, stack, history in zip(data, scales, layers, histories, strict=True):
-            assign = _representation(stack, scale[0][2:], scale[1][2:])
+            assign = partial(_representation, stack, scale[0][2:], scale[1][2:])
             values = assign(one.endog, one.exog)
             made.append(Generated(self.name, values, assign, history=history))
         return made
@@ -147,9 +148,6 @@ class AutoIV(Generator):
 
 
 def _representation(
-    layers: tuple[Dense, ...], center: FloatArray, spread: FloatArray
-) -> Callable[[FloatArray, FloatArray], FloatArray]:
-    def assign(t: FloatArray, x: FloatArray) -> FloatArray:
-        return run_layers(layers, (x - center) / spread)
-
-    return assign
+    layers: tuple[Dense, ...], center: FloatArray, spread: FloatArray, t: FloatArray, x: FloatArray
+) -> FloatArray:
+    return run_layers(layers, (x - center) / spread)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar, Literal, final
 
 import numpy as np
@@ -73,12 +73,12 @@ class ModeIV(Generator):
         """
         which = usable(data)
         if len(which) <= 2:
-            assign = _mean(which)
+            assign = partial(_mean, which)
             notes: tuple[str, ...] = ("With two candidates or fewer there is no mode: the instrument is their mean.",)
         else:
             window = which[modal_window(self._points(data, which), math.ceil(len(which) / 2))]
             chosen = window if self.keep == "window" else window[[len(window) // 2]]
-            assign = _columns(chosen)
+            assign = partial(_columns, chosen)
             notes = (f"The instrument is column {', '.join(map(str, chosen))} of exog.",)
         return Generated(self.name, assign(data.endog, data.exog), assign, notes=notes)
 
@@ -104,15 +104,9 @@ def modal_window(points: FloatArray, size: int) -> IntArray:
     return order[start : start + size]
 
 
-def _columns(which: IntArray) -> Callable[[FloatArray, FloatArray], FloatArray]:
-    def assign(t: FloatArray, x: FloatArray) -> FloatArray:
-        return x[:, which].copy()
-
-    return assign
+def _columns(which: IntArray, t: FloatArray, x: FloatArray) -> FloatArray:
+    return x[:, which].copy()
 
 
-def _mean(which: IntArray) -> Callable[[FloatArray, FloatArray], FloatArray]:
-    def assign(t: FloatArray, x: FloatArray) -> FloatArray:
-        return np.asarray(x[:, which].mean(axis=1, keepdims=True))
-
-    return assign
+def _mean(which: IntArray, t: FloatArray, x: FloatArray) -> FloatArray:
+    return np.asarray(x[:, which].mean(axis=1, keepdims=True))
