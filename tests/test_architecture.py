@@ -89,10 +89,11 @@ LAYERS = " ".join(
         # nonlinear instrumental variables
         "iv_ml iv_ml.data iv_ml.criterion iv_ml.computing iv_ml.generated",
         "iv_ml.predictors iv_ml.predictors.feedforward iv_ml.predictors.polynomial iv_ml.predictors.kernel",
-        "iv_ml.predictors.linear iv_ml.predictors.scaled iv_ml.ridge iv_ml.kernels",
-        "iv_ml.curves iv_ml.method iv_ml.networks iv_ml.training",
+        "iv_ml.predictors.linear iv_ml.predictors.modal iv_ml.predictors.scaled iv_ml.ridge iv_ml.kernels",
+        "iv_ml.curves iv_ml.method iv_ml.networks iv_ml.training iv_ml.sides iv_ml.minimising",
         "iv_ml.regression iv_ml.regression.poly2sls iv_ml.regression.halves iv_ml.regression.kernel_iv",
         "iv_ml.regression.dual_iv iv_ml.regression.linear_2sls iv_ml.regression.dml_iv",
+        "iv_ml.regression.mode_ensemble",
         "iv_ml.clusters iv_ml.matching iv_ml.mixtures iv_ml.mixture_regression iv_ml.mixture_gaussian",
         "iv_ml.representation iv_ml.group_number",
         "iv_ml.generation iv_ml.generation.meta_km iv_ml.generation.meta_em",
