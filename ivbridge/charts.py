@@ -17,10 +17,13 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["Bar", "Range", "SeedPoint", "bars", "ranges", "save", "seed_points"]
+__all__ = [
+    "BLACK", "BLUE", "GREEN", "GREY", "ORANGE", "Bar", "Range", "SeedPoint", "bars", "blank", "ranges", "save",
+    "seed_points", "styled", "words",
+]  # fmt: skip
 
 EFFECT = "effect of X on Y"
-BLUE, ORANGE, GREY, BLACK = "#0072b2", "#e69f00", "#666666", "#222222"
+BLUE, ORANGE, GREEN, GREY, BLACK = "#0072b2", "#e69f00", "#009e73", "#666666", "#222222"
 _STYLE: Any = {
     "font.family": "DejaVu Sans",
     "font.size": 10,
@@ -69,7 +72,14 @@ class Range:
     text: str
 
 
-def _figure(width: float, height: float) -> Figure:
+def blank(width: float, height: float) -> Figure:
+    """An empty figure, in inches; draw on it within :func:`styled`.
+
+    Raises
+    ------
+    MissingExtraError
+        If matplotlib is not installed.
+    """
     try:
         from matplotlib.figure import Figure as Made
     except ImportError:
@@ -77,7 +87,14 @@ def _figure(width: float, height: float) -> Figure:
     return Made(figsize=(width, height), layout="constrained")
 
 
-def _styled() -> Any:
+def styled() -> Any:
+    """A block in which matplotlib has the style of all charts.
+
+    Raises
+    ------
+    MissingExtraError
+        If matplotlib is not installed.
+    """
     try:
         import matplotlib as mpl
     except ImportError:
@@ -103,8 +120,8 @@ def bars(given: Sequence[Bar], truth: float, title: str, caption: str) -> Figure
     engines = list(dict.fromkeys(bar.engine for bar in given))
     colours = dict(zip(engines, (BLUE, ORANGE, GREY), strict=False))
     width = 0.8 / len(engines)
-    with _styled():
-        figure = _figure(1.5 + 1.6 * len(labels), 4.4)
+    with styled():
+        figure = blank(1.5 + 1.6 * len(labels), 4.4)
         axes = figure.add_subplot()
         for bar in given:
             x = labels.index(bar.label) + (engines.index(bar.engine) - (len(engines) - 1) / 2) * width
@@ -129,7 +146,7 @@ def bars(given: Sequence[Bar], truth: float, title: str, caption: str) -> Figure
         axes.set_xlim(-0.55, len(labels) - 0.02)
         axes.set_ylim(0, max(bar.high for bar in given) * 1.12)
         axes.set_ylabel(EFFECT)
-        _words(figure, axes, title, caption)
+        words(figure, axes, title, caption)
     return figure
 
 
@@ -149,8 +166,8 @@ def seed_points(given: Sequence[SeedPoint], truth: float, marked: int, title: st
     MissingExtraError
         If matplotlib is not installed.
     """
-    with _styled():
-        figure = _figure(7.2, 4.4)
+    with styled():
+        figure = blank(7.2, 4.4)
         axes = figure.add_subplot()
         for point in given:
             colour = ORANGE if point.selected == marked else BLUE
@@ -172,7 +189,7 @@ def seed_points(given: Sequence[SeedPoint], truth: float, marked: int, title: st
         axes.set_xticks(counts)
         axes.set_xlabel("instruments selected (above each interval: number of fold seeds)")
         axes.set_ylabel(EFFECT)
-        _words(figure, axes, title, caption)
+        words(figure, axes, title, caption)
     return figure
 
 
@@ -190,8 +207,8 @@ def ranges(given: Sequence[Range], truth: float, title: str, caption: str) -> Fi
     MissingExtraError
         If matplotlib is not installed.
     """
-    with _styled():
-        figure = _figure(8.6, 1.5 + 0.42 * len(given))
+    with styled():
+        figure = blank(8.6, 1.5 + 0.42 * len(given))
         axes = figure.add_subplot()
         axes.axvline(truth, color=GREY, linewidth=1, linestyle=(0, (4, 3)), zorder=0)
         axes.annotate(
@@ -213,7 +230,7 @@ def ranges(given: Sequence[Range], truth: float, title: str, caption: str) -> Fi
         axes.tick_params(axis="y", length=0)
         axes.set_ylim(len(given) - 0.4, -0.6)
         axes.set_xlabel(f"{EFFECT}: median and 5 % to 95 % of the draws")
-        _words(figure, axes, title, caption)
+        words(figure, axes, title, caption)
     return figure
 
 
@@ -224,7 +241,8 @@ def _truth_line(axes: Axes, truth: float, right: float) -> None:
     )
 
 
-def _words(figure: Figure, axes: Axes, title: str, caption: str) -> None:
+def words(figure: Figure, axes: Axes, title: str, caption: str) -> None:
+    """Title above the axes, caption below the figure."""
     axes.set_title(title, loc="left", fontsize=11, fontweight="bold", pad=16)
     figure.supxlabel(caption, x=0.01, ha="left", fontsize=8, color=GREY, linespacing=1.4)
 
@@ -240,7 +258,7 @@ def save(figure: Figure, stem: Path) -> tuple[Path, Path]:
     """
     stem.parent.mkdir(parents=True, exist_ok=True)
     vector, raster = stem.with_suffix(".svg"), stem.with_suffix(".png")
-    with _styled():
+    with styled():
         figure.savefig(vector, metadata={"Date": None})
         figure.savefig(raster, dpi=144)
     return vector, raster

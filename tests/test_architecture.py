@@ -94,13 +94,17 @@ LAYERS = " ".join(
         "iv_ml.regression iv_ml.regression.poly2sls iv_ml.regression.halves iv_ml.regression.kernel_iv",
         "iv_ml.regression.dual_iv iv_ml.regression.linear_2sls iv_ml.regression.dml_iv",
         "iv_ml.regression.mode_ensemble",
+        "iv_ml.mixture_density iv_ml.regression.deep_iv iv_ml.regression.nn2sls iv_ml.regression.one_siv",
         "iv_ml.clusters iv_ml.matching iv_ml.mixtures iv_ml.mixture_regression iv_ml.mixture_gaussian",
         "iv_ml.representation iv_ml.group_number",
         "iv_ml.generation iv_ml.generation.meta_km iv_ml.generation.meta_em",
         "iv_ml.generation.candidates iv_ml.generation.none_iv iv_ml.generation.allele_scores",
         "iv_ml.generation.mode_iv iv_ml.generation.decomposition iv_ml.generation.auto_iv",
         "iv_ml.estimators iv_ml.bands",
-        "iv_ml.scenarios iv_ml.scenarios.rules iv_ml.scenarios.fusion",
+        "iv_ml.scenarios iv_ml.scenarios.rules iv_ml.scenarios.fusion iv_ml.scenarios.semisynthetic",
+        "iv_ml.paper iv_ml.paper.parts iv_ml.paper.oracle iv_ml.paper.answering iv_ml.paper.running",
+        "iv_ml.paper.cells iv_ml.paper.plans iv_ml.paper.reasons iv_ml.paper.verdicts iv_ml.paper.tables",
+        "iv_ml.paper.figures iv_ml.paper.publishing",
         # encouragement designs
         "encouragement encouragement.options encouragement.records encouragement.users encouragement.moments",
         "encouragement.effects encouragement.balance encouragement.sums encouragement.pooled encouragement.choice",
@@ -116,7 +120,7 @@ LAYERS = " ".join(
         "certificates certificates.badge certificates.records certificates.issue certificates.verify",
         "setup_r doctor cli_text cli_check cli_select cli_encourage cli_post cli_options cli_experiments cli_drift",
         "cli_certify",
-        "cli_record cli_ports cli_explain cli_scale cli",
+        "cli_record cli_ports cli_explain cli_scale cli_study cli",
         "pytest_agreement pytest_plugin",
     ]
 ).split()

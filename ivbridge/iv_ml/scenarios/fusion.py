@@ -18,10 +18,10 @@ from ivbridge.iv_ml.scenarios import rules
 from ivbridge.iv_ml.scenarios.rules import Reading, Shape
 from ivbridge.records import FloatArray, IntArray
 
-__all__ = ["Fusion", "FusionDraw", "Sample", "drawn"]
+__all__ = ["SIGMA", "Fusion", "FusionDraw", "Sample", "drawn"]
 
 #: Covariance of each covariate with the unobserved confounder, and standard deviation of both noises.
-_SIGMA, _NOISE = 0.1, 0.1
+SIGMA, _NOISE = 0.1, 0.1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -121,7 +121,7 @@ class Fusion:
         w = rules.weights(self.groups, self.covariates, self.reading, random)
         m = self.covariates
         covariance = np.eye(m + 1)
-        covariance[:m, m] = covariance[m, :m] = _SIGMA
+        covariance[:m, m] = covariance[m, :m] = SIGMA
         root = np.linalg.cholesky(covariance)
         parts = []
         for _ in range(3):

@@ -28,7 +28,7 @@ import numpy as np
 
 from ivbridge.records import FloatArray, IntArray
 
-__all__ = ["SHAPES", "Reading", "Shape", "outcome", "treatment", "weights"]
+__all__ = ["SHAPES", "Reading", "Shape", "moved", "outcome", "treatment", "weights"]
 
 Reading = Literal["code", "paper"]
 Shape = Literal["linear", "poly", "sin", "sigmoid", "abs"]
@@ -67,10 +67,14 @@ def weights(groups: int, covariates: int, reading: Reading, random: np.random.Ge
     return random.uniform(-1, 1, (groups, covariates))
 
 
+def moved(x: FloatArray, shape: Shape, reading: Reading) -> FloatArray:
+    """X + f(X) of Eq. 14, (n, m): what a source's weights are applied to."""
+    return x if shape == "linear" and reading == "code" else x + SHAPES[shape](x)
+
+
 def treatment(x: FloatArray, labels: IntArray, w: FloatArray, shape: Shape, reading: Reading) -> FloatArray:
     """E[T | X, Z] of Eq. 14, (n,), without the confounder's part."""
-    moved = x if shape == "linear" and reading == "code" else x + SHAPES[shape](x)
-    found: FloatArray = np.einsum("ij,ij->i", moved, w[labels])
+    found: FloatArray = np.einsum("ij,ij->i", moved(x, shape, reading), w[labels])
     return found + np.array(_INTERCEPTS)[labels] if reading == "code" else found
 
 

@@ -1,0 +1,129 @@
+"""The paper's tables beside ours, as text and as Markdown."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from ivbridge.iv_ml.paper.parts import METHODS
+from ivbridge.iv_ml.paper.verdicts import BETTER, NOT, REPRODUCED, WORSE, judged, means
+
+__all__ = ["counted", "markdown", "number", "text"]
+
+_TITLES = {
+    "1": "Table 1: mean squared error, Linear-3-3",
+    "2": "Table 2: accuracy of the groups in per cent, Data-2-5",
+    "3": "Table 3: mean squared error, IHDP and PM-CMR",
+    "4": "Table 4 of the supplement, the cells that are known",
+    "5": "Table 5 of the supplement, the cells that are known",
+}
+_SIGNS = {REPRODUCED: "=", BETTER: "+", WORSE: "−", NOT: "×"}
+LEGEND = (
+    "Each cell: ours, mean (sd) over the replications, [the paper's], and = reproduced, + better, − worse, "
+    "× not reproducible for a reason given below."
+)
+
+
+def number(mean: float, sd: float, decimals: int = 2) -> str:
+    """``0.33(0.04)``; without replications ``0.33``; a dash where there is no value.
+
+    >>> number(0.334, 0.0421), number(3.2, float("nan"), 1)
+    ('0.33(0.04)', '3.2')
+    """
+    if math.isnan(mean):
+        return "–"
+    if abs(mean) >= 100:
+        decimals = 0
+    return f"{mean:.{decimals}f}" + ("" if math.isnan(sd) else f"({sd:.{decimals}f})")
+
+
+def counted(cells: pd.DataFrame) -> str:
+    """``54 of 81 cells reproduced, 12 better, 3 worse, 12 not reproducible``."""
+    counts = [(name, int((cells["verdict"] == name).sum())) for name in _SIGNS]
+    first, *others = [f"{count} {name}" for name, count in counts if count or name == REPRODUCED]
+    return ", ".join([first.replace(" ", f" of {len(cells)} cells ", 1), *others])
+
+
+def text(table: pd.DataFrame, which: str) -> str:
+    """One table in columns of text, with the count of verdicts and the reasons."""
+    found = judged(table, which)
+    heads, rows = _grid(table, found)
+    widths = [max(len(row[i]) for row in [heads, *rows]) for i in range(len(heads))]
+    lines = ["  ".join(value.ljust(width) for value, width in zip(row, widths, strict=True)) for row in [heads, *rows]]
+    reasons = [f"× {where}: {why}" for why, where in _reasons(found)]
+    return "\n".join([_TITLES[which], LEGEND, "", *(line.rstrip() for line in lines), "", counted(found), *reasons])
+
+
+def markdown(table: pd.DataFrame, which: str) -> str:
+    """One table in Markdown, with the count of verdicts and the reasons."""
+    found = judged(table, which)
+    heads, rows = _grid(table, found)
+    lines = [f"| {' | '.join(row)} |".replace("*", "\\*") for row in (heads, *rows)]
+    lines.insert(1, "|" + " --- |" * len(heads))
+    reasons = [f"- {where}: {why}".replace("*", "\\*") for why, where in _reasons(found)]
+    parts = [f"### {_TITLES[which]}", LEGEND, "\n".join(lines), f"{counted(found)}.", "\n".join(reasons)]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _grid(table: pd.DataFrame, found: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
+    """Head and rows: instruments of the paper, then ours that it does not have."""
+    columns = list(dict.fromkeys(zip(found["world"], found["method"], found["quantity"], strict=True)))
+    several = found["world"].nunique() > 1
+    cells = {
+        (row["instrument"], row["world"], row["method"], row["quantity"]): _cell(row)
+        for row in found.to_dict("records")
+    }
+    names = list(dict.fromkeys(found["instrument"]))
+    extra = _extra(table, columns, names)
+    cells |= extra
+    names += list(dict.fromkeys(key[0] for key in extra))
+    heads = ["", *(_head(column, several) for column in columns)]
+    return heads, [[name, *(cells.get((name, *column), "") for column in columns)] for name in names]
+
+
+def _head(column: tuple[str, str, str], several: bool) -> str:
+    world, method, quantity = column
+    what = METHODS[method].title if method else "accuracy"
+    if not several:
+        return what
+    return world if quantity == "accuracy" and not world.isupper() and "CMR" not in world else f"{world} {what}"
+
+
+def _cell(row: Mapping[Any, object]) -> str:
+    printed = str(row["printed"])
+    decimals = 1 if row["quantity"] == "accuracy" else max(2, len(printed.partition("(")[0].partition(".")[2]))
+    ours = number(float(str(row["mean"])), float(str(row["sd"])), decimals)
+    return f"{ours} [{printed}] {_SIGNS[str(row['verdict'])]}"
+
+
+def _extra(
+    table: pd.DataFrame, columns: Sequence[tuple[str, str, str]], names: Sequence[str]
+) -> dict[tuple[str, str, str, str], str]:
+    """Rows that the paper does not have; those in its words say so."""
+    found = {}
+    summary = means(table)
+    summary = summary[(summary["quantity"] == "mse") | summary["taken"]]
+    for row in summary.to_dict("records"):
+        column = (str(row["world"]), str(row["method"]), str(row["quantity"]))
+        words = row["reading"] == "paper"
+        if column in columns and (words or row["instrument"] not in names):
+            name = f"{row['instrument']}, in the paper's words" if words else str(row["instrument"])
+            found[name, *column] = number(row["mean"], row["sd"], 1 if column[2] == "accuracy" else 3)
+    return found
+
+
+def _reasons(found: pd.DataFrame) -> list[tuple[str, str]]:
+    """Each reason with its cells."""
+    rows = found[found["reason"] != ""]
+    return [
+        (str(why), ", ".join(dict.fromkeys(f"{row['instrument']} {_what(row)}" for row in part.to_dict("records"))))
+        for why, part in rows.groupby("reason", sort=False)
+    ]
+
+
+def _what(row: Mapping[Any, object]) -> str:
+    method = str(row["method"])
+    return METHODS[method].title if method else f"accuracy, {row['world']}"
