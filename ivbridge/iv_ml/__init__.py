@@ -29,6 +29,7 @@ METHODS: Mapping[str, str] = {
     "dual_iv": "dual_iv.DualIV",
     "kernel_iv": "kernel_iv.KernelIV",
     "linear_2sls": "linear_2sls.Linear2SLS",
+    "mode_ensemble": "mode_ensemble.ModeEnsemble",
     "nn2sls": "nn2sls.NN2SLS",
     "one_siv": "one_siv.OneSIV",
     "poly2sls": "poly2sls.Poly2SLS",

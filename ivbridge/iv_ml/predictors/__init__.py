@@ -24,6 +24,7 @@ KINDS: Mapping[str, str] = {
     "features": "features.FeatureProduct",
     "feedforward": "feedforward.Feedforward",
     "kernel": "kernel.KernelExpansion",
+    "modal": "modal.Modal",
     "partially_linear": "linear.PartiallyLinear",
     "polynomial": "polynomial.Polynomial",
     "scaled": "scaled.Scaled",
