@@ -17,7 +17,17 @@ import typer
 from typer.core import TyperGroup
 
 import ivbridge
-from ivbridge import cli_certify, cli_drift, cli_experiments, cli_explain, cli_ports, cli_record, cli_scale, cli_study
+from ivbridge import (
+    cli_certify,
+    cli_drift,
+    cli_experiments,
+    cli_explain,
+    cli_marketing,
+    cli_ports,
+    cli_record,
+    cli_scale,
+    cli_study,
+)
 from ivbridge.cli_options import (
     DATA,
     ENGINES,
@@ -250,6 +260,7 @@ app.add_typer(cli_record.app)
 app.add_typer(cli_ports.app)
 app.add_typer(cli_explain.app)
 app.add_typer(cli_scale.app)
+app.add_typer(cli_marketing.app)
 app.add_typer(cli_study.app)
 
 

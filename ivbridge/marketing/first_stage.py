@@ -93,7 +93,7 @@ class Exact:
 #: The first stages that are compared; the second and the third one are trained as the page says.
 STAGES: tuple[Exact | Trained, ...] = (
     Exact("linear, solved"),
-    Trained("linear layer, as the page trains", hidden=()),
-    Trained("two-layer MLP, as the page trains"),
-    Trained("two-layer MLP, minibatches", epochs=20, batch=128),
+    Trained("linear, 200 steps", hidden=()),
+    Trained("MLP, 200 steps"),
+    Trained("MLP, minibatches", epochs=20, batch=128),
 )

@@ -28,10 +28,10 @@ __all__ = ["WORLDS", "compare", "crossed_values", "plugged_and_instrument", "squ
 
 #: Worlds in which first stages are compared.
 WORLDS: dict[str, Campaign] = {
-    "recipe, no confounder": Campaign(),
-    "confounder": Campaign(confounding=1.0),
-    "confounder, curved first stage": Campaign(confounding=1.0, curved=True),
-    "confounder, curved, outcome bends in x": Campaign(confounding=1.0, curved=True, bend=0.5),
+    "The recipe, no confounder": Campaign(),
+    "With a confounder": Campaign(confounding=1.0),
+    "With a confounder, exposure curved in x": Campaign(confounding=1.0, curved=True),
+    "With a confounder, both curved in x": Campaign(confounding=1.0, curved=True, bend=0.5),
 }
 #: Users that are only predicted for.
 _HELD = 2000

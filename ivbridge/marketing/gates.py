@@ -52,9 +52,9 @@ def _forbidden(report: MarketingReport) -> Iterator[Gate]:
     gap = max(row.gap for row in rows)
     yield Gate("plugged-in estimate = slope × estimate with the instrument, in every draw", f"largest gap {gap:.0e}",
                f"below {ROUNDING:.0e}", gap < ROUNDING)  # fmt: skip
-    curved = next(row for row in rows if "curved" in row.world and "MLP, as the page" in row.name)
+    curved = next(row for row in rows if "curved" in row.world and row.name == "MLP, 200 steps")
     off = curved.plugged.mean - TRUTH
-    what = "curved first stage: the page's network, plugged in, misses the truth"
+    what = "exposure curved in x: the recipe's network, plugged in, misses the truth"
     yield Gate(what, f"{off:+.2f}", "by 0.3 or more", abs(off) >= 0.3)
     solved = max((row for row in rows if "solved" in row.name), key=lambda row: abs(row.slope.mean - 1))
     yield Gate("least squares as the first stage: the slope is 1", f"{solved.slope.mean:.9f}", "1",

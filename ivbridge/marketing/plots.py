@@ -1,0 +1,151 @@
+"""Geometry of the page's plots: what stands where in drawing units; nothing is computed from data here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ivbridge.marketing.records import Average, Drift, FirstStageRow, Scatter, Weak
+from ivbridge.marketing.worlds import TRUTH
+from ivbridge.report.plot import round_values, tick
+
+__all__ = ["Line", "Plot", "Point", "drift_plot", "first_stage_plot", "scatter_plot", "weak_plot"]
+
+WIDTH, RIGHT, TOP, FOOT = 340.0, 10.0, 8.0, 38.0
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A mark; ``kind`` s0 is a disc, s1 a square, dot a small disc; ``text`` appears under the pointer."""
+
+    kind: str
+    x: float
+    y: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of class s0, s1, theory or truth."""
+
+    kind: str
+    ends: tuple[float, float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Plot:
+    """Size, ticks as (place, text), what is drawn, and what the axes and the whole are called."""
+
+    title: str
+    about: str
+    height: float
+    left: float
+    x_ticks: tuple[tuple[float, str], ...]
+    y_ticks: tuple[tuple[float, str], ...]
+    lines: tuple[Line, ...]
+    points: tuple[Point, ...]
+    x_label: str
+    y_label: str = ""
+    rows: bool = False
+    width: float = WIDTH
+    foot: float = FOOT
+
+
+class _Frame:
+    """From numbers to drawing units; what lies outside is put on the edge."""
+
+    def __init__(self, x: tuple[float, float], y: tuple[float, float], left: float, height: float) -> None:
+        self.xs, self.ys, self.left, self.height = x, y, left, height
+
+    def x(self, value: float) -> float:
+        share = (min(max(value, self.xs[0]), self.xs[1]) - self.xs[0]) / (self.xs[1] - self.xs[0])
+        return round(self.left + share * (WIDTH - self.left - RIGHT), 2)
+
+    def y(self, value: float) -> float:
+        share = (min(max(value, self.ys[0]), self.ys[1]) - self.ys[0]) / (self.ys[1] - self.ys[0])
+        return round(self.height - FOOT - share * (self.height - FOOT - TOP), 2)
+
+    def inside(self, value: float) -> bool:
+        return self.xs[0] <= value <= self.xs[1]
+
+    def x_ticks(self, most: int = 6) -> tuple[tuple[float, str], ...]:
+        return tuple((self.x(value), tick(round(value, 10))) for value in round_values(*self.xs, most))
+
+    def y_ticks(self, most: int = 6) -> tuple[tuple[float, str], ...]:
+        return tuple((self.y(value), tick(round(value, 10))) for value in round_values(*self.ys, most))
+
+    def segment(self, kind: str, x0: float, y0: float, x1: float, y1: float) -> Line:
+        return Line(kind, (self.x(x0), self.y(y0), self.x(x1), self.y(y1)))
+
+
+def drift_plot(drifts: Sequence[Drift]) -> Plot:
+    """Estimates against violations: marks are means over draws, lines are theory."""
+    everything = [value for one in drifts for value in (*one.theory, *(e.mean for e in one.estimates))]
+    grid = drifts[0].violations
+    pad = 0.05 * (grid[-1] - grid[0])
+    frame = _Frame((grid[0] - pad, grid[-1] + pad), (min(everything) - 0.2, max(everything) + 0.2), 34.0, 250.0)
+    lines = [frame.segment("truth", frame.xs[0], TRUTH, frame.xs[1], TRUTH)]
+    points = []
+    for side, one in enumerate(drifts):
+        lines.append(frame.segment("theory", grid[0], one.theory[0], grid[-1], one.theory[-1]))
+        for violation, found, theory in zip(one.violations, one.estimates, one.theory, strict=True):
+            text = f"π = {one.relevance:g}, γ = {violation:g}: {found.mean:.3f}, theory {theory:g}"
+            points.append(Point(f"s{side}", frame.x(violation), frame.y(found.mean), text))
+    return Plot("2SLS drifts along a line of slope 1/π", "estimates against violations of exclusion", 250.0, 34.0,
+                frame.x_ticks(), frame.y_ticks(), tuple(lines), tuple(points),
+                "γ, what the e-mail adds to conversions directly", "estimate")  # fmt: skip
+
+
+def scatter_plot(found: Scatter) -> Plot:
+    """Points and the line through them."""
+    wide, high = (1.02 * float(abs(values).max()) for values in (found.across, found.up))
+    frame = _Frame((-wide, wide), (-high, high), 34.0, 220.0)
+    pairs = zip(found.across.tolist(), found.up.tolist(), strict=True)
+    points = tuple(Point("dot", frame.x(a), frame.y(b), "") for a, b in pairs)
+    end = min(wide, high / abs(found.slope)) if found.slope else wide
+    rise = end * found.slope
+    lines = (frame.segment("truth", -wide, 0, wide, 0), frame.segment("fit", -end, -rise, end, rise))
+    return Plot(found.title, f"slope {found.slope:.2f}", 220.0, 34.0, frame.x_ticks(4), frame.y_ticks(4), lines, points,
+                f"slope {tick(round(found.slope, 3) + 0.0)}, all users")  # fmt: skip
+
+
+def first_stage_plot(rows: Sequence[FirstStageRow]) -> Plot:
+    """One world: each first stage plugged in (square), and its randomised part as the instrument (disc)."""
+    shown = [(row.name, row.plugged, row.randomised) for row in rows]
+    return _ranges(rows[0].world, shown, (1.5, 4.0), 124.0, "mean over draws, ± 2 standard deviations of a draw")
+
+
+def _ranges(title: str, rows: Sequence[tuple[str, Average, Average]], ends: tuple[float, float], left: float,
+            label: str) -> Plot:  # fmt: skip
+    height = TOP + 34.0 * len(rows) + FOOT
+    frame = _Frame(ends, (0.0, 1.0), left, height)
+    top, bottom = TOP, height - FOOT
+    lines = [Line("truth", (frame.x(TRUTH), top, frame.x(TRUTH), bottom))]
+    points, names = [], []
+    for i, (name, plugged, right) in enumerate(rows):
+        middle = TOP + 34.0 * i + 17
+        names.append((middle, name))
+        for kind, found, y in (("s1", plugged, middle - 6), ("s0", right, middle + 6)):
+            low, high = found.mean - 2 * found.sd, found.mean + 2 * found.sd
+            text = f"{name}: {found.mean:.3f} (s.e. {found.error:.3f})"
+            lines.append(Line(kind, (frame.x(low), y, frame.x(high), y)))
+            points.append(Point(kind if frame.inside(found.mean) else "off", frame.x(found.mean), y, text))
+    return Plot(title, "estimates by first stage", height, left, frame.x_ticks(), tuple(names), tuple(lines),
+                tuple(points), label, rows=True)  # fmt: skip
+
+
+def weak_plot(rows: Sequence[Weak]) -> Plot:
+    """The 5 % to 95 % range of the estimate by strength of the instrument."""
+    height, left = TOP + 26.0 * len(rows) + FOOT, 84.0
+    frame = _Frame((-1.0, 5.0), (0.0, 1.0), left, height)
+    lines = [Line("truth", (frame.x(TRUTH), TOP, frame.x(TRUTH), height - FOOT))]
+    points, names = [], []
+    for i, one in enumerate(rows):
+        y = TOP + 26.0 * i + 13
+        found = one.estimate
+        names.append((y, f"π = {one.relevance:g}, F ≈ {one.f:.0f}"))
+        lines.append(Line("s0", (frame.x(found.low), y, frame.x(found.high), y)))
+        text = f"median {found.median:.3f}, {found.low:.2f} to {found.high:.2f}"
+        points.append(Point("s0" if frame.inside(found.median) else "off", frame.x(found.median), y, text))
+    return Plot("A weaker e-mail", "5 % to 95 % range of 2SLS", height, left, frame.x_ticks(), tuple(names),
+                tuple(lines), tuple(points), "estimate: median, and 5 % to 95 % of the draws", rows=True)  # fmt: skip
