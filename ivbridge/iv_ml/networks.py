@@ -32,12 +32,14 @@ class Layout:
     ----------
     widths : tuple of int
         Outputs of each layer, the last one's included.
-    activation : str, default "relu"
-        Of every layer but the last one: relu, tanh, elu, leaky_relu, sigmoid.
+    activation : str or tuple of str, default "relu"
+        Of every layer but the last one, or of each of them: relu, tanh, elu, leaky_relu, sigmoid.
     last : str, default "linear"
         Of the last layer.
     dropout : float, default 0
         Share of each hidden layer's outputs that is set to zero while training.
+    input_dropout : float, default 0
+        The same for the inputs.
     normalised : tuple of int, default ()
         Hidden layers, from 0, with batch normalisation between their linear part and their activation.
     start : {"torch", "glorot"}, default "torch"
@@ -46,11 +48,19 @@ class Layout:
     """
 
     widths: tuple[int, ...]
-    activation: str = "relu"
+    activation: str | tuple[str, ...] = "relu"
     last: str = "linear"
     dropout: float = 0.0
+    input_dropout: float = 0.0
     normalised: tuple[int, ...] = ()
     start: Literal["torch", "glorot"] = "torch"
+
+    def activations(self) -> tuple[str, ...]:
+        """The activation of each layer, the last one included."""
+        hidden = len(self.widths) - 1
+        before = (self.activation,) * hidden if isinstance(self.activation, str) else self.activation
+        assert len(before) == hidden, f"{len(before)} activations for {hidden} hidden layers"
+        return (*before, self.last)
 
 
 class Networks:
@@ -103,14 +113,15 @@ class Networks:
         """
         torch = torch_module()
         last = len(self._weights) - 1
-        for i, (weight, bias) in enumerate(zip(self._weights, self._biases, strict=True)):
+        inputs = _dropped(inputs, self._layout.input_dropout, streams)
+        layers = zip(self._weights, self._biases, self._layout.activations(), strict=True)
+        for i, (weight, bias, activation) in enumerate(layers):
             inputs = torch.baddbmm(bias, inputs, weight)
             if i in self._norms:
                 inputs = self._normalised(inputs, self._norms[i], training=streams is not None)
-            inputs = _activated(inputs, self._layout.last if i == last else self._layout.activation)
-            if streams is not None and self._layout.dropout and i < last:
-                kept = 1 - self._layout.dropout
-                inputs = inputs * ((streams.uniform(*inputs.shape[1:]) < kept) / kept)
+            inputs = _activated(inputs, activation)
+            if i < last:
+                inputs = _dropped(inputs, self._layout.dropout, streams)
         return inputs
 
     def _normalised(self, values: torch.Tensor, norm: list[torch.Tensor], *, training: bool) -> torch.Tensor:
@@ -141,14 +152,14 @@ class Networks:
     def layers(self, member: int) -> tuple[Dense, ...]:
         """One member as NumPy layers; batch normalisation is folded into them."""
         found = []
-        last = len(self._weights) - 1
-        for i, (weights, biases) in enumerate(zip(self._weights, self._biases, strict=True)):
+        every = zip(self._weights, self._biases, self._layout.activations(), strict=True)
+        for i, (weights, biases, activation) in enumerate(every):
             weight, bias = _numbers(weights[member]), _numbers(biases[member])[0]
             if i in self._norms:
                 scale, shift, mean, variance = (_numbers(part[member])[0] for part in self._norms[i])
                 factor = scale / (variance + _TINY) ** 0.5
                 weight, bias = weight * factor, (bias - mean) * factor + shift
-            found.append(Dense(weight, bias, self._layout.last if i == last else self._layout.activation))
+            found.append(Dense(weight, bias, activation))
         return tuple(found)
 
 
@@ -158,6 +169,12 @@ def _activated(values: torch.Tensor, name: str) -> torch.Tensor:
     assert name in ACTIVATIONS, name
     torch = torch_module()
     return (getattr(torch, name) if hasattr(torch, name) else getattr(torch.nn.functional, name))(values)
+
+
+def _dropped(values: torch.Tensor, share: float, streams: Streams | None) -> torch.Tensor:
+    if streams is None or not share:
+        return values
+    return values * ((streams.uniform(*values.shape[1:]) < 1 - share) / (1 - share))
 
 
 def _numbers(tensor: Any) -> Any:
