@@ -18,8 +18,8 @@ from ivbridge.records import FloatArray, IntArray
 
 __all__ = ["DMLIV"]
 
-#: Part of an instrument's squares that a constant and the instruments before it must leave.
-_LEFT = 1e-8
+#: What rounding leaves of a constant column, relative to its size.
+_ROUNDING = 1e-12
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,16 +115,11 @@ class DMLIV(IVRegression):
 
 
 def _varying(instruments: FloatArray) -> FloatArray:
-    """Columns that are not constant and not a combination of others: the last one of one-hot groups is left out."""
-    base, kept = np.ones((len(instruments), 1)), []
-    for j, column in enumerate(instruments.T):
-        rest = column - base @ np.linalg.lstsq(base, column)[0]
-        if rest @ rest > _LEFT * (column @ column):
-            base = np.column_stack([base, column])
-            kept.append(j)
-    if not kept:
+    """Columns that are not constant. Those that depend on others stay: DoubleML's 2SLS takes the rank as it is."""
+    kept = instruments[:, np.ptp(instruments, axis=0) > _ROUNDING * np.abs(instruments).max(axis=0)]
+    if not kept.shape[1]:
         raise DesignError("No instrument varies.", do="give one that does.")
-    return instruments[:, kept]
+    return kept
 
 
 def _doubleml() -> Any:

@@ -39,10 +39,10 @@ class DualIV(Halves):
 
     Notes
     -----
-    **Known failure.** With ``dual="outcome"`` the best u is E[f(T, X) | Y, Z, X] - Y, not E[f(T, X) | Z, X] - Y. Y says what
-    the confounder is, so that the curve goes to that of ordinary regression. The program of Wu et al. has moreover a
-    kernel of (Y, Z) that is constant up to the fourth digit: no instrument acts, and its published errors are not those
-    of the method.
+    **Known failure.** With ``dual="outcome"`` the best u is E[f(T, X) | Y, Z, X] - Y, not E[f(T, X) | Z, X] - Y. Y says
+    what the confounder is, so that the curve goes to that of ordinary regression. The program of Wu et al. has moreover
+    a kernel of (Y, Z) that is constant up to the fourth digit: no instrument acts, and its published errors are not
+    those of the method.
     """
 
     name: ClassVar[str] = "dual_iv"
@@ -54,17 +54,25 @@ class DualIV(Halves):
             raise DataError(f"dual={self.dual!r} was asked.", available="instruments, outcome")
 
     def curve(self, first: IVData, second: IVData, landmarks: int) -> tuple[KernelExpansion, tuple[float, float]]:
-        """The curve from two halves, with so many landmarks, and both penalties."""
-        of_dual = KernelFeatures.of(self._arguments(first)[:landmarks])
-        of_treatment = KernelFeatures.of(_treatments(first)[:landmarks])
+        """The curve from two halves, with so many landmarks of each, and both penalties."""
+        of_dual, of_treatment = self._features([first], landmarks)
         learn, judge = ((of_dual(self._arguments(d)), of_treatment(_treatments(d))) for d in (first, second))
         _, ridge = first_stage(learn, judge, self.penalties_first)
         sums = _sums(learn, first.dependent, ridge)
         _, then = second_stage(sums, (judge[1], second.dependent), self.penalties_second)
-        both = np.vstack([learn[0], judge[0]]), np.vstack([learn[1], judge[1]])
-        squares, products, n = _sums(both, np.concatenate([first.dependent, second.dependent]), ridge)
+        halves = [first, second]
+        of_dual, of_treatment = self._features(halves, landmarks)
+        phi = np.vstack([of_dual(self._arguments(d)) for d in halves])
+        psi = np.vstack([of_treatment(_treatments(d)) for d in halves])
+        squares, products, n = _sums((phi, psi), np.concatenate([d.dependent for d in halves]), ridge)
         coordinates = np.linalg.solve(squares + n * then * np.eye(len(squares)), products)
         return of_treatment.expansion(np.asarray(coordinates, dtype=np.float64)), (ridge, then)
+
+    def _features(self, halves: list[IVData], landmarks: int) -> tuple[KernelFeatures, KernelFeatures]:
+        """Of the arguments of u and of f, with so many landmarks of each half."""
+        of_dual = np.vstack([self._arguments(d)[:landmarks] for d in halves])
+        of_treatment = np.vstack([_treatments(d)[:landmarks] for d in halves])
+        return KernelFeatures.of(of_dual), KernelFeatures.of(of_treatment)
 
     def _arguments(self, data: IVData) -> FloatArray:
         own = [data.dependent] if self.dual == "outcome" else []

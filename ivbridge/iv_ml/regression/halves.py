@@ -30,7 +30,8 @@ class Halves(IVRegression):
     rows : int, optional
         Use so many rows, drawn at random; by default all.
     landmarks : int, default 1000
-        Where a half has more rows than this, functions are sums of bumps at so many of them, drawn at random (Nyström).
+        Where a half has more rows than this, functions are sums of bumps at so many of its rows, drawn at random
+        (Nyström).
         Time goes with rows · landmarks², memory with rows · landmarks. The notes of the curve say how far it is from
         the one with half as many landmarks.
     penalties_first, penalties_second : tuple of float
@@ -58,7 +59,7 @@ class Halves(IVRegression):
 
     @abstractmethod
     def curve(self, first: IVData, second: IVData, landmarks: int) -> tuple[KernelExpansion, tuple[float, float]]:
-        """The curve from two halves, with so many landmarks, and both penalties."""
+        """The curve from two halves, with so many landmarks of each, and both penalties."""
 
     def learn(self, data: Sequence[IVData], seeds: Sequence[int], progress: Progress | None) -> list[Learnt]:
         """Learn from each data set; its seed draws the halves and the landmarks."""
