@@ -98,7 +98,7 @@ LAYERS = " ".join(
         "iv_ml.mixture_density iv_ml.regression.deep_iv iv_ml.regression.nn2sls iv_ml.regression.one_siv",
         "iv_ml.optimistic iv_ml.regression.agmm iv_ml.regression.deep_gmm iv_ml.regression.dfiv",
         "iv_ml.clusters iv_ml.matching iv_ml.mixtures iv_ml.mixture_regression iv_ml.mixture_gaussian",
-        "iv_ml.representation iv_ml.group_number",
+        "iv_ml.representation iv_ml.group_number iv_ml.grouping iv_ml.alternating",
         "iv_ml.generation iv_ml.generation.meta_km iv_ml.generation.meta_em",
         "iv_ml.generation.candidates iv_ml.generation.none_iv iv_ml.generation.allele_scores",
         "iv_ml.generation.mode_iv iv_ml.generation.decomposition iv_ml.generation.auto_iv",
@@ -118,7 +118,7 @@ LAYERS = " ".join(
         # the marketing build
         "marketing marketing.worlds marketing.records marketing.torch_linear marketing.first_stage marketing.checks",
         "marketing.forbidden marketing.exclusion marketing.encoder marketing.uplift marketing.service marketing.serving",
-        "marketing.sample marketing.report marketing.gates marketing.analysis marketing.words",
+        "marketing.sample marketing.report marketing.words marketing.gates marketing.analysis",
         "marketing.plots marketing.page",
         "certificates certificates.badge certificates.records certificates.issue certificates.verify",
         "setup_r doctor cli_text cli_check cli_select cli_encourage cli_post cli_options cli_experiments cli_drift",

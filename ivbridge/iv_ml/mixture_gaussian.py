@@ -47,7 +47,14 @@ class GaussianMixture(Mixture):
 
 
 def gaussian_mixture(
-    r: FloatArray, t: FloatArray, groups: int, seed: int = 0, *, start: Start = "moments", search: Search | None = None
+    r: FloatArray,
+    t: FloatArray,
+    groups: int,
+    seed: int = 0,
+    *,
+    start: Start = "moments",
+    search: Search | None = None,
+    weights: FloatArray | None = None,
 ) -> GaussianMixture:
     """Fit one; nothing is shared by the groups after the start.
 
@@ -62,6 +69,8 @@ def gaussian_mixture(
         (R, T), one start, as the paper's program has it.
     search : Search, optional
         Default: the usual one for "moments", :data:`PROGRAM` for "kmeans".
+    weights : (n, K) array, optional
+        Of the groups, to start from in place of ``start``.
 
     Raises
     ------
@@ -74,13 +83,13 @@ def gaussian_mixture(
     if n < free:
         raise DesignError(f"{n} rows are too few for {groups} Gaussians in {d} dimensions.", do="ask for fewer groups.")
     family = _Gaussians(values)
-    if start == "kmeans":
-        parts = kmeans(values, groups, seed, starts=1)[0]
-        first = family.maximize(np.eye(groups)[parts].T[None])
-        search = search or PROGRAM
-    else:
-        search = search or Search()
+    search = search or (PROGRAM if start == "kmeans" else Search())
+    if weights is None and start == "kmeans":
+        weights = np.eye(groups)[kmeans(values, groups, seed, starts=1)[0]]
+    if weights is None:
         first = _moments(values, groups, np.random.default_rng([seed, groups, 0x6]), search.starts)
+    else:
+        first = family.maximize(weights.T[None])
     found = climb(family, first, search)
     means, covariances, shares = found.parameters
     return GaussianMixture(shares, found.path[-1], found.ends, free, means, covariances)

@@ -50,7 +50,14 @@ class RegressionMixture(Mixture):
 
 
 def regression_mixture(
-    r: FloatArray, t: FloatArray, groups: int, seed: int = 0, *, equal: bool = True, search: Search | None = None
+    r: FloatArray,
+    t: FloatArray,
+    groups: int,
+    seed: int = 0,
+    *,
+    equal: bool = True,
+    search: Search | None = None,
+    weights: FloatArray | None = None,
 ) -> RegressionMixture:
     """Fit one.
 
@@ -66,6 +73,8 @@ def regression_mixture(
         One variance for all groups, as the paper's "Pr(ε) should be fixed among all groups"; the likelihood is bounded
         then. Else each group has its own one, at least 0.1% of the variance around a single regression.
     search : Search, optional
+    weights : (n, K) array, optional
+        Of the groups, to start from; nothing is random then.
 
     Raises
     ------
@@ -78,7 +87,9 @@ def regression_mixture(
     if n < 2 * free:
         raise DesignError(f"{n} rows are too few for {groups} groups with {p} coefficients each.", do="ask for fewer.")
     family = _Regressions(design, t, equal=equal)
-    found = climb(family, family.starts(groups, seed, search := search or Search()), search)
+    search = search or Search()
+    first = family.starts(groups, seed, search) if weights is None else family.maximize(weights.T[None])
+    found = climb(family, first, search)
     coefficients, variances, shares = found.parameters
     return RegressionMixture(shares, found.path[-1], found.ends, free, coefficients @ back, variances)
 

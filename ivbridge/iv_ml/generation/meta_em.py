@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal, final
 
-import numpy as np
 import pandas as pd
 
 from ivbridge.errors import DataError, DesignError
+from ivbridge.iv_ml.alternating import Alternation
 from ivbridge.iv_ml.data import IVData
-from ivbridge.iv_ml.generated import Coding, Generated, Generator, coded
+from ivbridge.iv_ml.generated import Coding, Generated, Generator
 from ivbridge.iv_ml.group_number import Criterion, mmd
+from ivbridge.iv_ml.grouping import Assignment, Grouping, by_treatment
 from ivbridge.iv_ml.mixture_gaussian import PROGRAM, Start, gaussian_mixture
 from ivbridge.iv_ml.mixture_regression import regression_mixture
 from ivbridge.iv_ml.mixtures import Mixture, Search
 from ivbridge.iv_ml.representation import FORMS, Form, Representation, represented
-from ivbridge.records import FloatArray, IntArray
+from ivbridge.records import FloatArray
 from ivbridge.threads import one_thread
 
-__all__ = ["Assignment", "Distribution", "MetaEM"]
+__all__ = ["Distribution", "MetaEM"]
 
 Distribution = Literal["regression", "gmm"]
-Assignment = Literal["hard", "sampled", "soft"]
 
 #: What BIC chooses from. It cannot judge `polynomial`, which has looked at T.
 _CHOICE: tuple[Form, ...] = ("identity", "powers", "splines")
@@ -31,15 +30,18 @@ _CHOICE: tuple[Form, ...] = ("identity", "powers", "splines")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Fit:
-    """One candidate."""
+    """One candidate; probabilities are in the mixture's own order."""
 
     groups: int
     form: str
     represent: Representation
     mixture: Mixture
-    bic: float
-    mmd: float
     probabilities: FloatArray
+    mmd: float
+
+    @property
+    def bic(self) -> float:
+        return self.mixture.bic(len(self.probabilities))
 
 
 @final
@@ -58,9 +60,10 @@ class MetaEM(Generator):
     distribution : {"regression", "gmm"}, default "regression"
         The mixture: linear regressions of T on R (what follows if R has one distribution in all groups), or joint
         Gaussians (the paper's Eqs. 5-12).
-    representation : {"auto", "identity", "polynomial", "powers", "splines"}, default "auto"
+    representation : {"auto", "identity", "polynomial", "powers", "splines", "neural"}, default "auto"
         See :mod:`ivbridge.iv_ml.representation`. "auto": of identity, powers and splines the one with the best BIC; for
-        "gmm", whose BIC depends on the units of R, it is "polynomial".
+        "gmm", whose BIC depends on the units of R, it is "polynomial". "neural" goes on from there with a network, see
+        :class:`~ivbridge.iv_ml.alternating.Alternation`.
     start : {"moments", "kmeans"}, default "moments"
         Of "gmm": Eq. 6, or K-means as in the paper's program.
     equal : bool, default True
@@ -72,6 +75,8 @@ class MetaEM(Generator):
         The paper's program has the label, as one number. Groups are numbered by their mean treatment.
     search : Search
         How the largest likelihood is looked for.
+    alternation : Alternation
+        How "neural" learns.
 
     Notes
     -----
@@ -89,12 +94,13 @@ class MetaEM(Generator):
     candidates: tuple[int, ...] = (2, 3, 4, 5)
     criterion: Criterion = "bic"
     distribution: Distribution = "regression"
-    representation: Form | Literal["auto"] = "auto"
+    representation: Form | Literal["auto", "neural"] = "auto"
     start: Start = "moments"
     equal: bool = True
     assignment: Assignment = "hard"
     coding: Coding = "onehot"
     search: Search = field(default_factory=Search)
+    alternation: Alternation = field(default_factory=Alternation)
 
     @classmethod
     def published(cls, groups: int | None = None) -> MetaEM:
@@ -107,7 +113,7 @@ class MetaEM(Generator):
     def __post_init__(self) -> None:
         known = {
             "criterion": ("bic", "mmd"), "distribution": ("regression", "gmm"), "start": ("moments", "kmeans"),
-            "representation": ("auto", *FORMS), "assignment": ("hard", "sampled", "soft"),
+            "representation": ("auto", *FORMS, "neural"), "assignment": ("hard", "sampled", "soft"),
             "coding": ("onehot", "label"),
         }  # fmt: skip
         for name, choices in known.items():
@@ -125,83 +131,91 @@ class MetaEM(Generator):
     def generate(self, data: IVData, seed: int = 0) -> Generated:
         """Fit the mixture and assign the rows.
 
+        The history has one row for each candidate (K and representation), and for "neural" one for each epoch after
+        them.
+
         Raises
         ------
         DesignError
             If no covariate varies, or there are too few rows for the groups.
+        EngineError
+            If a network's training diverges.
+        MissingExtraError
+            If PyTorch is needed and not installed.
         """
         with one_thread():
-            fits = list(self._fits(data, seed))
+            fits = self._fits(data, seed)
             best = self._chosen(fits)
-            order = _by_treatment(best.probabilities, data.endog)
-            probabilities = best.probabilities[:, order]
-            labels = self._labels(probabilities, seed)
+            history = [_table(fits, best)]
+            if self.representation == "neural":
+                best, rounds = self._refined(best, data, seed)
+                history.append(rounds)
+        order = by_treatment(best.probabilities, data.endog)
+        grouping = Grouping(best.represent, best.mixture, order, self.assignment, self.coding, seed)
+        probabilities = best.probabilities[:, order]
+        return Generated(
+            self.name, grouping.instruments(probabilities), grouping, grouping.labels(probabilities), probabilities,
+            pd.concat(history, ignore_index=True),
+        )  # fmt: skip
 
-        def assign(t: FloatArray, x: FloatArray) -> FloatArray:
-            found = best.mixture.probabilities(best.represent(x), t)[:, order]
-            return self._instrument(found, self._labels(found, seed))
-
-        history = pd.DataFrame(
-            {
-                "groups": [f.groups for f in fits],
-                "representation": [f.form for f in fits],
-                "loglik": [f.mixture.loglik for f in fits],
-                "free": [f.mixture.free for f in fits],
-                "bic": [f.bic for f in fits],
-                "mmd": [f.mmd for f in fits],
-                "chosen": [f is best for f in fits],
-            }
-        )
-        return Generated(self.name, self._instrument(probabilities, labels), assign, labels, probabilities, history)
-
-    def _fits(self, data: IVData, seed: int) -> Iterator[_Fit]:
-        t, x = data.endog, data.exog
-        refused: DesignError | None = None
-        found = 0
+    def _fits(self, data: IVData, seed: int) -> list[_Fit]:
+        found, refused = [], None
         for form in self._forms():
-            represent = represented(form, x, t)
-            r = represent(x)
+            represent = represented(form, data.exog, data.endog)
             for groups in self._tried:
                 try:
-                    mixture = self._mixture(r, t, groups, seed)
+                    found.append(self._fit(groups, form, represent, data, seed))
                 except DesignError as error:
                     refused = error
-                    continue
-                probabilities = mixture.probabilities(r, t)
-                balance = mmd(x, probabilities.argmax(axis=1), groups)
-                found += 1
-                yield _Fit(groups, form, represent, mixture, mixture.bic(data.n), balance, probabilities)
         if refused is not None and not found:
             raise refused
+        return found
 
     def _forms(self) -> tuple[Form, ...]:
-        if self.representation != "auto":
+        if self.representation in FORMS:
             return (self.representation,)
         return _CHOICE if self.distribution == "regression" else ("polynomial",)
 
-    def _mixture(self, r: FloatArray, t: FloatArray, groups: int, seed: int) -> Mixture:
+    def _fit(self, groups: int, form: str, represent: Representation, data: IVData, seed: int) -> _Fit:
+        r = represent(data.exog)
+        mixture = self._mixture(r, data.endog, groups, seed, None)
+        return self._judged(groups, form, represent, mixture, data)
+
+    def _judged(self, groups: int, form: str, represent: Representation, mixture: Mixture, data: IVData) -> _Fit:
+        probabilities = mixture.probabilities(represent(data.exog), data.endog)
+        return _Fit(
+            groups, form, represent, mixture, probabilities, mmd(data.exog, probabilities.argmax(axis=1), groups)
+        )
+
+    def _mixture(self, r: FloatArray, t: FloatArray, groups: int, seed: int, weights: FloatArray | None) -> Mixture:
         if self.distribution == "regression":
-            return regression_mixture(r, t, groups, seed, equal=self.equal, search=self.search)
-        return gaussian_mixture(r, t, groups, seed, start=self.start, search=self.search)
+            return regression_mixture(r, t, groups, seed, equal=self.equal, search=self.search, weights=weights)
+        return gaussian_mixture(r, t, groups, seed, start=self.start, search=self.search, weights=weights)
 
     def _chosen(self, fits: list[_Fit]) -> _Fit:
         """The form by BIC for each number of groups, then the number of groups by the criterion."""
         best = [min((f for f in fits if f.groups == k), key=lambda f: f.bic) for k in {f.groups: None for f in fits}]
         return min(best, key=lambda f: f.bic if self.criterion == "bic" else f.mmd)
 
-    def _labels(self, probabilities: FloatArray, seed: int) -> IntArray:
-        if self.assignment != "sampled":
-            return np.asarray(probabilities.argmax(axis=1))
-        drawn = np.random.default_rng([seed, 0xD]).random((len(probabilities), 1))
-        return np.asarray((probabilities.cumsum(axis=1)[:, :-1] < drawn).sum(axis=1))
+    def _refined(self, start: _Fit, data: IVData, seed: int) -> tuple[_Fit, pd.DataFrame]:
+        """Go on with a network for the representation."""
 
-    def _instrument(self, probabilities: FloatArray, labels: IntArray) -> FloatArray:
-        if self.assignment == "soft":
-            return probabilities
-        return coded(labels, probabilities.shape[1], self.coding)
+        def regroup(r: FloatArray, weights: FloatArray) -> Mixture:
+            return self._mixture(r, data.endog, start.groups, seed, weights)
+
+        found = self.alternation.run(data, start.probabilities, regroup, seed)
+        return self._judged(start.groups, "neural", found.represent, found.mixture, data), found.history
 
 
-def _by_treatment(probabilities: FloatArray, t: FloatArray) -> IntArray:
-    """Groups in the order of their mean treatment."""
-    sizes = np.maximum(probabilities.sum(axis=0), 1e-300)
-    return np.argsort(probabilities.T @ t / sizes, kind="stable")
+def _table(fits: list[_Fit], best: _Fit) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "groups": [f.groups for f in fits],
+            "representation": [f.form for f in fits],
+            "loglik": [f.mixture.loglik for f in fits],
+            "free": [f.mixture.free for f in fits],
+            "bic": [f.bic for f in fits],
+            "mmd": [f.mmd for f in fits],
+            "chosen": [f is best for f in fits],
+        }
+    )

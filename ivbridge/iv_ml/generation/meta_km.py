@@ -13,11 +13,22 @@ from ivbridge.iv_ml.clusters import kmeans, nearest
 from ivbridge.iv_ml.data import IVData
 from ivbridge.iv_ml.generated import Coding, Generated, Generator, coded
 from ivbridge.iv_ml.group_number import mmd
-from ivbridge.iv_ml.representation import Form, represented
+from ivbridge.iv_ml.representation import Form, Representation, represented
 from ivbridge.records import FloatArray
 from ivbridge.threads import one_thread
 
 __all__ = ["MetaKM"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Nearest:
+    represent: Representation
+    centers: FloatArray
+    coding: Coding
+
+    def __call__(self, t: FloatArray, x: FloatArray) -> FloatArray:
+        labels = nearest(np.column_stack([t, self.represent(x)]), self.centers)
+        return coded(labels, len(self.centers), self.coding)
 
 
 @final
@@ -74,9 +85,11 @@ class MetaKM(Generator):
         balance = {k: mmd(x, labels, k) for k, (labels, _) in found.items()}
         groups = min(balance, key=lambda k: balance[k])
         labels, centers = found[groups]
-
-        def assign(t: FloatArray, x: FloatArray) -> FloatArray:
-            return coded(nearest(np.column_stack([t, represent(x)]), centers), groups, self.coding)
-
         history = pd.DataFrame({"groups": list(balance), "mmd": list(balance.values())})
-        return Generated(self.name, coded(labels, groups, self.coding), assign, labels, history=history)
+        return Generated(
+            self.name,
+            coded(labels, groups, self.coding),
+            _Nearest(represent, centers, self.coding),
+            labels,
+            history=history,
+        )
