@@ -97,8 +97,13 @@ class Networks:
 
     @property
     def parameters(self) -> list[torch.Tensor]:
-        """Everything that is learnt by gradients."""
-        return [*self._weights, *self._biases, *(part for norm in self._norms.values() for part in norm[:2])]
+        """Everything that is learnt by gradients.
+
+        Biases under batch normalisation are not: it takes them away again, so that their gradients are rounding errors,
+        of which Adam makes steps of full length.
+        """
+        biases = [bias for layer, bias in enumerate(self._biases) if layer not in self._norms]
+        return [*self._weights, *biases, *(part for norm in self._norms.values() for part in norm[:2])]
 
     @property
     def weights(self) -> list[torch.Tensor]:
