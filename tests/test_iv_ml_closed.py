@@ -169,6 +169,15 @@ def test_coordinates_have_the_kernel_as_their_products() -> None:
     np.testing.assert_allclose(expansion(new[:, 0], new[:, 1:]), features(new) @ coordinates, atol=1e-6)
 
 
+def test_rows_are_predicted_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    t = np.linspace(-1, 1, 11)
+    curve = KernelExpansion(np.array([[0.0], [1]]), np.array([1.0, -2]), 3.0)
+    whole = curve(t, np.empty((11, 0)))
+    np.testing.assert_allclose(whole, bumps(t[:, None], curve.points, 3.0) @ [1, -2], atol=1e-14)  # two bumps
+    monkeypatch.setattr("ivbridge.iv_ml.predictors.kernel._ENTRIES", 10)  # five rows at once, and one is left
+    np.testing.assert_allclose(curve(t, np.empty((11, 0))), whole, atol=1e-14)
+
+
 def matrices(first: IVData, second: IVData) -> dict[str, np.ndarray]:
     """Kernel matrices as the papers write them, with medians over the first half."""
     z, zt = (np.column_stack([d.instruments, d.exog]) for d in (first, second))

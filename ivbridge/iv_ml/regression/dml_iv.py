@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, final
 
 import numpy as np
 
@@ -22,6 +22,7 @@ __all__ = ["DMLIV"]
 _ROUNDING = 1e-12
 
 
+@final
 @dataclass(frozen=True, kw_only=True)
 class DMLIV(IVRegression):
     """Y = θ T + g(X) + ε: θ from what X leaves of Y, T and Z, out of fold; then g from Y - θT on X.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, final
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from ivbridge.records import FloatArray
 __all__ = ["DualIV"]
 
 
+@final
 @dataclass(frozen=True, kw_only=True)
 class DualIV(Halves):
     """min over f, max over u of E[(f(T, X) - Y) u - u²/2], both in the space of a Gaussian kernel, in closed form.

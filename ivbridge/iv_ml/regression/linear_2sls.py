@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, final
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from ivbridge.records import NotApplicable
 __all__ = ["Linear2SLS"]
 
 
+@final
 @dataclass(frozen=True, kw_only=True)
 class Linear2SLS(IVRegression):
     """Y = τ T + X γ + intercept + ε by two-stage least squares, as :func:`ivbridge.fit` answers it.

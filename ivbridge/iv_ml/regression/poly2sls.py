@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, final
 
 import numpy as np
 
@@ -16,13 +16,15 @@ from ivbridge.progress import Progress
 __all__ = ["Poly2SLS"]
 
 
+@final
 @dataclass(frozen=True, kw_only=True)
 class Poly2SLS(IVRegression):
     """Ridge regression of T on a polynomial of (Z, X), then of Y on a polynomial of (T̂, X).
 
     Degree and penalty of each stage have the best mean R² over five folds of neighbouring rows, out of degrees 1 to 3
-    and penalties 1e-5 to 1e5, as in the program of Wu et al. (2023), which took them from Bennett et al. (2019),
-    section 5. Their first stage has the columns Z, 1 - Z and X; here it has Z and X, which span the same polynomials.
+    and penalties 1e-5 to 1e5: what the program of Wu et al. (2023) does, but for its first stage's columns Z, 1 - Z and
+    X; here they are Z and X, which span the same polynomials. The method is a baseline of Bennett, Kallus, Schnabel
+    (2019), Deep generalized method of moments for instrumental variable analysis, NeurIPS.
 
     Parameters
     ----------
