@@ -394,6 +394,7 @@ def twin(networks: Networks, layout: Layout, member: int) -> Any:
         with torch.no_grad():
             linear.weight.copy_(weight.T)
             linear.bias.copy_(bias)
+        linear.bias.requires_grad_(i not in layout.normalised)  # what normalisation takes away is not learnt
         parts.append(linear)
         if i in layout.normalised:
             at = 2 * count + 4 * layout.normalised.index(i)
