@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -23,8 +24,9 @@ from ivbridge.iv_ml.data import IVData
 from ivbridge.iv_ml.generated import Coding, Generated, coded
 from ivbridge.iv_ml.group_number import mmd
 from ivbridge.iv_ml.matching import agreement
+from ivbridge.iv_ml.method import IVRegression
 from ivbridge.iv_ml.paper.oracle import oracle
-from ivbridge.iv_ml.paper.parts import GROUPS, Instrument, World, draw, regression
+from ivbridge.iv_ml.paper.parts import GROUPS, METHODS, Instrument, World, draw, regression
 from ivbridge.iv_ml.scenarios import rules
 from ivbridge.iv_ml.scenarios.fusion import Fusion, FusionDraw, Sample
 from ivbridge.place import replace_file
@@ -99,10 +101,10 @@ def answer(task: Making | Fitting) -> list[dict[str, Any]]:
 
 def _made(task: Making) -> tuple[list[FloatArray], list[dict[str, Any]]]:
     """Instruments (n, q) of each replication, which are then in the task's file, and rows about them."""
-    start = time.perf_counter()
+    start = time.process_time()
     draws = [draw(task.world, seed) for seed in task.seeds]
     values, rows = _grouped(task, draws) if task.instrument.groups else _summaries(task, draws)
-    seconds = round((time.perf_counter() - start) / len(draws), 4)
+    seconds = round((time.process_time() - start) / len(draws), 4)
     content = BytesIO()
     np.savez_compressed(content, *values)
     replace_file(task.path, content.getvalue())
@@ -173,41 +175,44 @@ def _seen(task: Making, sample: Sample) -> IVData:
 def _fitted(task: Fitting) -> list[dict[str, Any]]:
     draws = [draw(task.making.world, seed) for seed in task.making.seeds]
     data = [one.train.data.with_instruments(z) for one, z in zip(draws, _kept(task.making), strict=True)]
-    start = time.perf_counter()
+    start = time.process_time()
     curves = _curves(task, data)
-    seconds = round((time.perf_counter() - start) / len(draws), 4)
-    rows = []
+    seconds = round((time.process_time() - start) / len(draws), 4)
+    rows = _points(task, draws[0].test, curves[0]) if isinstance(curves[0], Curve) else []
     for one, seed, curve in zip(draws, task.making.seeds, curves, strict=True):
         error, note = (_error(curve, one.test), "") if isinstance(curve, Curve) else (math.nan, curve)
         rows.append(_row(task.making, seed, "mse", error, method=task.method, note=note) | {"seconds": seconds})
-    if isinstance(curves[0], Curve):
-        rows += _points(task, draws[0].test, curves[0])
     return rows
 
 
 def _kept(task: Making) -> list[FloatArray]:
     """The instruments in the file; made anew where it is gone."""
     try:
-        with np.load(task.path) as file:
+        with np.load(BytesIO(task.path.read_bytes())) as file:
             return [file[f"arr_{i}"] for i in range(len(task.seeds))]
-    except (OSError, KeyError, ValueError):
+    except (OSError, KeyError, ValueError, BadZipFile):
         return _made(task)[0]
 
 
-def _curves(task: Fitting, data: Sequence[IVData]) -> Sequence[Curve | str]:
-    """All replications together; where one of them diverges, each alone, and why in place of a curve."""
-    method, seeds = regression(task.method), task.making.seeds
-    try:
-        return method.fit_many(data, seeds)
-    except EngineError:
-        pass
+def _curves(task: Fitting, data: Sequence[IVData]) -> list[Curve | str]:
+    """Curves; where one diverges among those that are learnt together, each is learnt alone, or says why not."""
+    method = regression(task.method, task.making.world.groups)
+    size = METHODS[task.method].together
     found: list[Curve | str] = []
-    for one, seed in zip(data, seeds, strict=True):
+    for start in range(0, len(data), size):
+        some, seeds = data[start : start + size], task.making.seeds[start : start + size]
         try:
-            found.append(method.fit(one, seed))
-        except EngineError as error:
-            found.append(str(error))
+            found += method.fit_many(some, seeds)
+        except EngineError:
+            found += [_alone(method, one, seed) for one, seed in zip(some, seeds, strict=True)]
     return found
+
+
+def _alone(method: IVRegression, data: IVData, seed: int) -> Curve | str:
+    try:
+        return method.fit(data, seed)
+    except EngineError as error:
+        return str(error)
 
 
 def _error(curve: Curve, test: Sample) -> float:

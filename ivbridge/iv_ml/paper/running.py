@@ -2,22 +2,32 @@
 
 A study that was stopped, by Ctrl-C or by a kill, goes on from the tasks that are in its folder. Tasks that take long
 come first. Each replication depends on its seed alone, so that the numbers do not depend on the number of processes.
+
+Columns of the table: ``world``, ``reading``, ``instrument``, ``method`` (empty where the instrument itself is
+described), ``groups`` (where a row is about a number of groups), ``replication``, ``quantity``, ``at``, ``value``,
+``seconds`` of processor time for one replication in a batch of all, ``note`` (why there is no value).
+
+Quantities: ``mse`` on the test sample; ``curve``, in the first replication, the mean prediction where the mean of the
+truth is ``at``; ``accuracy`` of the groups in per cent; ``mmd``; ``groups``, the number that was taken;
+``instruments``, columns of an instrument that is no group; ``failed``, an instrument that could not be made.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from ivbridge.crew import FailedTask, answers, number_of_workers
-from ivbridge.errors import DataError, IvbridgeError
+from ivbridge.errors import DataError, IvbridgeError, MissingExtraError
 from ivbridge.iv_ml.paper.answering import COLUMNS, Fitting, Making, answer
 from ivbridge.iv_ml.paper.parts import INSTRUMENTS, METHODS, World, draw, regression
+from ivbridge.iv_ml.scenarios.fusion import Fusion
 from ivbridge.journal import Journal, described
 from ivbridge.processes import PythonProcess, python_processes
 from ivbridge.progress import Progress
@@ -82,12 +92,7 @@ def run(
     Returns
     -------
     DataFrame
-        ``world``, ``reading``, ``instrument``, ``method`` (empty where the instrument itself is described),
-        ``groups`` (where a row is about a number of groups), ``replication``, ``quantity``, ``at``, ``value``,
-        ``seconds`` of one replication in a batch of all, ``note`` (why there is no value). Quantities: ``mse`` on the
-        test sample; ``curve``, the mean prediction where the mean of the truth is ``at``, first replication;
-        ``accuracy`` of the groups in per cent; ``mmd``; ``groups``, the number that was taken; ``instruments``,
-        columns of an instrument that is no group.
+        The rows of these parts, in their order.
 
     Raises
     ------
@@ -105,7 +110,7 @@ def run(
     fittings = dict.fromkeys(task for part in parts for task in part.fittings(seeds, folder / "instruments"))
     ordered = sorted(fittings, key=lambda task: -METHODS[task.method].seconds)
     with Journal.opened(folder / "study.jsonl", _about(list(makings), ordered, replications)) as journal:
-        done = {_key(row) for row in journal.rows}
+        done = _done(journal.rows, replications)
         stages = [[task for task in stage if _name(task) not in done] for stage in (list(makings), ordered)]
         total = len(makings) + len(fittings)
         failed = _work_through(stages, number_of_workers(jobs), journal, total, progress)
@@ -115,9 +120,12 @@ def run(
 def _about(makings: Sequence[Making], fittings: Sequence[Fitting], replications: int) -> dict[str, str]:
     about = {"number of replications": str(replications)}
     for task in makings:
-        about[f"world {task.world.name} ({task.world.reading})"] = described(task.world).replace(", folder=None", "")
+        place = task.world if isinstance(task.world, Fusion) else replace(task.world, folder=None)
+        about[f"world {place.name} ({place.reading})"] = described(place)
         about[f"instrument {task.instrument.name}"] = described(task.instrument)
-    return about | {f"method {name}": described(regression(name)) for name in {task.method for task in fittings}}
+    for method, sources in dict.fromkeys((task.method, task.making.world.groups) for task in fittings):
+        about[f"method {method}, {sources} sources"] = described(regression(method, sources))
+    return about
 
 
 def _name(task: Making | Fitting) -> tuple[str, str, str, str]:
@@ -127,6 +135,12 @@ def _name(task: Making | Fitting) -> tuple[str, str, str, str]:
 
 def _key(row: Mapping[str, Any]) -> tuple[str, str, str, str]:
     return row["world"], row["reading"], row["instrument"], row["method"]
+
+
+def _done(rows: Sequence[Mapping[str, Any]], replications: int) -> set[tuple[str, str, str, str]]:
+    """Tasks whose last rows, one a replication, are all there."""
+    last = Counter(_key(row) for row in rows if row["quantity"] in ("mse", "groups", "instruments"))
+    return {key for key, count in last.items() if count >= replications}
 
 
 def _work_through(
@@ -158,6 +172,8 @@ def _work_through(
 
 def _failure(task: Making | Fitting, error: IvbridgeError) -> dict[str, Any]:
     """A row without a value; it is not in the folder, and the next run tries again."""
+    if isinstance(error, MissingExtraError):
+        raise error
     row = dict.fromkeys(COLUMNS)
     row |= dict(zip(("world", "reading", "instrument", "method"), _name(task), strict=True))
     return row | {
@@ -189,4 +205,6 @@ def _table(rows: Sequence[Mapping[str, Any]], tasks: Sequence[Making | Fitting])
 
 def _frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     kinds = {"groups": "Int64", "replication": "Int64", "at": "float64", "value": "float64", "seconds": "float64"}
-    return pd.DataFrame(list(rows), columns=list(COLUMNS)).astype(kinds)
+    found = pd.DataFrame(list(rows), columns=list(COLUMNS)).astype(kinds)
+    once = [name for name in COLUMNS if name not in ("value", "seconds", "note")]
+    return found.drop_duplicates(once, keep="last", ignore_index=True)

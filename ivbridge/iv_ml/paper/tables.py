@@ -53,7 +53,7 @@ def text(table: pd.DataFrame, which: str) -> str:
     heads, rows = _grid(table, found)
     widths = [max(len(row[i]) for row in [heads, *rows]) for i in range(len(heads))]
     lines = ["  ".join(value.ljust(width) for value, width in zip(row, widths, strict=True)) for row in [heads, *rows]]
-    reasons = [f"× {where}: {why}" for why, where in _reasons(found)]
+    reasons = [f"{where}: {why}" for why, where in _reasons(found)]
     return "\n".join([_TITLES[which], LEGEND, "", *(line.rstrip() for line in lines), "", counted(found), *reasons])
 
 
@@ -70,7 +70,10 @@ def markdown(table: pd.DataFrame, which: str) -> str:
 
 def _grid(table: pd.DataFrame, found: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
     """Head and rows: instruments of the paper, then ours that it does not have."""
+    order = {method: place for place, method in enumerate(METHODS)}
     columns = list(dict.fromkeys(zip(found["world"], found["method"], found["quantity"], strict=True)))
+    worlds = list(dict.fromkeys(found["world"]))
+    columns.sort(key=lambda column: (worlds.index(column[0]), order.get(column[1], len(order))))
     several = found["world"].nunique() > 1
     cells = {
         (row["instrument"], row["world"], row["method"], row["quantity"]): _cell(row)

@@ -17,8 +17,10 @@ REPRODUCED, BETTER, WORSE, NOT = "reproduced", "better", "worse", "not reproduci
 
 #: An accuracy counts as the oracle's within so many points.
 _POINTS = 2.0
-#: GIV_EM's error may be so many times TrueIV's; NoneIV's should be so many times TrueIV's, by method.
-_NEAR, _FAR, _FAR_OTHERWISE = 1.15, {"kernel_iv": 2.0}, 3.0
+#: GIV_EM's error may be so many times TrueIV's.
+_NEAR = 1.15
+#: NoneIV's error should be so many times TrueIV's. The other methods do not separate them so far in the paper either.
+_FAR = {"poly2sls": 3.0, "kernel_iv": 2.0, "deep_iv": 3.0, "agmm": 3.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +108,8 @@ def _judged(cell: Cell, ours: _Ours, found: dict[_Key, _Ours]) -> dict[str, Any]
     best = found.get((cell.world, "Oracle", "", "accuracy"))
     if cell.table == "2" and best is not None and ours.mean >= best.mean - _POINTS:
         verdict = REPRODUCED
-    reason = "" if verdict in (REPRODUCED, BETTER) else reason_for(cell)
-    said = NOT if reason else verdict
+    reason = "" if verdict == REPRODUCED else reason_for(cell)
+    said = NOT if reason and verdict == WORSE else verdict
     about = (cell.table, cell.world, cell.instrument, cell.method, cell.quantity, cell.text, cell.source)
     return dict(zip(_ABOUT, about, strict=True)) | {
         "mean": ours.mean, "sd": ours.sd, "count": ours.count, "allowed": allowed, "verdict": said, "reason": reason
@@ -134,8 +136,8 @@ def goals(table: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        ``world``, ``method``, ``goal``, ``value``, ``bound``, ``met``. Errors: that with GIV_EM, and with the default
-        of :class:`~ivbridge.iv_ml.generation.meta_em.MetaEM`, over that with TrueIV, at most 1.15; that with NoneIV
+        ``world``, ``method``, ``goal``, ``value``, ``bound``, ``met``. Errors of Poly2SLS, KernelIV, DeepIV
+        and AGMM: that with GIV_EM, and with the default of :class:`~ivbridge.iv_ml.generation.meta_em.MetaEM`, over that with TrueIV, at most 1.15; that with NoneIV
         over that with TrueIV, at least 3 (KernelIV: 2). Accuracy: points that the default is below the oracle, at
         most 2.
     """
@@ -144,9 +146,10 @@ def goals(table: pd.DataFrame) -> pd.DataFrame:
     for (world, instrument, method, quantity), value in found.items():
         true = found.get((world, "TrueIV", method, "mse"), math.nan)
         best = found.get((world, "Oracle", "", "accuracy"), math.nan)
+        if quantity == "mse" and method not in _FAR:
+            continue
         if quantity == "mse" and instrument == "NoneIV":
-            bound = _FAR.get(method, _FAR_OTHERWISE)
-            rows.append((world, method, "NoneIV / TrueIV", value / true, bound, value / true >= bound))
+            rows.append((world, method, "NoneIV / TrueIV", value / true, _FAR[method], value / true >= _FAR[method]))
         elif quantity == "mse" and instrument in ("GIV_EM", "GIV_EM (default)"):
             rows.append((world, method, f"{instrument} / TrueIV", value / true, _NEAR, value / true <= _NEAR))
         elif quantity == "accuracy" and instrument == "Meta-EM (default)":
