@@ -69,7 +69,7 @@ def _marketing(
 ) -> None:
     """Build a 2SLS estimator in PyTorch on marketing data with a known effect, and break each assumption once.
 
-    A randomised e-mail is the instrument. Confounding, the forbidden regression, violations of exclusion, weak and
+    A randomised email is the instrument. Confounding, the forbidden regression, violations of exclusion, weak and
     stacked instruments, what can and cannot notice, an encoder, a ranking, and a served first stage: measured, held
     against theory, and written as a page. Exit code: 0 every claim holds, 1 one does not, 2 it could not be run.
 

@@ -1,4 +1,4 @@
-"""A randomised e-mail as an instrument, with every assumption broken once and measured: ``ivbridge marketing``.
+"""A randomised email as an instrument, with every assumption broken once and measured: ``ivbridge marketing``.
 
 >>> from ivbridge.marketing.worlds import Campaign
 >>> draw = Campaign(confounding=1.0).draw(n=1000, seed=1)

@@ -41,7 +41,7 @@ _DRIFTS, _WEAK = (1.0, 0.5), (1.0, 0.2, 0.1, 0.05, 0.02)
 
 
 def marketing(quick: bool = False, seed: int = 1, progress: Progress | None = None) -> MarketingReport:
-    """Build the page's example and break each of its assumptions once.
+    """Build the example and break each of its assumptions once.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ def _steps(sizes: Sizes, seed: int) -> list[tuple[str, Callable[[], dict[str, An
 
 
 def _sample(sizes: Sizes, seed: int) -> dict[str, Any]:
-    draw = Campaign(confounding=1.0).draw(sizes.sample, seed)
+    draw = Campaign(confounding=1.0, curved=True).draw(sizes.sample, seed)
     sample, network = estimated(draw)
     return {"sample": sample, "serving": measured(network, draw, sizes.requests)}
 
@@ -105,7 +105,7 @@ def _suspected(n: int, draws: int, seed: int) -> tuple[Any, ...]:
     base = Campaign(confounding=1.0, second=0.6)
     worlds = {
         "valid": base,
-        "e-mail violates by 0.5": replace(base, violation=0.5),
+        "email violates by 0.5": replace(base, violation=0.5),
         "both violate alike": replace(base, violation=0.5, second_violation=0.3),
     }
     return tuple(exclusion.suspicion(name, world, n, draws, seed) for name, world in worlds.items())

@@ -19,7 +19,7 @@ def residuals(y: FloatArray, columns: FloatArray) -> FloatArray:
 
 
 def falsification(data: Panel, extra: FloatArray | None = None) -> FloatArray:
-    """Correlation of the e-mail with the residual of 2SLS, given the controls, (B,): the page's criterion.
+    """Correlation of the email with the residual of 2SLS, given the controls, (B,): the recipe's criterion.
 
     With one instrument for one treatment this is the equation that 2SLS solves: zero, whatever is true.
 
@@ -36,7 +36,7 @@ def falsification(data: Panel, extra: FloatArray | None = None) -> FloatArray:
 
 
 def sargan(data: Panel, extra: FloatArray | None = None) -> FloatArray:
-    """p-values (B,) of Sargan's test with e-mail and push message as instruments: n·R² of the residuals, χ²(1).
+    """p-values (B,) of Sargan's test with email and push message as instruments: n·R² of the residuals, χ²(1).
 
     Equals R's ``summary(ivreg(…), diagnostics = TRUE)``.
     """
@@ -49,7 +49,7 @@ def sargan(data: Panel, extra: FloatArray | None = None) -> FloatArray:
 
 
 def negative_control(data: Panel) -> FloatArray:
-    """p-values (B,), HC1: does the e-mail move sales that exposure cannot change?"""
+    """p-values (B,), HC1: does the email move sales that exposure cannot change?"""
     controls = np.concatenate([data.controls, data.email[:, :, None]], axis=2)
     estimate, error = _last(batch.fit(data.other_sales, controls, None, None, "HC1", "ols"))
     return np.asarray(2 * stats.norm.sf(np.abs(estimate / error)))

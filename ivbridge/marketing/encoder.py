@@ -2,7 +2,7 @@
 
 Users are described by covariates and by what was logged after the mail was sent. The encoder learns four features by
 noise contrast: two noisy views of one user are to be nearer than views of different users (InfoNCE: van den Oord, Li
-and Vinyals 2018, Eq. 4). The penalty is the squared correlation of each feature with the part of the e-mail that the
+and Vinyals 2018, Eq. 4). The penalty is the squared correlation of each feature with the part of the email that the
 covariates do not explain. The features then join the controls of 2SLS.
 """
 
@@ -20,7 +20,7 @@ from ivbridge.iv_ml.networks import Layout, Networks
 from ivbridge.iv_ml.training import Schedule, Stage, descend, train
 from ivbridge.marketing.checks import falsification, residuals, sargan
 from ivbridge.marketing.exclusion import LEVEL
-from ivbridge.marketing.records import Encoded, Middle, Share
+from ivbridge.marketing.records import Average, Encoded, Share
 from ivbridge.marketing.worlds import Campaign, Panel, panel
 from ivbridge.records import FloatArray
 
@@ -91,7 +91,7 @@ def _contrast(one: Any, other: Any, temperature: float) -> Any:
 
 
 def _leak(features: Any, mail: Any) -> Any:
-    """Sum of squared correlations of features (B, r, k) with the e-mail's residual (B, r): (B,)."""
+    """Sum of squared correlations of features (B, r, k) with the email's residual (B, r): (B,)."""
     centred = features - features.mean(1, keepdim=True)
     rest = (mail - mail.mean(1, keepdim=True))[:, :, None]
     size = (centred**2).sum(1) * (rest**2).sum(1) + 1e-12
@@ -109,7 +109,7 @@ ENCODERS = (
 def encoded(n: int, draws: int, encoders: Sequence[Encoder] = ENCODERS, seed: int = 1) -> list[Encoded]:
     """2SLS with each encoder's features among the controls, in a valid world and in one with a violation of 0.5.
 
-    ``leak`` is the mean R² of the e-mail on the features, given x; the slope is that of the estimate per unit of
+    ``leak`` is the mean R² of the email on the features, given x; the slope is that of the estimate per unit of
     violation, with the features as they are; F, correlation and Sargan's rejections are of the violated world.
     """
     worlds = [Campaign(confounding=1.0, second=0.6, violation=v) for v in (0.0, VIOLATION)]
@@ -132,9 +132,9 @@ def _row(encoder: Encoder, valid: Panel, violated: Panel) -> Encoded:
     return Encoded(
         name=encoder.name,
         leak=float(np.mean(1 - left[1] / left[0])),
-        valid=Middle.of(estimates[0]),
-        violated=Middle.of(estimates[1]),
-        slope=Middle.of((estimates[1] - estimates[0]) / VIOLATION),
+        valid=Average.of(estimates[0]),
+        violated=Average.of(estimates[1]),
+        slope=Average.of((estimates[1] - estimates[0]) / VIOLATION),
         f=float(np.median(first.coef[:, -1] ** 2 / first.cov[:, -1, -1])),
         correlation=float(np.abs(falsification(violated, extra)).max()),
         sargan=Share.of(sargan(violated, extra) < LEVEL),

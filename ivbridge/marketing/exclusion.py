@@ -1,6 +1,6 @@
 """What each assumption is worth: exclusion broken by degrees, a weak instrument, a second one, and who notices.
 
-2SLS with one instrument is linear in y, so that a direct effect γ of the e-mail shifts it by γ/π̂ in every sample: the
+2SLS with one instrument is linear in y, so that a direct effect γ of the email shifts it by γ/π̂ in every sample: the
 drift is a straight line whose slope is one over the first stage.
 """
 
@@ -13,7 +13,7 @@ from scipy import stats
 
 from ivbridge import batch
 from ivbridge.marketing.checks import falsification, negative_control, sargan
-from ivbridge.marketing.records import Average, Confounded, Drift, Middle, Share, Stacked, Suspected, Weak
+from ivbridge.marketing.records import Average, Confounded, Drift, Share, Stacked, Suspected, Weak
 from ivbridge.marketing.worlds import TRUTH, Campaign, Panel, panel
 from ivbridge.records import FloatArray
 
@@ -26,7 +26,7 @@ LEVEL = 0.05
 
 
 def two_stage(data: Panel, instruments: FloatArray | None = None, vcov: str = "HC1") -> tuple[FloatArray, FloatArray]:
-    """Estimates and standard errors, (B,) each; default instrument: the e-mail."""
+    """Estimates and standard errors, (B,) each; default instrument: the email."""
     chosen = data.email[:, :, None] if instruments is None else instruments
     found = batch.fit(data.conversions, data.controls, data.exposure, chosen, vcov)
     return found.coef[:, -1], np.sqrt(found.cov[:, -1, -1])
@@ -47,14 +47,14 @@ def confounding(name: str, world: Campaign, n: int, draws: int, seed: int = 1) -
 
 
 def _fitted(data: Panel) -> FloatArray:
-    """Exposure as least squares on the e-mail and the controls predict it, (B, n)."""
+    """Exposure as least squares on the email and the controls predict it, (B, n)."""
     columns = np.concatenate([data.controls, data.email[:, :, None]], axis=2)
     coef = batch.fit(data.exposure, columns, None, None, "HC1", "ols").coef
     return np.asarray(np.einsum("bnk,bk->bn", columns, coef))
 
 
 def drift(relevance: float, n: int, draws: int, violations: Sequence[float] = VIOLATIONS, seed: int = 1) -> Drift:
-    """2SLS over a grid of direct effects of the e-mail, the same users each time."""
+    """2SLS over a grid of direct effects of the email, the same users each time."""
     found = []
     for violation in violations:
         world = Campaign(relevance=relevance, confounding=1.0, violation=violation)
@@ -78,13 +78,13 @@ def weakness(relevance: float, n: int, draws: int, seed: int = 1) -> Weak:
     )
     t_first, t_reduced = (one.coef[:, -1] / np.sqrt(one.cov[:, -1, -1]) for one in (first, reduced))
     return Weak(
-        relevance, float(np.median(t_first**2)), Middle.of(estimate),
+        relevance, float(np.median(t_first**2)), Average.of(estimate),
         Share.of(np.abs(estimate - TRUTH) <= _Z95 * error), Share.of(np.abs(t_reduced) <= _Z95),
     )  # fmt: skip
 
 
 def stacking(n: int, draws: int, second: float = 0.6, seed: int = 1) -> Stacked:
-    """E-mail alone against e-mail and push message: the variance of 2SLS over fresh data sets.
+    """Email alone against email and push message: the variance of 2SLS over fresh data sets.
 
     The variance is σ²/(n·Var(fitted d)), and the variances of independent campaigns add: theory says π²/(π² + π₂²).
     """

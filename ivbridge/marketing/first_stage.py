@@ -1,4 +1,4 @@
-"""First stages by gradient descent: exposure from the e-mail and the covariates, by a linear layer or a small network.
+"""First stages by gradient descent: exposure from the email and the covariates, by a linear layer or a small network.
 
 All data sets of a list are learnt together. What comes out is NumPy.
 """
@@ -28,7 +28,7 @@ class Fitted:
     layers: tuple[Dense, ...]
 
     def __call__(self, z: FloatArray, x: FloatArray) -> FloatArray:
-        """Expected exposure, (n,), for e-mails (n,) and covariates (n, m)."""
+        """Expected exposure, (n,), for emails (n,) and covariates (n, m)."""
         return np.asarray(run_layers(self.layers, np.column_stack([z, x]))[:, 0], dtype=np.float64)
 
 
@@ -40,10 +40,10 @@ class Trained:
     ----------
     name : str
     hidden : tuple of int, default (64,)
-        Widths of hidden layers with ReLU; none is a linear layer, one the page's "two-layer MLP".
+        Widths of hidden layers with ReLU; none is a linear layer, one the recipe's "two-layer MLP".
     epochs : int, default 200
     batch : int, optional
-        Rows in a step; default: all of them, as the page has it.
+        Rows in a step; default: all of them, as the recipe has it.
     rate : float, default 0.001
     """
 
@@ -90,7 +90,7 @@ class Exact:
         return found
 
 
-#: The first stages that are compared; the second and the third one are trained as the page says.
+#: The first stages that are compared; the second and the third one are trained as the recipe says.
 STAGES: tuple[Exact | Trained, ...] = (
     Exact("linear, solved"),
     Trained("linear, 200 steps", hidden=()),

@@ -90,7 +90,7 @@ def _iv(data: Panel, instrument: FloatArray) -> FloatArray:
 
 
 def _moved(fitted: Fitted, draw: CampaignDraw) -> FloatArray:
-    """What the e-mail changes in fitted exposure, times the centred e-mail: random given x, whatever the network is."""
+    """What the email changes in fitted exposure, times the centred email: random given x, whatever the network is."""
     ones = np.ones(len(draw.email))
     return np.asarray((draw.email - draw.email.mean()) * (fitted(ones, draw.x) - fitted(0 * ones, draw.x)))
 
@@ -114,7 +114,7 @@ def crossed_values(stage: Exact | Trained, draws: Sequence[CampaignDraw], seed: 
 def squared(n: int, draws: int, seed: int = 1) -> Squared:
     """The textbook case: y = d² + 1.5·x₁ + noise, where the spread of d differs between the arms.
 
-    (Fitted d)² stands in for d² in the first column; in the second one d and d² both are instrumented, by the e-mail,
+    (Fitted d)² stands in for d² in the first column; in the second one d and d² both are instrumented, by the email,
     the push message and their product.
     """
     world = Campaign(confounding=1.0, second=1.0)

@@ -13,6 +13,7 @@ from ivbridge.marketing.exclusion import LEVEL
 from ivbridge.marketing.records import Average, Gate, Share
 from ivbridge.marketing.report import MarketingReport
 from ivbridge.marketing.serving import LIMIT
+from ivbridge.marketing.words import power
 from ivbridge.marketing.worlds import TRUTH
 
 __all__ = ["gates"]
@@ -39,7 +40,7 @@ def _sample(report: MarketingReport) -> Iterator[Gate]:
     if sample.verdict:
         agree = sample.verdict in ("identical", "rounding")
         yield Gate("R and Python agree about everything they report", sample.verdict, "identical or rounding", agree)
-    yield Gate("the e-mail is no weak instrument: first-stage F", f"{sample.f:.0f}", "above 10", sample.f > 10)
+    yield Gate("the email is no weak instrument: first-stage F", f"{sample.f:.0f}", "above 10", sample.f > 10)
     for one in report.confounded:
         yield _near(f"{one.world}: least squares tend to {one.ols_limit:.3f}", one.ols, one.ols_limit)
         yield _near(f"{one.world}: 2SLS tends to the truth", one.iv, TRUTH)
@@ -50,10 +51,10 @@ def _sample(report: MarketingReport) -> Iterator[Gate]:
 def _forbidden(report: MarketingReport) -> Iterator[Gate]:
     rows = report.first_stages
     gap = max(row.gap for row in rows)
-    yield Gate("plugged-in estimate = slope × estimate with the instrument, in every draw", f"largest gap {gap:.0e}",
-               f"below {ROUNDING:.0e}", gap < ROUNDING)  # fmt: skip
+    yield Gate("plugged-in estimate = slope × estimate with the instrument, in every draw", f"largest gap {power(gap)}",
+               f"below {power(ROUNDING)}", gap < ROUNDING)  # fmt: skip
     curved = next(row for row in rows if "curved" in row.world and row.name == "MLP, 200 steps")
-    off = curved.plugged.mean - TRUTH
+    off = curved.plugged.median - TRUTH
     what = "exposure curved in x: the recipe's network, plugged in, misses the truth"
     yield Gate(what, f"{off:+.2f}", "by 0.3 or more", abs(off) >= 0.3)
     solved = max((row for row in rows if "solved" in row.name), key=lambda row: abs(row.slope.mean - 1))
@@ -80,7 +81,7 @@ def _exclusion(report: MarketingReport) -> Iterator[Gate]:
 
 def _suspicion(report: MarketingReport) -> Iterator[Gate]:
     largest = max(one.correlation for one in report.suspected)
-    yield Gate("corr(z, residual) of 2SLS with one instrument, largest over all worlds", f"{largest:.0e}", "0",
+    yield Gate("corr(z, residual) of 2SLS with one instrument, largest over all worlds", power(largest), "0",
                largest < ROUNDING)  # fmt: skip
     for one in report.suspected:
         for name, found, blind in (("Sargan's test", one.sargan, "alike" in one.world),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import textwrap
 from dataclasses import dataclass
 from typing import Any
@@ -10,10 +11,10 @@ from typing import Any
 import ivbridge
 from ivbridge.encouragement.words import rounded
 from ivbridge.marketing.plots import Plot, drift_plot, first_stage_plot, scatter_plot, weak_plot
-from ivbridge.marketing.records import Average, Estimated, FirstStageRow, Middle, Share
+from ivbridge.marketing.records import Average, Estimated, FirstStageRow, Share
 from ivbridge.marketing.report import MarketingReport
 from ivbridge.marketing.sample import FORMULA, PLUGGED
-from ivbridge.marketing.words import sentences
+from ivbridge.marketing.words import power, sentences
 from ivbridge.report.cells import Number
 from ivbridge.report.render import fill
 
@@ -93,7 +94,7 @@ def _page(report: MarketingReport) -> _Page:
         figure=Number(rounded(torch.estimate, torch.std_error)),
         why=_why(report, torch),
         held=f"{held} of {len(report.gates)}",
-        sentences=sentences(report),
+        sentences=tuple(map(_set, sentences(report))),
         sample=tuple(_estimated(row) for row in sample.rows),
         scatters=tuple(scatter_plot(one) for one in sample.scatters),
         confounded=_confounded(report),
@@ -108,7 +109,7 @@ def _page(report: MarketingReport) -> _Page:
         weak_plot=weak_plot(report.weak),
         stacked=_stacked(report),
         suspected=tuple(
-            (one.world, _mean(one.estimate), Number(f"{one.correlation:.0e}"), _share(one.sargan),
+            (one.world, _mean(one.estimate), power(one.correlation), _share(one.sargan),
              _share(one.negative_control)) for one in report.suspected
         ),
         encoded=_encoded(report),
@@ -125,28 +126,29 @@ def _why(report: MarketingReport, torch: Estimated) -> str:
     digits = min(sample.digits.values())
     others = "R and Python give" if "r" in sample.digits else "Python gives"
     return (
-        f"Two-stage least squares with the e-mail, standard error {torch.std_error:.3f}; {others} the same to "
-        f"{digits:.0f} digits. Least squares: {rounded(ols.estimate, ols.std_error)}. A network's fitted values in "
-        f"place of exposure: {rounded(plugged.estimate, plugged.std_error)} here, and {_spread(report)} over other "
-        "draws and worlds."
+        f"Two-stage least squares with the email, standard error {torch.std_error:.3f}; {others} the same to "
+        f"{math.floor(digits)} digits. Least squares: {rounded(ols.estimate, ols.std_error)}. A network's fitted "
+        f"values in place of exposure: {rounded(plugged.estimate, plugged.std_error)} here, and {_spread(report)} over "
+        "other draws and worlds."
     )
 
 
 def _spread(report: MarketingReport) -> str:
     rows = [row for row in report.first_stages if row.name == "MLP, 200 steps"]
-    return f"{min(row.plugged.mean for row in rows):.2f} to {max(row.plugged.mean for row in rows):.2f} on average"
+    medians = [row.plugged.median for row in rows]
+    return f"{min(medians):.2f} to {max(medians):.2f} in the median"
 
 
 def _estimated(one: Estimated) -> Row:
     return (
-        one.name, one.how, Number(f"{one.estimate:.4f}"), Number(f"{one.std_error:.4f}"), Number(f"{one.off:+.4f}")
+        one.name, Number(f"{one.estimate:.4f}"), Number(f"{one.std_error:.4f}"), Number(f"{one.off:+.4f}"), one.how
     )  # fmt: skip
 
 
 def _world(rows: list[FirstStageRow]) -> _World:
     cells = tuple(
-        (row.name, Number(f"{row.fit:.2f}"), Number(f"{row.slope.mean:.3f}"),
-         *(_mean(one) for one in (row.plugged, row.instrument, row.crossed, row.randomised))) for row in rows
+        (row.name, Number(f"{row.fit:.2f}"), Number(f"{row.slope.median:.3f}"),
+         *(_range(one) for one in (row.plugged, row.instrument, row.crossed, row.randomised))) for row in rows
     )  # fmt: skip
     return _World(rows[0].world, cells, first_stage_plot(rows))
 
@@ -161,7 +163,7 @@ def _confounded(report: MarketingReport) -> tuple[Row, ...]:
 def _encoded(report: MarketingReport) -> tuple[Row, ...]:
     return tuple(
         (one.name, Number(f"{one.leak:.2f}"), Number(f"{one.f:.0f}"), _range(one.valid), _range(one.violated),
-         _range(one.slope), Number(f"{one.correlation:.0e}"), _share(one.sargan)) for one in report.encoded
+         _range(one.slope), power(one.correlation), _share(one.sargan)) for one in report.encoded
     )  # fmt: skip
 
 
@@ -176,8 +178,8 @@ def _drifts(report: MarketingReport) -> tuple[Row, ...]:
 def _stacked(report: MarketingReport) -> tuple[Row, ...]:
     found = report.stacked
     return (
-        ("e-mail alone", _mean(found.one), Number(f"{found.one.sd:.4f}"), Number("1"), Number("1")),
-        ("e-mail and push message", _mean(found.both), Number(f"{found.both.sd:.4f}"),
+        ("email alone", _mean(found.one), Number(f"{found.one.sd:.4f}"), Number("1"), Number("1")),
+        ("email and push message", _mean(found.both), Number(f"{found.both.sd:.4f}"),
          Number(f"{found.ratio:.3f} ({found.ratio_error:.3f})"), Number(f"{found.theory:.3f}")),
     )  # fmt: skip
 
@@ -189,15 +191,20 @@ def _served(report: MarketingReport) -> tuple[Row, ...]:
     )  # fmt: skip
 
 
+def _set(line: str) -> str:
+    """A true minus sign before numbers, and a per cent sign that stays with its number."""
+    return re.sub(r"(?<=[ \[(])-(?=\d)", "−", line).replace(" %", "\u00a0%")
+
+
 def _mean(one: Average) -> Number:
     return Number(f"{rounded(one.mean, one.error)} ({rounded(one.error, one.error)})")
 
 
-def _middle(one: Middle) -> tuple[Number, Number]:
+def _middle(one: Average) -> tuple[Number, Number]:
     return Number(f"{one.median:.3f}"), Number(f"{one.low:.2f} to {one.high:.2f}")
 
 
-def _range(one: Middle) -> Number:
+def _range(one: Average) -> Number:
     return Number(f"{one.median:.2f} [{one.low:.2f}, {one.high:.2f}]")
 
 

@@ -12,6 +12,7 @@ from ivbridge.report.plot import round_values, tick
 __all__ = ["Line", "Plot", "Point", "drift_plot", "first_stage_plot", "scatter_plot", "weak_plot"]
 
 WIDTH, RIGHT, TOP, FOOT = 340.0, 10.0, 8.0, 38.0
+_RANGE = "median, 5 % to 95 % of the draws"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,7 @@ def drift_plot(drifts: Sequence[Drift]) -> Plot:
             points.append(Point(f"s{side}", frame.x(violation), frame.y(found.mean), text))
     return Plot("2SLS drifts along a line of slope 1/π", "estimates against violations of exclusion", 250.0, 34.0,
                 frame.x_ticks(), frame.y_ticks(), tuple(lines), tuple(points),
-                "γ, what the e-mail adds to conversions directly", "estimate")  # fmt: skip
+                "γ, what the email adds to conversions directly", "estimate")  # fmt: skip
 
 
 def scatter_plot(found: Scatter) -> Plot:
@@ -105,47 +106,44 @@ def scatter_plot(found: Scatter) -> Plot:
     end = min(wide, high / abs(found.slope)) if found.slope else wide
     rise = end * found.slope
     lines = (frame.segment("truth", -wide, 0, wide, 0), frame.segment("fit", -end, -rise, end, rise))
-    return Plot(found.title, f"slope {found.slope:.2f}", 220.0, 34.0, frame.x_ticks(4), frame.y_ticks(4), lines, points,
+    return Plot(found.title, f"slope {found.slope:.2f}", 220.0, 34.0, frame.x_ticks(5), frame.y_ticks(5), lines, points,
                 f"slope {tick(round(found.slope, 3) + 0.0)}, all users")  # fmt: skip
 
 
 def first_stage_plot(rows: Sequence[FirstStageRow]) -> Plot:
     """One world: each first stage plugged in (square), and its randomised part as the instrument (disc)."""
-    shown = [(row.name, row.plugged, row.randomised) for row in rows]
-    return _ranges(rows[0].world, shown, (1.5, 4.0), 124.0, "mean over draws, ± 2 standard deviations of a draw")
-
-
-def _ranges(title: str, rows: Sequence[tuple[str, Average, Average]], ends: tuple[float, float], left: float,
-            label: str) -> Plot:  # fmt: skip
-    height = TOP + 34.0 * len(rows) + FOOT
-    frame = _Frame(ends, (0.0, 1.0), left, height)
-    top, bottom = TOP, height - FOOT
-    lines = [Line("truth", (frame.x(TRUTH), top, frame.x(TRUTH), bottom))]
-    points, names = [], []
-    for i, (name, plugged, right) in enumerate(rows):
+    height, left = TOP + 34.0 * len(rows) + FOOT, 104.0
+    frame = _Frame((1.5, 4.0), (0.0, 1.0), left, height)
+    lines, points, names = [_truth(frame)], [], []
+    for i, row in enumerate(rows):
         middle = TOP + 34.0 * i + 17
-        names.append((middle, name))
-        for kind, found, y in (("s1", plugged, middle - 6), ("s0", right, middle + 6)):
-            low, high = found.mean - 2 * found.sd, found.mean + 2 * found.sd
-            text = f"{name}: {found.mean:.3f} (s.e. {found.error:.3f})"
-            lines.append(Line(kind, (frame.x(low), y, frame.x(high), y)))
-            points.append(Point(kind if frame.inside(found.mean) else "off", frame.x(found.mean), y, text))
-    return Plot(title, "estimates by first stage", height, left, frame.x_ticks(), tuple(names), tuple(lines),
-                tuple(points), label, rows=True)  # fmt: skip
+        names.append((middle, row.name))
+        for kind, found, y in (("s1", row.plugged, middle - 6), ("s0", row.randomised, middle + 6)):
+            lines.append(Line(kind, (frame.x(found.low), y, frame.x(found.high), y)))
+            points.append(_median(frame, kind, found, y))
+    return Plot(rows[0].world, "estimates by first stage", height, left, frame.x_ticks(), tuple(names), tuple(lines),
+                tuple(points), _RANGE, rows=True)  # fmt: skip
+
+
+def _truth(frame: _Frame) -> Line:
+    return Line("truth", (frame.x(TRUTH), TOP, frame.x(TRUTH), frame.height - FOOT))
+
+
+def _median(frame: _Frame, kind: str, found: Average, y: float) -> Point:
+    text = f"median {found.median:.3f}, {found.low:.2f} to {found.high:.2f}"
+    return Point(kind if frame.inside(found.median) else "off", frame.x(found.median), y, text)
 
 
 def weak_plot(rows: Sequence[Weak]) -> Plot:
     """The 5 % to 95 % range of the estimate by strength of the instrument."""
-    height, left = TOP + 26.0 * len(rows) + FOOT, 84.0
+    height, left = TOP + 26.0 * len(rows) + FOOT, 104.0
     frame = _Frame((-1.0, 5.0), (0.0, 1.0), left, height)
-    lines = [Line("truth", (frame.x(TRUTH), TOP, frame.x(TRUTH), height - FOOT))]
-    points, names = [], []
+    lines, points, names = [_truth(frame)], [], []
     for i, one in enumerate(rows):
         y = TOP + 26.0 * i + 13
         found = one.estimate
-        names.append((y, f"π = {one.relevance:g}, F ≈ {one.f:.0f}"))
+        names.append((y, f"π = {one.relevance:g}, F ≈ {one.f:.{0 if one.f >= 10 else 1}f}"))
         lines.append(Line("s0", (frame.x(found.low), y, frame.x(found.high), y)))
-        text = f"median {found.median:.3f}, {found.low:.2f} to {found.high:.2f}"
-        points.append(Point("s0" if frame.inside(found.median) else "off", frame.x(found.median), y, text))
-    return Plot("A weaker e-mail", "5 % to 95 % range of 2SLS", height, left, frame.x_ticks(), tuple(names),
-                tuple(lines), tuple(points), "estimate: median, and 5 % to 95 % of the draws", rows=True)  # fmt: skip
+        points.append(_median(frame, "s0", found, y))
+    return Plot("A weaker email", "5 % to 95 % range of 2SLS", height, left, frame.x_ticks(), tuple(names),
+                tuple(lines), tuple(points), _RANGE, rows=True)  # fmt: skip

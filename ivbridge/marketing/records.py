@@ -13,42 +13,40 @@ from ivbridge.marketing.worlds import TRUTH
 from ivbridge.records import FloatArray, NotApplicable
 
 __all__ = [
-    "Average", "Confounded", "Drift", "Encoded", "Estimated", "FirstStageRow", "Gate", "Middle", "Ranked",
+    "Average", "Confounded", "Drift", "Encoded", "Estimated", "FirstStageRow", "Gate", "Ranked",
     "Sample", "Scatter", "Served", "Serving", "Share", "Squared", "Stacked", "Suspected", "Weak",
 ]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Average:
-    """What many draws of one world give: mean, its Monte Carlo standard error, standard deviation, number of draws."""
+    """What many draws of one world give.
+
+    Attributes
+    ----------
+    mean, error : float
+        Mean and its Monte Carlo standard error; read the median where single draws can be anything.
+    sd : float
+        Standard deviation of a draw.
+    low, median, high : float
+        Quantiles: 5 %, 50 %, 95 %.
+    draws : int
+    """
 
     mean: float
     error: float
     sd: float
-    draws: int
-
-    @classmethod
-    def of(cls, values: FloatArray | Sequence[float]) -> Average:
-        """Of one number a draw; two draws or more."""
-        found = np.asarray(values, dtype=np.float64)
-        sd = float(found.std(ddof=1))
-        return cls(float(found.mean()), sd / math.sqrt(len(found)), sd, len(found))
-
-
-@dataclass(frozen=True, slots=True)
-class Middle:
-    """What many draws give where a mean does not exist: 5 %, 50 % and 95 % quantiles."""
-
     low: float
     median: float
     high: float
     draws: int
 
     @classmethod
-    def of(cls, values: FloatArray) -> Middle:
-        """Of one number a draw."""
+    def of(cls, values: FloatArray) -> Average:
+        """Of one number a draw; two draws or more."""
+        sd = float(values.std(ddof=1))
         low, median, high = map(float, np.quantile(values, [0.05, 0.5, 0.95]))
-        return cls(low, median, high, len(values))
+        return cls(float(values.mean()), sd / math.sqrt(len(values)), sd, low, median, high, len(values))
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +104,7 @@ class Scatter:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One data set with a confounder, of the size that the page has.
+    """One data set with a confounder, of the size that the recipe has.
 
     Attributes
     ----------
@@ -117,7 +115,7 @@ class Sample:
     verdict, reason : str
         Of R against Python over all numbers that they report; empty where R cannot be used.
     f, f_hc1 : float
-        First-stage F of the e-mail given the covariates.
+        First-stage F of the email given the covariates.
     scatters : tuple of Scatter
     absent : tuple of NotApplicable
         Engines that cannot be used here.
@@ -167,7 +165,7 @@ class FirstStageRow:
         Of exposure on fitted exposure, given x: 1 for least squares.
     plugged, instrument, crossed, randomised : Average
         The fitted values in place of exposure; as an instrument; learnt from the other half of the users, as an
-        instrument; only what the e-mail changes in them, times the centred e-mail, as an instrument.
+        instrument; only what the email changes in them, times the centred email, as an instrument.
     gap : float
         The largest |plugged − slope·instrument|: zero but for rounding.
     """
@@ -209,7 +207,7 @@ class Weak:
 
     relevance: float
     f: float
-    estimate: Middle
+    estimate: Average
     coverage: Share
     anderson_rubin: Share
 
@@ -234,7 +232,7 @@ class Suspected:
     world : str
     violated : bool
     estimate : Average
-        2SLS with the e-mail.
+        2SLS with the email.
     correlation : float
         The largest |corr(z, residual)|, given x, over all draws.
     sargan, negative_control : Share
@@ -255,9 +253,9 @@ class Encoded:
 
     name: str
     leak: float
-    valid: Middle
-    violated: Middle
-    slope: Middle
+    valid: Average
+    violated: Average
+    slope: Average
     f: float
     correlation: float
     sargan: Share

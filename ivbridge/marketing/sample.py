@@ -1,4 +1,4 @@
-"""The page's build on one data set: five ways to estimate, three of them by 2SLS in torch, R and Python."""
+"""The build on one data set: five ways to estimate, three of them by 2SLS in torch, R and Python."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = ["FORMULA", "MLP", "PLUGGED", "estimated"]
 _X = " + ".join(COVARIATES)
 #: The question, as R writes it.
 FORMULA = f"conversions ~ {_X} + exposure | {_X} + email"
-#: The page's first stage.
+#: The recipe's first stage.
 MLP = Trained("two-layer MLP")
 PLUGGED = "MLP plugged in (forbidden)"
 _SHOWN = 400

@@ -43,7 +43,7 @@ class Balance:
 
     @property
     def share(self) -> float:
-        """Share of users who got the e-mail; NaN before the first one."""
+        """Share of users who got the email; NaN before the first one."""
         return float(self._sums[1, 0] / self.requests) if self.requests else math.nan
 
     @property
@@ -58,12 +58,12 @@ class Balance:
 
 
 class Pipeline:
-    """What is served: expected exposure of a user, and what the e-mail is worth in conversions.
+    """What is served: expected exposure of a user, and what the email is worth in conversions.
 
     Parameters
     ----------
     forward : callable (rows, 1 + m) -> (rows,)
-        The first stage: e-mail and covariates in, expected exposure out.
+        The first stage: email and covariates in, expected exposure out.
     effect : float
         τ of 2SLS.
     covariates : int

@@ -25,7 +25,7 @@ from ivbridge.records import FloatArray, NotApplicable
 
 __all__ = ["LIMIT", "measured"]
 
-#: Milliseconds that the page allows for an answer.
+#: Milliseconds that the recipe allows for an answer.
 LIMIT = 50.0
 Forward = Callable[[FloatArray], FloatArray]
 

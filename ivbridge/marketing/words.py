@@ -5,7 +5,9 @@ from __future__ import annotations
 from ivbridge.marketing.records import FirstStageRow, Share
 from ivbridge.marketing.report import MarketingReport
 
-__all__ = ["sentences"]
+__all__ = ["power", "sentences"]
+
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def sentences(report: MarketingReport) -> tuple[str, ...]:
@@ -42,9 +44,10 @@ def _row(report: MarketingReport, name: str, which: int) -> FirstStageRow:
 def _forbidden(report: MarketingReport) -> str:
     plain, curved = (_row(report, "MLP, 200 steps", which) for which in (0, 2))
     return (
-        f"The recipe's second stage is a forbidden regression. Its network, plugged in, gives {plain.plugged.mean:.2f} "
-        f"even where nothing is confounded, and {curved.plugged.mean:.2f} where exposure is curved in the covariates: "
-        f"{curved.slope.mean:.2f} times the IV estimate, which is the slope of exposure on fitted exposure."
+        "The recipe's second stage is a forbidden regression. Its network, plugged in, gives "
+        f"{plain.plugged.median:.2f} even where nothing is confounded, and {curved.plugged.median:.2f} where exposure "
+        f"is curved in the covariates: {curved.slope.median:.2f} times the IV estimate, which is the slope of exposure "
+        "on fitted exposure."
     )
 
 
@@ -52,8 +55,8 @@ def _instead(report: MarketingReport) -> str:
     bent = _row(report, "MLP, 200 steps", 3)
     return (
         "The same fitted values are fine as an instrument, if the controls are right. Where conversions bend in a "
-        f"covariate they give {bent.instrument.mean:.2f}; what only the e-mail moves in them gives "
-        f"{bent.randomised.mean:.2f}."
+        f"covariate they give {bent.instrument.median:.2f}; what only the email moves in them gives "
+        f"{bent.randomised.median:.2f}."
     )
 
 
@@ -62,7 +65,7 @@ def _drift(report: MarketingReport) -> str:
     unit = report.drifts[0]
     half = unit.estimates[unit.violations.index(0.5)]
     return (
-        f"If the e-mail adds 0.5 to conversions by itself, 2SLS gives {half.mean:.3f}. The drift is a straight line; "
+        f"If the email adds 0.5 to conversions by itself, 2SLS gives {half.mean:.3f}. The drift is a straight line; "
         f"its slope is {' and '.join(parts)}."
     )
 
@@ -71,8 +74,8 @@ def _suspicion(report: MarketingReport) -> str:
     _, violated, alike = report.suspected
     largest = max(one.correlation for one in report.suspected)
     return (
-        f"corr(z, residual) sees nothing of it: it is zero by construction (at most {largest:.0e}). Sargan's test with "
-        f"a second campaign notices in {_percent(violated.sargan)} of the draws, a negative control in "
+        f"corr(z, residual) sees nothing of it: it is zero by construction (at most {power(largest)}). Sargan's test "
+        f"with a second campaign notices in {_percent(violated.sargan)} of the draws, a negative control in "
         f"{_percent(violated.negative_control)}. If both campaigns violate alike, Sargan's test rejects in "
         f"{_percent(alike.sargan)}, the negative control in {_percent(alike.negative_control)}."
     )
@@ -98,7 +101,7 @@ def _weak(report: MarketingReport) -> str:
 def _encoder(report: MarketingReport) -> str:
     _, free, orthogonal = report.encoded
     return (
-        f"A contrastive encoder that may look at clicks takes {100 * free.leak:.0f} % of the e-mail into its features: "
+        f"A contrastive encoder that may look at clicks takes {100 * free.leak:.0f} % of the email into its features: "
         f"estimates range from {free.valid.low:.1f} to {free.valid.high:.1f} with nothing violated. The orthogonality "
         f"penalty mends that (median {orthogonal.valid.median:.2f}), and does nothing about a violation: "
         f"the drift has the slope {orthogonal.slope.median:.2f}."
@@ -121,3 +124,9 @@ def _serving(report: MarketingReport) -> str:
 
 def _percent(found: Share) -> str:
     return f"{100 * found.share:.0f} %"
+
+
+def power(value: float) -> str:
+    """A small number as ``2·10⁻¹⁶``."""
+    digit, _, exponent = f"{value:.0e}".partition("e")
+    return f"{digit}·10{str(int(exponent)).translate(_RAISED)}" if value else "0"

@@ -1,4 +1,4 @@
-"""Synthetic marketing data with a known effect: a randomised e-mail moves exposure to an advertisement.
+"""Synthetic marketing data with a known effect: a randomised email moves exposure to an advertisement.
 
 The recipe is that of the page "Instrumental Variables": d = z + 0.7·d_raw + N(0, 0.1) and y = 2d + 1.5·x₁ + N(0, 0.5).
 The page takes x and d_raw from a data set on a hub; here they come from a generator. Everything that the recipe lacks
@@ -71,16 +71,16 @@ class Campaign:
     Parameters
     ----------
     relevance : float, default 1
-        π: how much the e-mail raises exposure.
+        π: how much the email raises exposure.
     second : float, default 0
         How much a push message, randomised by itself, raises exposure.
     confounding : float, default 0
         How much interest in the product, which nobody records, raises d_raw and conversions. 0 is the recipe: then
         least squares are right already.
     violation, second_violation : float, default 0
-        What the e-mail, or the push message, adds to conversions other than through exposure.
+        What the email, or the push message, adds to conversions other than through exposure.
     curved : bool, default False
-        Whether exposure depends on the covariates in curves, and the e-mail moves some users more than others.
+        Whether exposure depends on the covariates in curves, and the email moves some users more than others.
     bend : float, default 0
         Adds bend·(recency² − 1) to conversions: what linear controls do not hold.
     spread : float, default 0
@@ -118,7 +118,7 @@ class Campaign:
 
     @property
     def iv_limit(self) -> float:
-        """What two-stage least squares with the e-mail tend to: 2 + violation / π."""
+        """What two-stage least squares with the email tend to: 2 + violation / π."""
         return TRUTH + self.violation / self.relevance
 
     def draw(self, n: int = 10_000, seed: int = 1) -> CampaignDraw:
@@ -177,7 +177,7 @@ class Panel:
 
     @property
     def campaigns(self) -> FloatArray:
-        """E-mail and push message, (B, n, 2)."""
+        """Email and push message, (B, n, 2)."""
         return np.stack([self.email, self.push], axis=-1)
 
 
