@@ -118,9 +118,10 @@ class Streams:
 
     def _stacked(self, name: str, shape: tuple[int, ...]) -> torch.Tensor:
         torch = torch_module()
-        draw = getattr(torch, name)
-        drawn = [draw(shape, generator=g, dtype=self._dtype) for g in self._generators]
-        return torch.stack(drawn).to(self.computing.device)
+        draw, found = getattr(torch, name), torch.empty((len(self), *shape), dtype=self._dtype)
+        for place, generator in zip(found, self._generators, strict=True):
+            draw(shape, generator=generator, out=place)
+        return found.to(self.computing.device)
 
 
 @contextmanager

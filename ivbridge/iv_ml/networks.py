@@ -116,12 +116,11 @@ class Networks:
         With ``streams`` this is training: dropout is drawn from them, and batch normalisation uses and remembers the
         moments of this batch. Without, the networks are used as they are.
         """
-        torch = torch_module()
         last = len(self._weights) - 1
         inputs = _dropped(inputs, self._layout.input_dropout, streams)
         layers = zip(self._weights, self._biases, self._layout.activations(), strict=True)
         for i, (weight, bias, activation) in enumerate(layers):
-            inputs = torch.baddbmm(bias, inputs, weight)
+            inputs = _linear(inputs, weight, bias)
             if i in self._norms:
                 inputs = self._normalised(inputs, self._norms[i], training=streams is not None)
             inputs = _activated(inputs, activation)
@@ -132,14 +131,15 @@ class Networks:
     def _normalised(self, values: torch.Tensor, norm: list[torch.Tensor], *, training: bool) -> torch.Tensor:
         torch = torch_module()
         scale, shift, mean, variance = norm
-        if training:
-            rows = values.shape[1]
-            own, spread = values.mean(1, keepdim=True), values.var(1, keepdim=True, correction=0)
-            with torch.no_grad():
-                mean.lerp_(own, _MOMENTUM)
-                variance.lerp_(spread * rows / max(rows - 1, 1), _MOMENTUM)
-            mean, variance = own, spread
-        return (values - mean) / torch.sqrt(variance + _TINY) * scale + shift
+        if not training:
+            return (values - mean) * (scale / torch.sqrt(variance + _TINY)) + shift
+        rows, own = values.shape[1], values.mean(1, keepdim=True)
+        centred = values - own
+        spread = (centred**2).mean(1, keepdim=True)
+        with torch.no_grad():
+            mean.lerp_(own, _MOMENTUM)
+            variance.lerp_(spread * rows / max(rows - 1, 1), _MOMENTUM)
+        return centred * (scale / torch.sqrt(spread + _TINY)) + shift
 
     def state(self) -> list[torch.Tensor]:
         """Copies of everything, (B, …) each: what :meth:`restore` takes."""
@@ -168,18 +168,28 @@ class Networks:
         return tuple(found)
 
 
+def _linear(inputs: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+    if weight.shape[2] == 1:  # products of matrices and single columns are slow in a batch
+        return (inputs * weight.mT).sum(-1, keepdim=True) + bias
+    found: torch.Tensor = torch_module().baddbmm(bias, inputs, weight)
+    return found
+
+
 def _activated(values: torch.Tensor, name: str) -> torch.Tensor:
+    """In the place of the values, which nothing else needs: large tensors cost more to make than to fill."""
     if name == "linear":
         return values
     assert name in ACTIVATIONS, name
-    torch = torch_module()
-    return (getattr(torch, name) if hasattr(torch, name) else getattr(torch.nn.functional, name))(values)
+    package = torch_module()
+    place = package if hasattr(package, f"{name}_") else package.nn.functional
+    found: torch.Tensor = getattr(place, f"{name}_")(values)
+    return found
 
 
 def _dropped(values: torch.Tensor, share: float, streams: Streams | None) -> torch.Tensor:
     if streams is None or not share:
         return values
-    return values * ((streams.uniform(*values.shape[1:]) < 1 - share) / (1 - share))
+    return values * streams.uniform(*values.shape[1:]).lt_(1 - share).div_(1 - share)
 
 
 def _numbers(tensor: Any) -> Any:
