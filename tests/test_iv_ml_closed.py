@@ -114,6 +114,18 @@ def test_poly2sls_is_two_grid_searches() -> None:
     np.testing.assert_allclose(curve.predict(test.endog, test.exog), wanted, rtol=SOLVED, atol=SOLVED)
 
 
+@pytest.mark.parametrize(("spread", "curvature", "shift"), [(np.ones_like, 1.0, 1.0), (np.abs, 2.0, 0.0)])
+def test_poly2sls_leaves_out_what_varies_around_the_fitted_treatment(
+    spread: Callable[[np.ndarray], np.ndarray], curvature: float, shift: float
+) -> None:
+    """Y = T² and T = Z + s(Z) V: E[Y | Z] = Z² + s(Z)², so that the plug-in learns T² + 1 or 2T² where T² is right."""
+    z, v = np.random.default_rng(0).normal(size=(2, 4000))
+    t = z + spread(z) * v
+    curve = Poly2SLS(standardize=False).fit(IVData(t**2, t, np.empty((4000, 0)), z))
+    found = np.polyfit(np.linspace(-1, 1, 9), curve.predict(np.linspace(-1, 1, 9)), 2)
+    np.testing.assert_allclose(found[[0, 2]], [curvature, shift], atol=0.35)  # standard errors .03 and .1
+
+
 def test_a_degree_with_too_many_monomials_is_left_out_and_said() -> None:
     """30 covariates and 1 instrument: 31 + 496 + 5456 monomials, of which 2000 may be."""
     random = np.random.default_rng(2)
