@@ -18,7 +18,25 @@ from ivbridge.progress import Progress
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Minimiser", "learnt", "mean_square"]
+__all__ = ["Minimiser", "grouped", "learnt", "mean_square"]
+
+#: Outputs of the widest layer that are worth having at once: more of them leave the processor's cache.
+_OUTPUTS = 2**20
+
+
+def grouped(members: int, batch: int, widths: Sequence[int]) -> list[slice]:
+    """Members that are better trained together than one group after the other: all if networks are small.
+
+    Parameters
+    ----------
+    members : int
+    batch : int
+        Rows in a batch.
+    widths : sequence of int
+        Outputs of the layers.
+    """
+    size = max(1, _OUTPUTS // (batch * max(widths, default=1)))
+    return [slice(first, first + size) for first in range(0, members, size)]
 
 
 def mean_square(values: torch.Tensor) -> torch.Tensor:

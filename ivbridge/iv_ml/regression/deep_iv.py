@@ -157,7 +157,6 @@ def _surprise(networks: Networks, streams: Streams | None, assigned: torch.Tenso
     return negative_log_density(networks(assigned, streams), t).mean(1)
 
 
-def _size(networks: Networks) -> torch.Tensor:
-    """Sum of the squared weights of the hidden layers, (B,)."""
-    each = [weight.square().sum((1, 2)) for weight in networks.weights[:-1]]
-    return torch_module().stack(each).sum(0)
+def _size(networks: Networks) -> torch.Tensor | float:
+    """Sum of the squared weights of the hidden layers, (B,); 0 where there are none."""
+    return sum(weight.square().sum((1, 2)) for weight in networks.weights[:-1])

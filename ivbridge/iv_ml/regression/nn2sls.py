@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, final
 from ivbridge.iv_ml.computing import Computing, Streams, deterministic, torch_module
 from ivbridge.iv_ml.data import IVData
 from ivbridge.iv_ml.method import IVRegression, Learnt
-from ivbridge.iv_ml.minimising import Minimiser, learnt, mean_square
+from ivbridge.iv_ml.minimising import Minimiser, grouped, learnt, mean_square
 from ivbridge.iv_ml.networks import Layout, Networks
 from ivbridge.iv_ml.sides import sides
 from ivbridge.iv_ml.training import Schedule, Stopping
@@ -66,7 +66,11 @@ class NN2SLS(IVRegression):
     packages: ClassVar[tuple[str, ...]] = ("numpy", "scipy", "torch")
 
     def learn(self, data: Sequence[IVData], seeds: Sequence[int], progress: Progress | None) -> list[Learnt]:
-        """See :meth:`ivbridge.iv_ml.method.IVRegression.learn`."""
+        """See :meth:`ivbridge.iv_ml.method.IVRegression.learn`; wide networks are trained in small groups."""
+        groups = grouped(len(data), min(self.schedule.batch or data[0].n, data[0].n), self.widths)
+        return [one for some in groups for one in self._group(data[some], seeds[some], progress)]
+
+    def _group(self, data: Sequence[IVData], seeds: Sequence[int], progress: Progress | None) -> list[Learnt]:
         torch = torch_module()
         with deterministic():
             streams = Streams(seeds, self.computing)
