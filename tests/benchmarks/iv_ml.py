@@ -239,17 +239,25 @@ def main(arguments: list[str]) -> None:
     if asked.in_this_process:
         print(json.dumps(asdict(large())))
         return
-    found = []
     pythons = {name: python for name in ("mliv", "econml") if (python := getattr(asked, name))}
-    for run in measured(asked.questions, pythons, asked.rounds):
-        found.append(run)
-        print(f"{run.question:10} {run.who:16} {run.seconds:8.3f} s, processor {run.cpu:8.3f} s, {run.quality:.3f}")
-    table = pd.DataFrame([asdict(run) for run in found])
+    for question in asked.questions:
+        found = []
+        for run in measured([question], pythons, asked.rounds):
+            found.append(run)
+            print(
+                f"{run.question:10} {run.who:16} {run.seconds:8.3f} s, processor {run.cpu:8.3f} s, {run.quality:.3f}",
+                flush=True,
+            )
+        kept(pd.DataFrame([asdict(run) for run in found]), names)
+
+
+def kept(table: pd.DataFrame, names: list[str]) -> None:
+    """Put the measurements of some questions in the place of those that were there."""
     if TARGET.is_file():
         before = pd.read_csv(TARGET)
         table = pd.concat([before[~before["question"].isin(table["question"])], table])
-    table["order"] = table["question"].map({name: i for i, name in enumerate(names)})
-    table = table.sort_values("order", kind="stable").drop(columns="order")
+    order = table["question"].map({name: i for i, name in enumerate(names)})
+    table = table.iloc[order.argsort(kind="stable")]
     table.to_csv(TARGET, index=False, float_format="%.4g", na_rep="NaN")
 
 
