@@ -17,7 +17,7 @@ from ivbridge.errors import DataError
 from ivbridge.iv_ml.computing import Computing, Streams, deterministic
 from ivbridge.iv_ml.data import IVData
 from ivbridge.iv_ml.minimising import Minimiser
-from ivbridge.iv_ml.mixture_regression import whitened
+from ivbridge.iv_ml.mixture_regression import weighted_regression, whitened
 from ivbridge.iv_ml.mixtures import Mixture
 from ivbridge.iv_ml.networks import Layout, Networks
 from ivbridge.iv_ml.predictors.feedforward import Dense, run_layers
@@ -147,11 +147,7 @@ class _Parts:
     def solve(self, x: FloatArray, t: FloatArray, weights: FloatArray) -> None:
         """α as the regression of T on (1, R) in each group."""
         design, back = whitened(run_layers(self.layers, x))
-        found = []
-        for own in weights.T:
-            gram = (design.T * own) @ design + 1e-3 * own.sum() * np.eye(design.shape[1])
-            found.append(np.linalg.solve(gram, (design.T * own) @ t) @ back)
-        alpha = np.array(found)
+        alpha = np.array([weighted_regression(design, t, own) for own in weights.T]) @ back
         tensor = self._how.computing.tensor
         self._heads.restore([tensor([alpha[:, 1:].T]), tensor([alpha[:, :1].T])])
 

@@ -8,11 +8,12 @@ from typing import Literal
 import numpy as np
 
 from ivbridge.iv_ml.generated import Coding, coded
+from ivbridge.iv_ml.mixture_regression import weighted_regression, whitened
 from ivbridge.iv_ml.mixtures import Mixture
 from ivbridge.iv_ml.representation import Representation
 from ivbridge.records import FloatArray, IntArray
 
-__all__ = ["Assignment", "Grouping", "by_treatment"]
+__all__ = ["Assignment", "Grouping", "by_rule"]
 
 Assignment = Literal["hard", "sampled", "soft"]
 
@@ -61,7 +62,15 @@ class Grouping:
         return coded(self.labels(probabilities), probabilities.shape[1], self.coding)
 
 
-def by_treatment(probabilities: FloatArray, t: FloatArray) -> IntArray:
-    """Groups in the order of their mean treatment, so that their numbers do not depend on the start."""
-    sizes = np.maximum(probabilities.sum(axis=0), np.finfo(float).tiny)
-    return np.argsort(probabilities.T @ t / sizes, kind="stable")
+def by_rule(probabilities: FloatArray, r: FloatArray, t: FloatArray) -> IntArray:
+    """Groups in the order in which a single number tells most about them: neighbours assign treatments alike.
+
+    It is the order along the first principal component of the groups' regressions of T on R, in the direction in which
+    T rises. It does not depend on the order given, and matters only where the label is used as a number.
+    """
+    design, _ = whitened(r)
+    rules = np.array([weighted_regression(design, t, own) for own in probabilities.T])
+    left, sizes, _ = np.linalg.svd(rules - rules.mean(axis=0), full_matrices=False)
+    along = left[:, 0] * sizes[0]
+    rises = float(along @ rules[:, 0] - along.sum() * rules[:, 0].mean())
+    return np.argsort(along if rises >= 0 else -along, kind="stable")

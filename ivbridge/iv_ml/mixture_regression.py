@@ -18,7 +18,7 @@ from ivbridge.errors import DesignError
 from ivbridge.iv_ml.mixtures import Family, Mixture, Parameters, Search, climb
 from ivbridge.records import FloatArray
 
-__all__ = ["RegressionMixture", "regression_mixture", "whitened"]
+__all__ = ["RegressionMixture", "regression_mixture", "weighted_regression", "whitened"]
 
 #: Of the mean square of T: what keeps a weighted regression solvable when a group has lost its rows.
 _RIDGE = 1e-8
@@ -111,6 +111,14 @@ def whitened(r: FloatArray) -> tuple[FloatArray, FloatArray]:
     return left[:, kept] * root, (right[kept] / sizes[kept, None] / scale) * root
 
 
+def weighted_regression(design: FloatArray, t: FloatArray, weights: FloatArray) -> FloatArray:
+    """Coefficients (p,) of T on a whitened design (n, p), rows weighted by (n,)."""
+    weighted = design.T * weights
+    gram = weighted @ design
+    gram.flat[:: len(gram) + 1] += _RIDGE * len(t)
+    return np.asarray(np.linalg.solve(gram, weighted @ t))
+
+
 class _Regressions(Family):
     def __init__(self, design: FloatArray, t: FloatArray, *, equal: bool) -> None:
         self._design, self._t, self._equal = design, t, equal
@@ -138,10 +146,7 @@ class _Regressions(Family):
         p = self._design.shape[1]
         coefficients, variances = np.empty((starts, groups, p)), np.empty((starts, groups))
         for place in np.ndindex(starts, groups):
-            weighted = self._design.T * weights[place]
-            gram = weighted @ self._design
-            gram.flat[:: p + 1] += _RIDGE * n
-            coefficients[place] = np.linalg.solve(gram, weighted @ self._t)
+            coefficients[place] = weighted_regression(self._design, self._t, weights[place])
             variances[place] = weights[place] @ (self._t - self._design @ coefficients[place]) ** 2
         sizes = weights.sum(axis=2)
         if self._equal:

@@ -12,7 +12,7 @@ from ivbridge.iv_ml.alternating import Alternation
 from ivbridge.iv_ml.data import IVData
 from ivbridge.iv_ml.generated import Coding, Generated, Generator
 from ivbridge.iv_ml.group_number import Criterion, mmd
-from ivbridge.iv_ml.grouping import Assignment, Grouping, by_treatment
+from ivbridge.iv_ml.grouping import Assignment, Grouping, by_rule
 from ivbridge.iv_ml.mixture_gaussian import PROGRAM, Start, gaussian_mixture
 from ivbridge.iv_ml.mixture_regression import regression_mixture
 from ivbridge.iv_ml.mixtures import Mixture, Search
@@ -72,7 +72,7 @@ class MetaEM(Generator):
         The most probable group; a group drawn with the probabilities, as the paper has it (its program does not); or
         the probabilities themselves as the instruments.
     coding : {"onehot", "label"}, default "onehot"
-        The paper's program has the label, as one number. Groups are numbered by their mean treatment.
+        The paper's program has the label, as one number. Groups are numbered so that neighbours have like rules.
     search : Search
         How the largest likelihood is looked for.
     alternation : Alternation
@@ -150,7 +150,7 @@ class MetaEM(Generator):
             if self.representation == "neural":
                 best, rounds = self._refined(best, data, seed)
                 history.append(rounds)
-        order = by_treatment(best.probabilities, data.endog)
+        order = by_rule(best.probabilities, best.represent(data.exog), data.endog)
         grouping = Grouping(best.represent, best.mixture, order, self.assignment, self.coding, seed)
         probabilities = best.probabilities[:, order]
         return Generated(
