@@ -26,7 +26,7 @@ from ivbridge.iv_ml.group_number import mmd
 from ivbridge.iv_ml.matching import agreement
 from ivbridge.iv_ml.method import IVRegression
 from ivbridge.iv_ml.paper.oracle import oracle
-from ivbridge.iv_ml.paper.parts import GROUPS, METHODS, Instrument, World, draw, regression
+from ivbridge.iv_ml.paper.parts import GROUPS, Instrument, World, draw, regression
 from ivbridge.iv_ml.scenarios import rules
 from ivbridge.iv_ml.scenarios.fusion import Fusion, FusionDraw, Sample
 from ivbridge.place import replace_file
@@ -194,18 +194,13 @@ def _kept(task: Making) -> list[FloatArray]:
         return _made(task)[0]
 
 
-def _curves(task: Fitting, data: Sequence[IVData]) -> list[Curve | str]:
+def _curves(task: Fitting, data: Sequence[IVData]) -> Sequence[Curve | str]:
     """Curves; where one diverges among those that are learnt together, each is learnt alone, or says why not."""
-    method = regression(task.method, task.making.world.groups)
-    size = METHODS[task.method].together
-    found: list[Curve | str] = []
-    for start in range(0, len(data), size):
-        some, seeds = data[start : start + size], task.making.seeds[start : start + size]
-        try:
-            found += method.fit_many(some, seeds)
-        except EngineError:
-            found += [_alone(method, one, seed) for one, seed in zip(some, seeds, strict=True)]
-    return found
+    method, seeds = regression(task.method, task.making.world.groups), task.making.seeds
+    try:
+        return method.fit_many(data, seeds)
+    except EngineError:
+        return [_alone(method, one, seed) for one, seed in zip(data, seeds, strict=True)]
 
 
 def _alone(method: IVRegression, data: IVData, seed: int) -> Curve | str:

@@ -105,34 +105,36 @@ class Method:
         Where the paper's program differs from the defaults.
     components : bool
         It has a mixture with as many components as there are sources.
-    together : int
-        Replications that are learnt in one computation, at most: wide networks leave the processor's cache.
+    kind : str
+        Its name in :data:`ivbridge.iv_ml.METHODS`, where that is not the column's.
     """
 
     title: str
     seconds: float
     settings: Mapping[str, Any] = field(default_factory=dict)
     components: bool = False
-    together: int = 10
+    kind: str = ""
 
 
-#: Columns, in the order in which they are printed.
+#: Columns, in the order in which they are printed, then those that the paper does not have.
 METHODS: Mapping[str, Method] = {
     "poly2sls": Method("Poly2SLS", 0.02),
-    "nn2sls": Method("NN2SLS", 11, together=1),
+    "nn2sls": Method("NN2SLS", 11),
     "kernel_iv": Method("KernelIV", 0.2, {"rows": 1000}),
     "dual_iv": Method("DualIV", 0.02, {"rows": 100, "dual": "outcome"}),
     "deep_iv": Method("DeepIV", 3, {"loss": "bound"}, components=True),
-    "one_siv": Method("OneSIV", 6, together=1),
-    "dfiv": Method("DFIV", 13),
-    "deep_gmm": Method("DeepGMM", 9),
-    "agmm": Method("AGMM", 15),
+    "one_siv": Method("OneSIV", 6),
+    "dfiv": Method("DFIV", 7),
+    "deep_gmm": Method("DeepGMM", 6),
+    "agmm": Method("AGMM", 5),
+    "dual_iv (default)": Method("DualIV (default)", 4, kind="dual_iv"),
 }
 
 
 def regression(key: str, sources: int) -> IVRegression:
     """A method as the paper's program runs it: in the units of the data, for a fixed number of epochs."""
-    kind, about = iv_ml.method_class(key), METHODS[key]
+    about = METHODS[key]
+    kind = iv_ml.method_class(about.kind or key)
     names = {field.name for field in dataclasses.fields(kind)}
     settings = {"standardize": False, **about.settings}
     settings |= {"stopping": None} if "stopping" in names else {}

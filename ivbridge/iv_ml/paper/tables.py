@@ -73,6 +73,12 @@ def _grid(table: pd.DataFrame, found: pd.DataFrame) -> tuple[list[str], list[lis
     order = {method: place for place, method in enumerate(METHODS)}
     columns = list(dict.fromkeys(zip(found["world"], found["method"], found["quantity"], strict=True)))
     worlds = list(dict.fromkeys(found["world"]))
+    here = table[table["world"].isin(worlds)]
+    columns += [
+        (world, method, "mse")
+        for world, method in dict.fromkeys(zip(here["world"], here["method"], strict=True))
+        if _own(method)
+    ]
     columns.sort(key=lambda column: (worlds.index(column[0]), order.get(column[1], len(order))))
     several = found["world"].nunique() > 1
     cells = {
@@ -85,6 +91,11 @@ def _grid(table: pd.DataFrame, found: pd.DataFrame) -> tuple[list[str], list[lis
     names += list(dict.fromkeys(key[0] for key in extra))
     heads = ["", *(_head(column, several) for column in columns)]
     return heads, [[name, *(cells.get((name, *column), "") for column in columns)] for name in names]
+
+
+def _own(method: str) -> bool:
+    """Whether a column is ours."""
+    return method in METHODS and bool(METHODS[method].kind)
 
 
 def _head(column: tuple[str, str, str], several: bool) -> str:
@@ -112,7 +123,7 @@ def _extra(
     for row in summary.to_dict("records"):
         column = (str(row["world"]), str(row["method"]), str(row["quantity"]))
         words = row["reading"] == "paper"
-        if column in columns and (words or row["instrument"] not in names):
+        if column in columns and (words or row["instrument"] not in names or _own(column[1])):
             name = f"{row['instrument']}, in the paper's words" if words else str(row["instrument"])
             found[name, *column] = number(row["mean"], row["sd"], 1 if column[2] == "accuracy" else 3)
     return found
