@@ -77,6 +77,7 @@ INSTRUMENTS: Mapping[str, Instrument] = {
         Instrument("GIV_KM", "meta_km", groups="chosen"),
         Instrument("GIV_KM*", "meta_km", groups="true"),
         Instrument("GIV_EM", "meta_em", _FACTOR, groups="chosen"),
+        Instrument("GIV_EM*", "meta_em", _FACTOR, groups="true"),
         Instrument("GIV_EM (default)", "meta_em", groups="own"),
         Instrument("GIV_EM (default, one-hot)", "meta_em", groups="own", onehot=True),
         Instrument("TrueIV", groups="true"),
