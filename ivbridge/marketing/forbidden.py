@@ -31,7 +31,7 @@ WORLDS: dict[str, Campaign] = {
     "The recipe, no confounder": Campaign(),
     "With a confounder": Campaign(confounding=1.0),
     "With a confounder, exposure curved in x": Campaign(confounding=1.0, curved=True),
-    "With a confounder, both curved in x": Campaign(confounding=1.0, curved=True, bend=0.5),
+    "With a confounder, exposure and conversions curved in x": Campaign(confounding=1.0, curved=True, bend=0.5),
 }
 #: Users that are only predicted for.
 _HELD = 2000
