@@ -315,6 +315,7 @@ def test_tables_show_both_numbers_the_verdict_and_the_reason() -> None:
         rows("GIV_KM*", "kernel_iv", around(0.21, 0.03)), rows("TrueIV", "kernel_iv", around(0.3, 0.02)),
         rows("TrueIV", "dual_iv", around(4.0, 0.5)), rows("TrueIV (one-hot)", "kernel_iv", around(0.1, 0.01)),
         rows("TrueIV", "kernel_iv", around(0.2, 0.01), reading="paper"),
+        rows("TrueIV", "dual_iv (default)", around(0.06, 0.01)),
     )  # fmt: skip
     text = tables.text(found, "1")
     assert "0.21(0.03) [0.21(0.03)] =" in text
@@ -324,8 +325,9 @@ def test_tables_show_both_numbers_the_verdict_and_the_reason() -> None:
     assert "0.100(0.010)" in text
     assert "TrueIV, in the paper's words" in text
     lines = tables.markdown(found, "1").splitlines()
-    assert "| GIV_KM\\* | 0.21(0.03) [0.21(0.03)] = |  |" in lines
-    assert "|  | KernelIV | DualIV |" in lines
+    assert "| GIV_KM\\* | 0.21(0.03) [0.21(0.03)] = |  |  |" in lines
+    assert "|  | KernelIV | DualIV | DualIV (default) |" in lines
+    assert sum(line.startswith("| TrueIV |") for line in lines) == 1
 
 
 def curves(name: str) -> list[dict[str, Any]]:

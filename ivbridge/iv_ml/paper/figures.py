@@ -22,7 +22,7 @@ __all__ = ["draw_figure"]
 #: Colour and line of each row, the same in all figures.
 _LINES = {
     "NoneIV": (charts.GREY, ":"), "GIV_KM": (charts.ORANGE, "-"), "GIV_EM": (charts.BLUE, "-"),
-    "GIV_EM (default)": (charts.GREEN, "-"), "TrueIV": (charts.BLACK, "--"),
+    "GIV_EM (default)": (charts.GREEN, "-"), "TrueIV": ("#cc79a7", "--"),
     "Meta-EM (default, by MMD)": (charts.GREEN, "-"), "GIV_KM*": (charts.ORANGE, "-"), "Meta-EM": (charts.BLUE, "-"),
     "Meta-EM (default)": (charts.GREEN, "-"), "Oracle": (charts.GREY, "-"),
 }  # fmt: skip
@@ -77,7 +77,7 @@ def _curves(table: pd.DataFrame) -> Figure:
             share = (truth.index + 0.5) * 100 / len(truth)
             axes.plot(share, line["value"], color=colour, linestyle=style, linewidth=1.4, label=name)
         if truth is not None:
-            axes.plot((truth.index + 0.5) * 100 / len(truth), truth, color="red", linewidth=1.0, label="truth")
+            axes.plot((truth.index + 0.5) * 100 / len(truth), truth, color=charts.BLACK, linewidth=0.9, label="truth")
         axes.set_xlabel("units, % in the order of the truth")
     panels[0].set_ylabel("g(T, X), standardised")
     panels[0].legend(frameon=False, fontsize=8)
@@ -91,7 +91,7 @@ def _balance(table: pd.DataFrame) -> Figure:
     title = "Figure 4: imbalance of X (MMD) by the number of groups"
     count = int(found["count"].max())
     caption = (
-        f"Mean of {count} replications; the dashed line is the true number of groups. "
+        f"Mean of {_replications(count)}; the dashed line is the true number of groups. "
         "Open circles: read off the paper's drawing."
     )
     worlds = list(dict.fromkeys(found["world"]))
@@ -117,8 +117,8 @@ def _accuracy(table: pd.DataFrame) -> Figure:
     found = found[(found["quantity"] == "accuracy") & found["taken"]]
     worlds, names = list(dict.fromkeys(found["world"])), list(dict.fromkeys(found["instrument"]))
     caption = (
-        f"Mean of {int(found['count'].max())} replications, best matching of the names. The paper: above 90 % with two "
-        "groups, 77 % on average; K-means below 60 %."
+        f"Mean of {_replications(int(found['count'].max()))}, best matching of the names. The paper: above 90 % "
+        "with two groups, 77 % on average; K-means below 60 %."
     )
     title = "Figure 5: accuracy of the groups in per cent"
     figure, (axes,) = _panels(["Linear-K-5, the true number of groups given"], title, caption, (7.6, 3.8))
@@ -134,3 +134,7 @@ def _accuracy(table: pd.DataFrame) -> Figure:
     axes.set_ylim(0, 112)
     axes.legend(frameon=False, fontsize=8, ncols=len(names), loc="upper right")
     return figure
+
+
+def _replications(count: int) -> str:
+    return f"{count} replication{'' if count == 1 else 's'}"

@@ -88,7 +88,7 @@ def _grid(table: pd.DataFrame, found: pd.DataFrame) -> tuple[list[str], list[lis
     names = list(dict.fromkeys(found["instrument"]))
     extra = _extra(table, columns, names)
     cells |= extra
-    names += list(dict.fromkeys(key[0] for key in extra))
+    names = list(dict.fromkeys([*names, *(key[0] for key in extra)]))
     heads = ["", *(_head(column, several) for column in columns)]
     return heads, [[name, *(cells.get((name, *column), "") for column in columns)] for name in names]
 
