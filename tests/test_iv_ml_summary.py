@@ -15,7 +15,7 @@ from ivbridge.errors import DataError, DesignError, UnsupportedError
 from ivbridge.iv_ml.computing import Computing, Streams
 from ivbridge.iv_ml.data import IVData
 from ivbridge.iv_ml.generated import Generator
-from ivbridge.iv_ml.generation.decomposition import Decomposition, Gaussian, Sizes
+from ivbridge.iv_ml.generation.decomposition import Decomposition, Gaussian, Sizes, _Decaying
 from ivbridge.iv_ml.generation.mode_iv import modal_window
 from ivbridge.iv_ml.predictors import restored
 from ivbridge.iv_ml.predictors.modal import venter_mode
@@ -267,6 +267,78 @@ def test_a_width_of_one_leaves_the_bounds_blind() -> None:
     u, v = Streams([3, 4], Computing("float64")).normal(9, 1).requires_grad_(), torch.ones(2, 9, 1, dtype=torch.float64)
     (q.information(u, v, -v).sum() + q.surprise(u, v).sum()).backward()
     assert u.grad is None  # no way leads there
+
+
+def by_hand(parts: Decomposition, perms: Streams, y: torch.Tensor, t: torch.Tensor, x: torch.Tensor) -> None:
+    """Two rounds of the three aims as Yuan et al. (2022) and their program have them: member by member, row by row."""
+    q, reps = parts._predicting, (parts.instrument, parts._confounder)
+    regressing = (parts._treatment, parts._embedding, parts._outcome)
+    tensors = [[p for one in q.values() for p in one.parameters], [p for one in reps for p in one.parameters]]
+    tensors.append(tensors[1] + [p for one in regressing for p in one.parameters])
+    opts = [torch.optim.Adam(some, lr=0.01) for some in tensors]
+
+    def log_q(name: str, u: torch.Tensor, v: torch.Tensor) -> torch.Tensor:  # (B, n), without constants, doubled
+        mean, spread = q[name]._moments(u)
+        return (-((v - mean) ** 2) / torch.exp(spread) - spread).sum(2)
+
+    def bound(name: str, u: torch.Tensor, v: torch.Tensor, order: torch.Tensor) -> torch.Tensor:  # (B, n)
+        other = torch.stack([v[b, order[b]] for b in range(2)])
+        return log_q(name, u, v) - log_q(name, u, other)
+
+    def squares() -> torch.Tensor:
+        return sum((w**2).sum() / 2 for one in (*reps, *regressing) for w in one.weights) / 5
+
+    for _ in range(2):
+        z, c = (one(x) for one in reps)
+        ways = {"zt": (z, t), "zy": (z, y), "ct": (c, t), "cy": (c, y), "zc": (z, c)}
+        orders = {name: perms.orders(x.shape[1]) for name in ("zy", "zt", "ct", "cy", "zc")}
+        moved = torch.stack([t[b, orders["zy"][b]] for b in range(2)])
+        near = torch.softmax(torch.exp(-((t - moved) ** 2) / (2 * 0.5**2)), dim=1)[..., 0]
+        _step(opts[0], -sum(log_q(name, u.detach(), v.detach()).mean(1).sum() for name, (u, v) in ways.items()))
+        bounds = {name: bound(name, u, v, orders[name]) for name, (u, v) in ways.items()}
+        falling = (near * bounds["zy"]).sum() + bounds["zc"].mean(1).sum()
+        _step(opts[1], falling - sum(bounds[name].mean(1).sum() for name in ("zt", "ct", "cy")) + 0.1 * squares())
+        z, c = (one(x) for one in reps)
+        treatment = parts._treatment(torch.cat([z, c], 2))
+        outcome = parts._outcome(torch.cat([c, parts._embedding(treatment)], 2))
+        wrong = ((t - treatment) ** 2).mean(1).sum() + ((y - outcome) ** 2).mean(1).sum()
+        _step(opts[2], wrong + 0.1 * squares())
+
+
+def _step(optimizer: torch.optim.Optimizer, loss: torch.Tensor) -> None:
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+
+
+def test_a_round_is_one_step_for_each_aim() -> None:
+    computing = Computing("float64")
+    draw = Streams([5, 6], computing)
+    y, t, x = draw.normal(12, 1), draw.normal(12, 1), draw.normal(12, 3)
+    ours, theirs = (Decomposition(Sizes(3, 2, 2), Streams([0, 1], computing), 0.5, 0.1) for _ in range(2))
+    ours._streams = Streams([7, 8], computing)
+    step = ours.steps(0.01)
+    for _ in range(2):
+        step(y, t, x)
+    by_hand(theirs, Streams([7, 8], computing), y, t, x)
+    for mine, other in zip(_all(ours), _all(theirs), strict=True):
+        # four steps of Adam divide rounding by the size of small gradients
+        assert_allclose(mine.detach(), other.detach(), rtol=1e-7, atol=1e-9)
+
+
+def _all(parts: Decomposition) -> list[torch.Tensor]:
+    networks = (parts.instrument, parts._confounder, parts._treatment, parts._embedding, parts._outcome)
+    return [p for one in (*networks, *parts._predicting.values()) for p in one.parameters]
+
+
+def test_the_rate_falls_after_every_hundred_steps() -> None:
+    weight = torch.ones(1, requires_grad=True)
+    adam = _Decaying([weight], 0.5)
+    rates = []
+    for _ in range(201):
+        rates.append(adam._optimizer.param_groups[0]["lr"])
+        adam(weight * 2)
+    assert_allclose(rates, [0.5] * 100 + [0.5 * 0.95] * 100 + [0.5 * 0.95**2], rtol=ROUNDING)
 
 
 def test_gradients_of_the_aims_by_finite_differences() -> None:
