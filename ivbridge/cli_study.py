@@ -13,8 +13,6 @@ from ivbridge.visible import visible
 __all__ = ["app"]
 
 app = typer.Typer()
-_studies = typer.Typer(help="Published studies, computed again.", no_args_is_help=True)
-app.add_typer(_studies, name="study")
 
 _TABLES = typer.Option("--table", metavar="1|2|3|4|5", help="A table of the paper (4, 5: of its supplement); repeat.")
 _FIGURES = typer.Option("--figure", metavar="3|4|5", help="A figure of the paper; repeat.")
@@ -31,8 +29,9 @@ _OUT = typer.Option(
 _DATA = typer.Option("--data", metavar="DIR", help="Covariates of Tables 3 and 5. [default: $IVBRIDGE_DATA]")
 
 
-@_studies.command("metaem")
-def _metaem(
+@app.command("study")
+def _study(
+    name: Annotated[str, typer.Argument(metavar="metaem", help="The study: there is one so far.")],
     table: Annotated[list[str] | None, _TABLES] = None,
     figure: Annotated[list[str] | None, _FIGURES] = None,
     method: Annotated[list[str] | None, _METHODS] = None,
@@ -43,7 +42,9 @@ def _metaem(
     data: Annotated[Path | None, _DATA] = None,
     json: Annotated[bool, JSON] = False,
 ) -> None:  # fmt: skip
-    """Compute the tables of "Learning Instrumental Variable from Data Fusion" again and judge each cell.
+    """Compute a published study again and judge each printed number.
+
+    metaem: the tables and figures of "Learning Instrumental Variable from Data Fusion for Treatment Effect Estimation".
 
     Without --table and --figure it is Table 1. Stopped by Ctrl-C, it goes on from there when it is run again. Exit
     code: 0 everything has a value, 1 something has none.
@@ -53,13 +54,16 @@ def _metaem(
     ivbridge study metaem --table 1 --table 2 --figure 4 --figure 5 --jobs 2
     ivbridge study metaem --table 3 --data covariates/
     """
+    from ivbridge.errors import UnsupportedError
     from ivbridge.iv_ml.paper.parts import METHODS
     from ivbridge.iv_ml.paper.publishing import Asked, publish
     from ivbridge.progress import progress_bar
 
-    for name in method or ():
-        if name not in METHODS:
-            raise typer.BadParameter(f"--method {name}: the tables have {', '.join(METHODS)}.")
+    if name != "metaem":
+        raise UnsupportedError(f"The study {name!r} was asked.", available="metaem")
+    for one in method or ():
+        if one not in METHODS:
+            raise typer.BadParameter(f"--method {one}: the tables have {', '.join(METHODS)}.")
     tables = tuple(table or (() if figure else ("1",)))
     asked = Asked(tables, tuple(figure or ()), tuple(method or ()), quick, None if data is None else str(data))
     folder = out or Path("ivbridge-metaem-quick" if quick else "ivbridge-metaem")

@@ -381,12 +381,19 @@ def test_the_command_writes_everything(tmp_path: Path, monkeypatch: pytest.Monke
         (["--figure", "1"], 2, "Figure '1' was asked"),
         (["--method", "ols"], 2, "poly2sls"),
         (["--replications", "0"], 2, "--replications"),
+        (["--data", "nowhere", "--table", "3"], 2, "nowhere/ihdp_continuous6.csv cannot be read"),
     ],
 )
 def test_the_command_refuses_what_is_not_there(arguments: list[str], code: int, words: str, tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["study", "metaem", "--out", str(tmp_path), *arguments])
     assert done.exit_code == code
     assert words in done.output
+
+
+def test_a_study_that_is_none_is_refused() -> None:
+    done = CliRunner().invoke(app, ["study", "deepiv"])
+    assert done.exit_code == 2
+    assert "The study 'deepiv' was asked. Available: metaem." in done.output
 
 
 def test_a_cell_that_failed_is_named_and_the_exit_code_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
