@@ -50,13 +50,17 @@ def draw() -> CampaignDraw:
 
 
 def test_the_recipe_is_the_recipe() -> None:
-    """With everything off, y − 2d − 1.5x₁ and d − z − 0.7·d_raw are noise of the stated sizes."""
+    """Noise of y and d has the stated sizes, and the email the stated effect; d_raw is the covariates' and its own."""
     draw = Campaign().draw(20_000, 2)
     noise = draw.conversions - 2 * draw.exposure - 1.5 * draw.x[:, 0]
     # the standard error of a standard deviation is sd/√(2n): 0.0025
     assert noise.std() == pytest.approx(0.5, abs=0.01)
     assert abs(np.corrcoef(noise, draw.email)[0, 1]) < 4 / math.sqrt(20_000)
-    assert set(np.unique(draw.email)) == {0.0, 1.0}
+    first = ivbridge.fit(f"exposure ~ {X} + email", draw.frame, "classical")
+    assert first.sigma == pytest.approx(math.hypot(0.7 * 0.5, 0.1), abs=4 * 0.37 / math.sqrt(40_000))
+    wanted = {"email": 1.0, **dict(zip(COVARIATES, 0.7 * np.array([0.5, 0.4, -0.3, 0.0, 0.2]), strict=True))}
+    for name, value in wanted.items():
+        assert abs(first.params[name] - value) < 4 * first.bse[name]
     assert draw.email.mean() == 0.5
     assert draw.x.mean(axis=0) == pytest.approx(np.zeros(5), abs=1e-12)
     assert draw.x.std(axis=0) == pytest.approx(np.ones(5), abs=1e-12)

@@ -13,6 +13,7 @@ from scipy import stats
 from ivbridge.marketing.exclusion import LEVEL
 from ivbridge.marketing.records import Average, Gate, Share
 from ivbridge.marketing.report import MarketingReport
+from ivbridge.marketing.sample import ENGINES
 from ivbridge.marketing.serving import LIMIT
 from ivbridge.marketing.words import power
 from ivbridge.marketing.worlds import TRUTH
@@ -35,8 +36,7 @@ def gates(report: MarketingReport) -> tuple[Gate, ...]:
 def _sample(report: MarketingReport) -> Iterator[Gate]:
     sample = report.sample
     for engine, digits in sample.digits.items():
-        name = {"r": "R (AER)", "native": "Python (linearmodels)"}[engine]
-        what = f"torch and {name} give the same 2SLS coefficients and standard errors"
+        what = f"torch and {ENGINES[engine]} give the same 2SLS coefficients and standard errors"
         yield Gate(what, f"{digits:.1f} digits", f"{DIGITS:g} or more", digits >= DIGITS)
     if sample.verdict:
         agree = sample.verdict in ("identical", "rounding")

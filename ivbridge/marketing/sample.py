@@ -19,7 +19,7 @@ from ivbridge.marketing.worlds import COVARIATES, CampaignDraw
 from ivbridge.records import FloatArray, NotApplicable, Test
 from ivbridge.results import Estimate
 
-__all__ = ["FORMULA", "MLP", "PLUGGED", "estimated"]
+__all__ = ["ENGINES", "FORMULA", "MLP", "PLUGGED", "estimated"]
 
 _X = " + ".join(COVARIATES)
 #: The question, as R writes it.
@@ -28,7 +28,8 @@ FORMULA = f"conversions ~ {_X} + exposure | {_X} + email"
 MLP = Trained("two-layer MLP")
 PLUGGED = "MLP plugged in (forbidden)"
 _SHOWN = 400
-_NAMES = {"r": "R (AER)", "native": "Python (linearmodels)"}
+#: What the engines are called on the page.
+ENGINES = {"r": "R (AER)", "native": "Python (linearmodels)"}
 
 
 def estimated(draw: CampaignDraw) -> tuple[Sample, Fitted]:
@@ -49,7 +50,7 @@ def estimated(draw: CampaignDraw) -> tuple[Sample, Fitted]:
         _row(PLUGGED, "second stage by hand", plugged, "fitted"),
         _row("MLP as the instrument", "cross-fitted, 2SLS, HC1", instrument, "exposure"),
         Estimated("2SLS", "torch", float(by_torch.coef[-1]), float(by_torch.std_error[-1])),
-        *(_row("2SLS", _NAMES[name], one, "exposure") for name, one in answers.items()),
+        *(_row("2SLS", ENGINES[name], one, "exposure") for name, one in answers.items()),
     ]
     native = answers["native"]
     found = Sample(
