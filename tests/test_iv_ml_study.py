@@ -323,6 +323,7 @@ def test_tables_show_both_numbers_the_verdict_and_the_reason() -> None:
     assert "1 of 3 cells reproduced, 1 worse, 1 not reproducible" in text
     assert "TrueIV DualIV: The published recipe" in text
     assert "0.100(0.010)" in text
+    assert "0.060(0.010)" in text  # DualIV (default)
     assert "TrueIV, in the paper's words" in text
     lines = tables.markdown(found, "1").splitlines()
     assert "| GIV_KM\\* | 0.21(0.03) [0.21(0.03)] = |  |  |" in lines
