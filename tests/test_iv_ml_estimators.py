@@ -21,6 +21,7 @@ from ivbridge.errors import DataError
 from ivbridge.iv_ml.criterion import moment_kernel, moment_violation
 from ivbridge.iv_ml.data import IVData
 from ivbridge.iv_ml.estimators import IVRegressor
+from ivbridge.iv_ml.generated import Generator
 from ivbridge.iv_ml.ridge import PolynomialGrid
 from ivbridge.iv_ml.training import Schedule
 from ivbridge.records import FloatArray
@@ -52,9 +53,15 @@ def test_sklearns_checks_pass(name: str) -> None:
     checked(IVRegressor(name))
 
 
-@pytest.mark.parametrize("name", ["none_iv", "was", "mode_iv"])
+@pytest.mark.parametrize("name", ["none_iv", "mode_iv"])
 def test_sklearns_checks_pass_with_a_maker(name: str) -> None:
     checked(IVRegressor("poly2sls", instruments=iv_ml.generator_class(name)()))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("maker", [iv_ml.MetaKM(groups=2), iv_ml.AutoIV(schedule=Schedule(3))], ids=["km", "auto"])
+def test_sklearns_checks_pass_with_a_maker_that_learns(maker: Generator) -> None:
+    checked(IVRegressor("poly2sls", instruments=maker))
 
 
 @pytest.mark.slow
