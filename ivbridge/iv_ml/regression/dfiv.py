@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, final
+from typing import TYPE_CHECKING, Any, ClassVar, final
 
 from ivbridge.iv_ml.computing import Computing, Streams, deterministic, torch_module
 from ivbridge.iv_ml.data import IVData
@@ -53,6 +53,12 @@ class DFIV(IVRegression):
     stopping : Stopping, optional
         Stop by the moment violation on held-out rows. The default is the program's: all epochs, all rows.
     computing : Computing
+
+    Notes
+    -----
+    Known failure: with the program's steps the error is near that of no curve at all, which Wu et al. ascribe to
+    instruments that are groups. It is the steps: ψ makes 100 in all and hardly bends, while ξ makes 2000 and learns
+    the rows by heart. :meth:`balanced` turns them round, and groups are instruments like others.
     """
 
     name: ClassVar[str] = "dfiv"
@@ -70,6 +76,20 @@ class DFIV(IVRegression):
     schedule: Schedule = Schedule(100)
     stopping: Stopping | None = None
     computing: Computing = Computing()
+
+    @classmethod
+    def balanced(cls, **changes: Any) -> DFIV:
+        """The same networks with most steps for ψ: 10, 1 and 20 in an epoch, 30 epochs, penalties of 0.01.
+
+        In the world Linear-3-3 its squared error is about a seventh of the defaults' with the same instrument.
+
+        Parameters
+        ----------
+        **changes
+            Of the fields of this class.
+        """
+        steps = {"instrument_steps": 10, "covariate_steps": 1, "treatment_steps": 20}
+        return cls(**{**steps, "ridge1": 0.01, "ridge2": 0.01, "schedule": Schedule(30), **changes})
 
     def learn(self, data: Sequence[IVData], seeds: Sequence[int], progress: Progress | None) -> list[Learnt]:
         """All networks of all members move together."""
