@@ -97,6 +97,14 @@ def test_reproduced_means_two_standard_errors_and_the_rounding() -> None:
     assert verdict("TrueIV", "kernel_iv", around(0.11 - 1.001 * allowed, 0.03))[0] == "better"
 
 
+def test_where_no_spread_is_printed_ours_stands_for_it() -> None:
+    """Table 4, Linear-3-5 × TrueIV: 0.044."""
+    found = judged(table(rows("TrueIV", "poly2sls", around(0.05, 0.006), world="Linear-3-5")), "4")
+    # 2·sqrt(2·.006²/10) + .0005; rounding of the constructed values
+    assert found["allowed"][0] == pytest.approx(2 * math.sqrt(2 * 0.006**2 / 10) + 0.0005, abs=1e-12)
+    assert found["verdict"][0] == "worse"
+
+
 def test_a_known_reason_counts_only_where_a_cell_does_not_come_out() -> None:
     assert verdict("TrueIV", "dual_iv", around(1.93, 0.3))[0] == "reproduced"
     assert verdict("TrueIV", "dual_iv", around(0.2, 0.3))[0] == "better"
@@ -125,7 +133,11 @@ def test_accuracies_are_judged_by_the_oracle() -> None:
 
     printed = table(groups("EM", 92.5), groups("Meta-EM", 91.0), groups("Fun-EM", 80.0), groups("Oracle", 94.0))
     found = judged(printed, "2").set_index("instrument")["verdict"]
-    assert found.to_dict() == {"EM": "reproduced", "Meta-EM": "better", "Fun-EM": "worse"}  # printed: 86.1 each
+    assert found.to_dict() == {
+        "EM": "reproduced",
+        "Meta-EM": "better",
+        "Fun-EM": "not reproducible",
+    }  # each printed 86.1
     reached = goals(table(groups("Meta-EM (default)", 91.9), groups("Oracle", 94.0)))
     assert reached["value"][0] == pytest.approx(2.1, abs=1e-9)  # rounding of the constructed values
     assert not reached["met"][0]

@@ -67,10 +67,11 @@ def judged(table: pd.DataFrame, which: str) -> pd.DataFrame:
     """The cells of one printed table with ours and the verdicts.
 
     ``reproduced``: the means differ by no more than two Monte Carlo standard errors, of both sides together, and half
-    a unit of the last printed digit; the printed standard deviation counts as the largest that rounds to it. Otherwise
-    an error is ``better`` if ours is smaller, an accuracy if it is larger. What is left is ``worse``, or ``not
-    reproducible`` where :data:`ivbridge.iv_ml.paper.reasons.REASONS` knows why. Accuracies of Table 2 are judged by
-    what the true parameters give: ``reproduced`` also where ours is within two points of that, or above.
+    a unit of the last printed digit. The printed standard deviation counts as the largest that rounds to it; where
+    none is printed, ours stands for it. Otherwise an error is ``better`` if ours is smaller, an accuracy if it is
+    larger. What is left is ``worse``, or ``not reproducible`` where :data:`ivbridge.iv_ml.paper.reasons.REASONS` knows
+    why. Accuracies of Table 2 are judged by what the true parameters give: ``reproduced`` also where ours is within two
+    points of that, or above.
 
     Parameters
     ----------
@@ -126,7 +127,8 @@ def _verdict(cell: Cell, ours: _Ours) -> tuple[str, float]:
     if math.isinf(cell.mean):
         bound = float(cell.text[1:])
         return (REPRODUCED if ours.mean > bound else BETTER), math.nan
-    spreads = ((cell.sd + cell.half_unit, REPLICATIONS), (ours.sd, ours.count))
+    printed = ours.sd if math.isnan(cell.sd) else cell.sd + cell.half_unit
+    spreads = ((printed, REPLICATIONS), (ours.sd, ours.count))
     variances = (spread**2 / n for spread, n in spreads if spread >= 0)
     allowed = 2 * math.sqrt(sum(variances)) + cell.half_unit
     difference = ours.mean - cell.mean
