@@ -114,6 +114,12 @@ def test_a_known_reason_counts_only_where_a_cell_does_not_come_out() -> None:
     assert found["reason"][0] in {reason.text for reason in REASONS}
 
 
+def test_every_reason_is_about_printed_cells() -> None:
+    assert [reason.text for reason in REASONS if not any(reason.fits(cell) for cell in CELLS)] == []
+    explained = [cell for cell in CELLS if cell.instrument == "TrueIV" and any(reason.fits(cell) for reason in REASONS)]
+    assert {cell.method for cell in explained} == {"dual_iv", "dfiv"}  # elsewhere the true label has no excuse
+
+
 def test_a_bound_is_reproduced_above_it() -> None:
     assert verdict("AutoIV", "poly2sls", [150.0, 170.0])[0] == "reproduced"
     assert verdict("AutoIV", "poly2sls", [0.3, 0.4])[0] == "better"
