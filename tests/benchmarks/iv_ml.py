@@ -43,8 +43,8 @@ WORLD, ROWS, TOGETHER, LARGE = Fusion("linear", 3, 3), 3000, 10, 10_000
 QUESTIONS: dict[str, tuple[str, dict[str, Any], int, tuple[str, ...]]] = {
     "poly2sls": ("poly2sls", {}, 0, ("scikit-learn", "mliv Poly2SLS")),
     "kernel_iv": ("kernel_iv", {"rows": 1000}, 0, ("scikit-learn", "mliv KernelIV")),
-    "nn2sls": ("nn2sls", {"first": Schedule(10, 1000), "schedule": Schedule(10, 1000)}, 10, ("mliv NN2SLS",)),
-    "one_siv": ("one_siv", {"schedule": Schedule(10, 1000)}, 10, ("mliv OneSIV",)),
+    "nn2sls": ("nn2sls", {"first": Schedule(3, 1000), "schedule": Schedule(3, 1000)}, 3, ("mliv NN2SLS",)),
+    "one_siv": ("one_siv", {"schedule": Schedule(3, 1000)}, 3, ("mliv OneSIV",)),
     "deep_iv": ("deep_iv", {"schedule": Schedule(5, 100)}, 5, ("econml DeepIV",)),
     "dfiv": ("dfiv", {"schedule": Schedule(5)}, 5, ("mliv DFIV",)),
     "deep_gmm": ("deep_gmm", {"schedule": Schedule(30)}, 30, ("mliv DeepGMM",)),
