@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar, final
 
+from ivbridge.errors import DataError
 from ivbridge.iv_ml.computing import Computing, Streams, deterministic, torch_module
 from ivbridge.iv_ml.data import IVData
 from ivbridge.iv_ml.method import IVRegression, Learnt
@@ -48,6 +49,11 @@ class NN2SLS(IVRegression):
         Default: train all epochs.
     standardize : bool, default True
 
+    Raises
+    ------
+    DataError
+        If a layer is to be normalised that is no hidden one.
+
     Notes
     -----
     Defaults are those of the program released with Wu et al. (2023), Learning instrumental variable from data fusion
@@ -64,6 +70,13 @@ class NN2SLS(IVRegression):
     stopping: Stopping | None = None
     name: ClassVar[str] = "nn2sls"
     packages: ClassVar[tuple[str, ...]] = ("numpy", "scipy", "torch")
+
+    def __post_init__(self) -> None:
+        if not set(self.normalised) <= set(range(len(self.widths))):
+            raise DataError(
+                f"normalised={self.normalised} was asked of {len(self.widths)} hidden layers.",
+                available=f"numbers from 0 and below {len(self.widths)}",
+            )
 
     def learn(self, data: Sequence[IVData], seeds: Sequence[int], progress: Progress | None) -> list[Learnt]:
         """See :meth:`ivbridge.iv_ml.method.IVRegression.learn`; wide networks are trained in small groups."""
