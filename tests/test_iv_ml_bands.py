@@ -108,6 +108,38 @@ def test_units_are_those_of_the_resample_unless_given() -> None:
     assert_allclose(given.estimate, [curve.effect(t, 1.0, some).mean() for t in GRID], rtol=1e-9, atol=1e-12)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Recording(IVRegression):
+    """f(t, x) = t + Σx, and what it was asked to learn from."""
+
+    name: ClassVar[str] = "recording"
+    packages: ClassVar[tuple[str, ...]] = ()
+    asked: ClassVar[list[tuple[IVData, int]]] = []
+
+    def learn(self, data: Sequence[IVData], seeds: Sequence[int], progress: Progress | None) -> list[Learnt]:
+        self.asked.extend(zip(data, seeds, strict=True))
+        return [Learnt(Feedforward((Dense(np.ones((1 + one.shape[1], 1)), np.zeros(1), "linear"),))) for one in data]
+
+
+def test_each_resample_has_rows_and_a_seed_of_its_own() -> None:
+    data = Fusion().draw(n=50, seed=1).train.data
+    Recording.asked.clear()
+    band = Bootstrap(replications=4, together=3).band(Recording(standardize=False), data, [0.0], seed=9)
+    samples, seeds = zip(*Recording.asked, strict=True)
+    assert seeds[0] == 9
+    assert len(set(seeds)) == 5
+    assert samples[0].sha256 == data.sha256
+    for sample, draw in zip(samples, [band.estimate, *band.draws], strict=True):
+        assert_allclose(draw, [sample.exog.sum(axis=1).mean()], rtol=1e-9, atol=1e-12)
+        rows = np.searchsorted(np.sort(data.endog), sample.endog)
+        assert_array_equal(np.sort(data.endog)[rows], sample.endog)  # rows of the data, whole ones:
+        places = np.argsort(data.endog)[rows]
+        assert_array_equal(data.exog[places], sample.exog)
+        assert (np.diff(places) >= 0).all()
+    # each row is in a resample with probability 1 - 1/e
+    assert 20 < len(set(samples[1].endog.tolist())) < 42
+
+
 def test_a_maker_makes_the_instrument_anew_in_each_resample() -> None:
     data = Fusion().draw(n=200, seed=1).train.data
     made = Bootstrap(replications=3, maker=iv_ml.WAS()).band(LINE, data, [1.0], reference=0.0)
