@@ -349,6 +349,22 @@ def test_tables_show_both_numbers_the_verdict_and_the_reason() -> None:
     assert sum(line.startswith("| TrueIV |") for line in lines) == 1
 
 
+def test_a_table_has_no_rows_of_another_one() -> None:
+    """Linear-2-5 is a world of Table 2, which has no TrueIV, and of Table 4, which has."""
+    about = {"world": "Linear-2-5", "quantity": "accuracy", "groups": 2}
+    taken = about | {"quantity": "groups"}
+    found = table(
+        *(
+            rows(name, "", [90.0, 91.0], **about) + rows(name, "", [2.0] * 2, **taken)
+            for name in ("EM", "Oracle", "TrueIV")
+        ),
+        rows("TrueIV", "poly2sls", [0.04, 0.05], world="Linear-2-5"),
+    )
+    shown = [line.split()[0] for line in tables.text(found, "2").splitlines() if line.strip()]
+    assert {"EM", "Oracle"} <= set(shown)
+    assert "TrueIV" not in shown
+
+
 def curves(name: str) -> list[dict[str, Any]]:
     at = np.linspace(-1, 3, 40)
     return [

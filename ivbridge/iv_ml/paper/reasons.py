@@ -49,7 +49,8 @@ REASONS: tuple[Reason, ...] = (
     ),
     Reason(
         ("2",), (), ("Fun-EM",), (),
-        "The print is above what the true parameters give here, 93 to 96 %: the weights of that table are not told.",
+        "The print is above what the true parameters give here, 93 to 96 %: the weights of that table are not told. "
+        "With squares in R a mixture of joint Gaussians often misses the groups even so.",
     ),
     Reason(
         ("2",), (), ("EM", "Meta-EM"), (),

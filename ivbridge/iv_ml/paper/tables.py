@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from ivbridge.iv_ml.paper.parts import METHODS
+from ivbridge.iv_ml.paper.plans import table_parts
 from ivbridge.iv_ml.paper.verdicts import BETTER, NOT, REPRODUCED, WORSE, judged, means
 
 __all__ = ["counted", "markdown", "number", "text"]
@@ -50,7 +51,7 @@ def counted(cells: pd.DataFrame) -> str:
 def text(table: pd.DataFrame, which: str) -> str:
     """One table in columns of text, with the count of verdicts and the reasons."""
     found = judged(table, which)
-    heads, rows = _grid(table, found)
+    heads, rows = _grid(table, which, found)
     widths = [max(len(row[i]) for row in [heads, *rows]) for i in range(len(heads))]
     lines = ["  ".join(value.ljust(width) for value, width in zip(row, widths, strict=True)) for row in [heads, *rows]]
     reasons = [f"{where}: {why}" for why, where in _reasons(found)]
@@ -60,7 +61,7 @@ def text(table: pd.DataFrame, which: str) -> str:
 def markdown(table: pd.DataFrame, which: str) -> str:
     """One table in Markdown, with the count of verdicts and the reasons."""
     found = judged(table, which)
-    heads, rows = _grid(table, found)
+    heads, rows = _grid(table, which, found)
     lines = [f"| {' | '.join(row)} |".replace("*", "\\*") for row in (heads, *rows)]
     lines.insert(1, "|" + " --- |" * len(heads))
     reasons = [f"- {where}: {why}".replace("*", "\\*") for why, where in _reasons(found)]
@@ -68,7 +69,7 @@ def markdown(table: pd.DataFrame, which: str) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _grid(table: pd.DataFrame, found: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
+def _grid(table: pd.DataFrame, which: str, found: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
     """Head and rows: instruments of the paper, then ours that it does not have."""
     order = {method: place for place, method in enumerate(METHODS)}
     columns = list(dict.fromkeys(zip(found["world"], found["method"], found["quantity"], strict=True)))
@@ -86,7 +87,7 @@ def _grid(table: pd.DataFrame, found: pd.DataFrame) -> tuple[list[str], list[lis
         for row in found.to_dict("records")
     }
     names = list(dict.fromkeys(found["instrument"]))
-    extra = _extra(table, columns, names)
+    extra = _extra(table, which, columns, names)
     cells |= extra
     names = list(dict.fromkeys([*names, *(key[0] for key in extra)]))
     heads = ["", *(_head(column, several) for column in columns)]
@@ -114,16 +115,18 @@ def _cell(row: Mapping[Any, object]) -> str:
 
 
 def _extra(
-    table: pd.DataFrame, columns: Sequence[tuple[str, str, str]], names: Sequence[str]
+    table: pd.DataFrame, which: str, columns: Sequence[tuple[str, str, str]], names: Sequence[str]
 ) -> dict[tuple[str, str, str, str], str]:
-    """Rows that the paper does not have; those in its words say so."""
+    """Rows of this table that the paper does not have; those in its words say so."""
+    planned = {(p.world.name, p.world.reading, name) for p in table_parts(which) for name in p.instruments}
     found = {}
     summary = means(table)
     summary = summary[(summary["quantity"] == "mse") | summary["taken"]]
     for row in summary.to_dict("records"):
         column = (str(row["world"]), str(row["method"]), str(row["quantity"]))
         words = row["reading"] == "paper"
-        if column in columns and (words or row["instrument"] not in names or _own(column[1])):
+        ours = words or row["instrument"] not in names or _own(column[1])
+        if ours and column in columns and (row["world"], row["reading"], row["instrument"]) in planned:
             name = f"{row['instrument']}, in the paper's words" if words else str(row["instrument"])
             found[name, *column] = number(row["mean"], row["sd"], 1 if column[2] == "accuracy" else 3)
     return found
@@ -133,11 +136,11 @@ def _reasons(found: pd.DataFrame) -> list[tuple[str, str]]:
     """Each reason with its cells."""
     rows = found[found["reason"] != ""]
     return [
-        (str(why), ", ".join(dict.fromkeys(f"{row['instrument']} {_what(row)}" for row in part.to_dict("records"))))
+        (str(why), "; ".join(dict.fromkeys(f"{row['instrument']} {_what(row)}" for row in part.to_dict("records"))))
         for why, part in rows.groupby("reason", sort=False)
     ]
 
 
 def _what(row: Mapping[Any, object]) -> str:
     method = str(row["method"])
-    return METHODS[method].title if method else f"accuracy, {row['world']}"
+    return METHODS[method].title if method else f"in {row['world']}"
