@@ -115,7 +115,7 @@ class Bootstrap:
     fold of contiguous cross-validation. A random validation split (``stopping``) does not keep them on one side.
 
     Source: Freedman (1984), On bootstrapping two-stage least-squares estimates in stationary linear models, for pairs;
-    Chernozhukov, Fernández-Val, Melly (2013), Inference on counterfactual distributions, section 4.3, for the band.
+    Chernozhukov, Fernández-Val, Melly (2013), Inference on counterfactual distributions, for the band.
     """
 
     replications: int = 200

@@ -64,7 +64,8 @@ class AutoIV(Generator):
     where a part of X is a valid instrument and is left out of the covariates afterwards.
 
     Source: Yuan et al. (2022), Auto IV: counterfactual prediction via automatic instrumental variable decomposition,
-    ACM TKDD 16(4), section 4; the bound is that of Cheng et al. (2020), CLUB, Eq. 9.
+    ACM TKDD 16(4); the bound is that of Cheng et al. (2020), CLUB: a contrastive log-ratio upper bound of mutual
+    information, with one other row for each row.
     """
 
     name: ClassVar[str] = "auto_iv"

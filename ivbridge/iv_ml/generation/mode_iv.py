@@ -28,7 +28,7 @@ class ModeIV(Generator):
 
     Each column of X alone is the instrument of a straight line Y = a + bT, without covariates. If a majority of the
     candidates is valid, their estimates b lie together, and those of the others lie elsewhere: the tightest window over
-    half of the estimates holds the valid ones (Hartford et al. 2021, section 3).
+    half of the estimates holds the valid ones (Hartford et al. 2021).
 
     Parameters
     ----------

@@ -17,7 +17,8 @@ __all__ = ["Modal", "venter_mode"]
 def venter_mode(points: FloatArray, size: int) -> FloatArray:
     """Mean of the ``size`` values that lie closest together in each row of points (n, p): (n,).
 
-    Source: Venter (1967), On estimation of the mode; Hartford et al. (2021), Algorithm 1.
+    Source: Venter (1967), On estimation of the mode; Hartford et al. (2021), Valid causal inference with (some)
+    invalid instruments.
     """
     ranked = np.sort(points, axis=1)
     widths = ranked[:, size - 1 :] - ranked[:, : ranked.shape[1] - size + 1]

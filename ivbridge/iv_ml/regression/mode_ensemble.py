@@ -26,7 +26,7 @@ class ModeEnsemble(IVRegression):
 
     Curves from valid candidates estimate the same function and lie together; those from invalid ones are wrong in ways
     of their own. At each (t, x) the prediction is the mean of the candidates' predictions in the tightest window over
-    a share of them (Hartford et al. 2021, Algorithm 1). It is consistent if the window holds no more candidates than
+    a share of them (Hartford et al. 2021). It is consistent if the window holds no more candidates than
     are valid, and no other wrong answer has as many.
 
     Parameters
