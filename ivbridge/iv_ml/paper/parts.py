@@ -73,7 +73,7 @@ INSTRUMENTS: Mapping[str, Instrument] = {
         Instrument("UAS", "uas"),
         Instrument("WAS", "was"),
         Instrument("ModeIV", "mode_iv", (("by", "loss"),)),
-        Instrument("AutoIV", "auto_iv", (("dimension", 1), ("embedding", 1))),
+        Instrument("AutoIV", "auto_iv", (("dimension", 1), ("embedding", 1), ("standardize", False))),
         Instrument("GIV_KM", "meta_km", groups="chosen"),
         Instrument("GIV_KM*", "meta_km", groups="true"),
         Instrument("GIV_EM", "meta_em", _FACTOR, groups="chosen"),
