@@ -1,7 +1,9 @@
-"""The frame of the nonlinear methods: data, curves, networks, training, the criterion, and the data-fusion worlds."""
+"""The frame of the nonlinear methods: data, names, curves, and what methods and makers of instruments share."""
 
 from __future__ import annotations
 
+import dataclasses
+import importlib
 import io
 import json
 import subprocess
@@ -17,23 +19,16 @@ import pandas as pd
 import pytest
 
 from ivbridge import iv_ml
-from ivbridge.errors import DataError, EngineError, UnsupportedError
-from ivbridge.iv_ml.computing import Computing, Streams, deterministic, torch_module
-from ivbridge.iv_ml.criterion import moment_kernel, moment_violation
+from ivbridge.errors import DataError, UnsupportedError
 from ivbridge.iv_ml.curves import Curve
 from ivbridge.iv_ml.data import IVData
 from ivbridge.iv_ml.generated import Generated, Generator, coded
 from ivbridge.iv_ml.method import IVRegression, Learnt
-from ivbridge.iv_ml.networks import Layout, Networks
 from ivbridge.iv_ml.predictors import KINDS
-from ivbridge.iv_ml.predictors.feedforward import ACTIVATIONS, Dense, Feedforward
+from ivbridge.iv_ml.predictors.feedforward import Dense, Feedforward
 from ivbridge.iv_ml.predictors.scaled import Scaled
-from ivbridge.iv_ml.scenarios import rules
-from ivbridge.iv_ml.scenarios.fusion import Fusion
-from ivbridge.iv_ml.training import Schedule, Stage, Stopping, descend, train
 from ivbridge.progress import Progress
 
-torch = torch_module()
 ROOT = Path(__file__).resolve().parents[1]
 #: Sums of a few dozen products of numbers near 1 in another order: some 1e-16 each.
 ROUNDING = 1e-12
@@ -144,7 +139,7 @@ def test_every_name_is_there_and_knows_itself(name: str) -> None:
     assert found.name == name
     assert found().__class__ is found  # all hyper-parameters have defaults
     assert hash(found()) == hash(found())
-    json.dumps(__import__("dataclasses").asdict(found()))
+    json.dumps(dataclasses.asdict(found()))  # what a saved curve says of its method
 
 
 def test_methods_without_networks_do_without_torch() -> None:
@@ -335,308 +330,9 @@ def test_nothing_in_a_file_is_executed(tmp_path: Path) -> None:
 
 
 def test_every_kind_of_predictor_is_there() -> None:
-    import importlib
-
     for kind, place in KINDS.items():
         module, _, name = place.partition(".")
         assert getattr(importlib.import_module(f"ivbridge.iv_ml.predictors.{module}"), name).kind == kind
-
-
-# ---- computing -------------------------------------------------------------------------------------------------------
-
-
-def test_wrong_precision_and_device_are_refused() -> None:
-    with pytest.raises(UnsupportedError, match="Available: float32, float64"):
-        Computing(precision="float16")  # type: ignore[arg-type]
-    with pytest.raises(UnsupportedError, match="device='tpu'"):
-        Computing(device="tpu").tensor([np.zeros(2)])
-    assert Computing().tensor([np.zeros(2), np.ones(2)]).dtype == torch.float32
-    assert Computing("float64").tensor([np.zeros((2, 3))] * 4).shape == (4, 2, 3)
-
-
-@pytest.mark.parametrize("draw", ["uniform", "normal"])
-def test_a_member_sees_the_numbers_that_it_would_see_alone(draw: str) -> None:
-    together, alone = Streams([7, 8, 9], Computing()), Streams([8], Computing())
-    for _ in range(2):
-        assert torch.equal(getattr(together, draw)(5, 4)[1], getattr(alone, draw)(5, 4)[0])
-        assert torch.equal(together.orders(6)[1], alone.orders(6)[0])
-        assert torch.equal(together.integers(3, 8)[1], alone.integers(3, 8)[0])
-    assert together.orders(6).sort(dim=1).values.tolist() == [list(range(6))] * 3
-    assert set(together.integers(3, 200).flatten().tolist()) == {0, 1, 2}
-
-
-def test_how_torch_computes_is_put_back() -> None:
-    threads, mode = torch.get_num_threads(), torch.get_deterministic_debug_mode()
-    torch.set_deterministic_debug_mode("warn")
-    inside = []
-
-    def failing() -> None:
-        with deterministic():
-            inside.append((torch.get_num_threads(), torch.get_deterministic_debug_mode()))
-            raise KeyError
-
-    try:
-        with pytest.raises(KeyError):
-            failing()
-        assert inside == [(1, 2)]
-        assert (torch.get_num_threads(), torch.get_deterministic_debug_mode()) == (threads, 1)
-    finally:
-        torch.set_deterministic_debug_mode(mode)
-
-
-# ---- networks against torch.nn ---------------------------------------------------------------------------------------
-
-
-def twin(networks: Networks, layout: Layout, member: int) -> Any:
-    """One member as torch's own modules, with the same numbers."""
-    parts: list[Any] = []
-    found = networks.state()
-    count = len(layout.widths)
-    for i in range(count):
-        weight, bias = found[i][member], found[count + i][member, 0]
-        linear = torch.nn.Linear(*weight.shape, dtype=weight.dtype)
-        with torch.no_grad():
-            linear.weight.copy_(weight.T)
-            linear.bias.copy_(bias)
-        linear.bias.requires_grad_(i not in layout.normalised)  # what normalisation takes away is not learnt
-        parts.append(linear)
-        if i in layout.normalised:
-            at = 2 * count + 4 * layout.normalised.index(i)
-            norm = torch.nn.BatchNorm1d(len(bias), dtype=weight.dtype)
-            with torch.no_grad():
-                for own, number in zip(
-                    (norm.weight, norm.bias, norm.running_mean, norm.running_var), range(4), strict=True
-                ):
-                    own.copy_(found[at + number][member, 0])
-            parts.append(norm)
-        if i < count - 1:
-            parts.append(
-                {
-                    "relu": torch.nn.ReLU(),
-                    "tanh": torch.nn.Tanh(),
-                    "elu": torch.nn.ELU(),
-                    "leaky_relu": torch.nn.LeakyReLU(),
-                    "sigmoid": torch.nn.Sigmoid(),
-                }[layout.activation]
-            )
-    return torch.nn.Sequential(*parts)
-
-
-@pytest.mark.parametrize("activation", [name for name in ACTIVATIONS if name != "linear"])
-@pytest.mark.parametrize("normalised", [(), (1,), (0, 1)])
-def test_networks_are_torchs_own_modules(activation: str, normalised: tuple[int, ...]) -> None:
-    """Outputs, three steps of Adam in training mode, and outputs as they are used afterwards, also in NumPy."""
-    computing = Computing("float64")
-    streams = Streams([1, 2], computing)
-    layout = Layout((6, 5, 2), activation, normalised=normalised)
-    networks = Networks(3, layout, streams)
-    twins = [twin(networks, layout, b) for b in range(2)]
-    inputs, target = streams.normal(20, 3), streams.normal(20, 2)
-    ours = torch.optim.Adam(networks.parameters, lr=0.01, weight_decay=0.1)
-    theirs = [torch.optim.Adam(one.parameters(), lr=0.01, weight_decay=0.1) for one in twins]
-    for _ in range(3):
-        losses = descend(ours, ((networks(inputs, streams) - target) ** 2).mean((1, 2)))
-        for b, (one, optimizer) in enumerate(zip(twins, theirs, strict=True)):
-            loss = ((one(inputs[b]) - target[b]) ** 2).mean()
-            assert float(losses[b]) == pytest.approx(float(loss.detach()), rel=ROUNDING)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-    with torch.no_grad():
-        used = networks(inputs)
-        for b, one in enumerate(twins):
-            expected = one.eval()(inputs[b]).numpy()
-            # Adam divides by the root of squared gradients: rounding of a gradient near 0 grows
-            assert used[b].numpy() == pytest.approx(expected, abs=1e-9)
-            feedforward = Feedforward(networks.layers(b))
-            t, x = inputs[b, :, 0].numpy(), inputs[b, :, 1:].numpy()
-            assert feedforward(t, x) == pytest.approx(expected[:, 0], abs=1e-9)
-
-
-@pytest.mark.parametrize(("start", "limit"), [("torch", 1 / np.sqrt(4)), ("glorot", np.sqrt(6 / (4 + 600)))])
-def test_starting_weights_are_uniform_within_the_limits_of_torch_and_keras(start: Any, limit: float) -> None:
-    networks = Networks(4, Layout((600,), start=start), Streams([0], Computing()))
-    weight, bias = (part[0].numpy() for part in networks.state())
-    # of 2400 uniform numbers the largest is above .99 of the limit but for a chance of .99^2400 < 1e-10;
-    # their standard deviation is limit/√3 with a standard error of 1 %
-    assert 0.99 * limit < np.abs(weight).max() <= limit
-    assert weight.std() == pytest.approx(limit / np.sqrt(3), rel=0.05)
-    assert (np.abs(bias).max() <= limit) and (bool(bias.any()) == (start == "torch"))
-
-
-def test_dropout_keeps_the_mean_and_is_off_afterwards() -> None:
-    streams = Streams([0, 1], Computing("float64"))
-    networks = Networks(2, Layout((4000, 1), dropout=0.4), streams)
-    inputs = torch.ones(2, 1, 2, dtype=torch.float64)
-    as_used = networks(inputs).detach()
-    drawn = torch.stack([networks(inputs, streams).detach() for _ in range(200)])
-    assert torch.equal(networks(inputs), networks(inputs))
-    assert float(drawn.std(0).min()) > 0
-    # the mean of 200 draws within five standard errors
-    assert ((drawn.mean(0) - as_used).abs() < 5 * drawn.std(0) / 200**0.5).all()
-    assert not torch.equal(drawn[0, 0], drawn[0, 1])
-
-
-def test_a_state_is_a_copy_that_can_be_put_back() -> None:
-    streams = Streams([0], Computing())
-    networks = Networks(2, Layout((3, 1), normalised=(0,)), streams)
-    kept, inputs = networks.state(), streams.normal(8, 2)
-    before = networks(inputs).detach()
-    optimizer = torch.optim.SGD(networks.parameters, lr=0.1)
-    descend(optimizer, (networks(inputs, streams) ** 2).mean((1, 2)))
-    assert not torch.equal(networks(inputs), before)
-    networks.restore(kept)
-    assert torch.equal(networks(inputs), before)
-
-
-# ---- training --------------------------------------------------------------------------------------------------------
-
-
-def test_every_row_comes_once_an_epoch_and_batches_are_no_smaller_than_half() -> None:
-    streams = Streams([3, 4], Computing())
-    seen: list[Any] = []
-
-    def step(batch: Any, other: Any) -> Any:
-        assert torch.equal(batch * 2, other)
-        seen.append(batch)
-        return torch.zeros(2)
-
-    for n, size, sizes in ((10, 4, [4, 4, 2]), (9, 4, [4, 5]), (3, 4, [3]), (5, 3, [3, 2]), (10, None, [10])):
-        rows = torch.arange(n, dtype=torch.float32).repeat(2, 1)
-        seen.clear()
-        train(step, [rows, rows * 2], Schedule(2, size), Stage("first", ()), streams)
-        assert [batch.shape[1] for batch in seen] == sizes * 2
-        for b in range(2):
-            for epoch in (seen[: len(sizes)], seen[len(sizes) :]):
-                assert sorted(torch.cat([batch[b] for batch in epoch]).tolist()) == list(range(n))
-    rows = torch.arange(50, dtype=torch.float32).repeat(2, 1)
-    seen.clear()
-    train(step, [rows, rows * 2], Schedule(2, 50), Stage("first", ()), streams)
-    orders = [batch[b].tolist() for batch in seen for b in range(2)]
-    assert len({tuple(order) for order in orders}) == 4  # each epoch and each member has its own
-
-
-class Counted:
-    """Two members whose one weight counts the steps, and criteria that are written down beforehand."""
-
-    def __init__(self, criteria: Sequence[Sequence[float]], stopping: Stopping) -> None:
-        self.streams = Streams(range(len(criteria)), Computing("float64"))
-        self.networks = Networks(1, Layout((1,)), self.streams)
-        self.criteria, self.looks, self.steps = criteria, 0, 0
-        self.networks.restore([part * 0 for part in self.networks.state()])
-        self.stage = Stage("second", (self.networks,), self.check, stopping)
-
-    def step(self, _: Any) -> Any:
-        self.steps += 1
-        self.networks.restore([part + 1 for part in self.networks.state()])
-        return torch.full((len(self.criteria),), float(self.steps))
-
-    def check(self) -> Any:
-        self.looks += 1
-        return torch.tensor([row[self.looks - 1] for row in self.criteria])
-
-    def train(self, epochs: int, progress: Progress | None = None) -> list[pd.DataFrame]:
-        rows = torch.zeros(len(self.criteria), 4, 1)
-        return train(self.step, [rows], Schedule(epochs), self.stage, self.streams, progress)
-
-    @property
-    def kept(self) -> list[float]:
-        return [float(value) for value in self.networks.state()[1].flatten()]
-
-
-def test_the_best_state_of_each_member_is_kept() -> None:
-    nan = float("nan")
-    run = Counted([[5, 3, 4, 1, 0], [1, 2, 3, nan, 0], [9, 8, 7, 6, 5]], Stopping(patience=3))
-    histories = run.train(5)
-    assert run.kept == [5, 1, 5]  # the second one waited for three looks, so that its 0 came too late
-    assert histories[0]["criterion"].tolist() == [5, 3, 4, 1, 0]
-    assert histories[1]["epoch"].tolist() == [1, 2, 3, 4]
-    assert histories[1]["loss"].tolist() == [1, 2, 3, 4]
-    assert set(histories[1]["stage"]) == {"second"}
-
-
-def test_training_ends_when_nobody_is_followed_any_longer() -> None:
-    run = Counted([[1, 2, 3, 0], [3, 1, 2, 2, 0]], Stopping(patience=2))
-    said: list[tuple[int, int, str]] = []
-    run.train(100, lambda *what: said.append(what))
-    assert run.steps == 4
-    assert run.kept == [1, 2]
-    assert said == [(k, 100, "second") for k in range(1, 5)]
-
-
-def test_looks_come_every_so_many_epochs() -> None:
-    run = Counted([[2.0, 1.0, 3.0]], Stopping(patience=9, every=3))
-    (history,) = run.train(10)
-    assert history["criterion"].dropna().tolist() == [2, 1, 3]
-    assert history.loc[history["criterion"].notna(), "epoch"].tolist() == [3, 6, 9]
-    assert run.kept == [6]
-
-
-def test_a_loss_that_is_not_finite_ends_training_unless_its_member_had_stopped() -> None:
-    run = Counted([[1, 2, 3, 4, 5], [5, 4, 3, 2, 1]], Stopping(patience=1))
-    plain = run.step
-
-    def step(batch: Any) -> Any:
-        losses = plain(batch)
-        losses[0] = float("nan") if run.steps > 2 else 1
-        return losses
-
-    run.step = step  # type: ignore[method-assign]
-    assert [len(history) for history in run.train(5)] == [2, 5]
-    run = Counted([[1.0] * 5, [1.0] * 5], Stopping(patience=9))
-    with pytest.raises(EngineError, match=r"second stage's loss is not finite after epoch 4.*learning rate"):
-        train(
-            lambda _: torch.tensor([0.0, float("inf")]) if run.steps > 2 else run.step(_),
-            [torch.zeros(2, 4, 1)], Schedule(5), run.stage, run.streams,
-        )  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        lambda: Stopping(share=0), lambda: Stopping(share=1.0), lambda: Stopping(patience=0), lambda: Stopping(every=0),
-        lambda: Schedule(0), lambda: Schedule(5, 1),
-    ],
-)  # fmt: skip
-def test_plans_that_make_no_sense_are_refused(wrong: Any) -> None:
-    with pytest.raises(DataError, match="Available"):
-        wrong()
-
-
-# ---- criterion -------------------------------------------------------------------------------------------------------
-
-
-def test_the_criterion_by_hand() -> None:
-    """Three rows at -1, 0, 1 in one direction: squared distances 1, 1, 4 in units of the column, median 1."""
-    kernel = moment_kernel(np.array([[-1.0], [0], [1]]), np.full((3, 1), 7.0))
-    near, far = np.exp(-1), np.exp(-4)
-    assert kernel == pytest.approx(np.array([[1, near, far], [near, 1, near], [far, near, 1]]))
-    residuals = np.array([1.0, 2, -1])
-    by_hand = (1 + 4 + 1 + 2 * (2 * near - 2 * near - far)) / 9
-    assert moment_violation(residuals, kernel) == pytest.approx(by_hand)
-    assert moment_violation(np.r_[residuals, 99], kernel) == pytest.approx(by_hand)  # rows beyond the kernel's
-    assert moment_kernel(np.ones((4, 1)), np.empty((4, 0))).tolist() == np.ones((4, 4)).tolist()
-
-
-def test_the_kernel_does_not_depend_on_units() -> None:
-    random = np.random.default_rng(0)
-    z, x = random.normal(size=(30, 2)), random.normal(size=(30, 1))
-    assert moment_kernel(z * [1e6, 1e-3] + 5, x) == pytest.approx(moment_kernel(z, x), abs=1e-9)
-    assert len(moment_kernel(random.normal(size=(1600, 1)), np.empty((1600, 0)))) == 1500
-
-
-def test_the_criterion_prefers_the_truth_where_squared_error_prefers_confounding() -> None:
-    random = np.random.default_rng(1)
-    n = 1500
-    z, u = random.normal(size=n), random.normal(size=n)
-    t = z + u
-    y = 2 * t + 2 * u + 0.1 * random.normal(size=n)
-    slopes = np.linspace(1.5, 3.5, 41)
-    kernel = moment_kernel(z[:, None], np.empty((n, 0)))
-    best = slopes[np.argmin([moment_violation(y - b * t - (y - b * t).mean(), kernel) for b in slopes])]
-    # OLS tends to 2 + 2·var(u)/var(t) = 3; an IV estimate has the standard error 2/√1500 = .05 here
-    assert np.polyfit(t, y, 1)[0] == pytest.approx(3, abs=0.1)
-    assert best == pytest.approx(2, abs=0.2)
 
 
 # ---- the base class --------------------------------------------------------------------------------------------------
@@ -731,82 +427,3 @@ def test_an_instrument_takes_the_place_of_the_old_ones() -> None:
     made = Signs().applied(data)
     assert made.instruments.tolist() == np.sign(data.endog)[:, None].tolist()
     assert all(a is not None and (a == b).all() for a, b in zip(made.arrays[:3], data.arrays[:3], strict=True))
-
-
-# ---- the data-fusion worlds ------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("reading", ["code", "paper"])
-@pytest.mark.parametrize("shape", list(rules.SHAPES))
-def test_a_world_follows_its_equations(shape: Any, reading: Any) -> None:
-    """Treatment and outcome again, row by row, from Eqs. 14 and 16; what is left are the two noises, with sd .1."""
-    draw = Fusion(shape, groups=3, covariates=4, reading=reading).draw(n=3000, seed=2)
-    f = {"linear": lambda v: v, "poly": lambda v: v * v, "sin": np.sin, "abs": abs,
-         "sigmoid": lambda v: 1 / (1 + np.exp(-v))}[shape]  # fmt: skip
-    sample = draw.test
-    y, t, x, z = sample.data.arrays
-    assert z[:, 0].tolist() == sample.labels.tolist()
-    left_t, left_y, wrong = [], [], 0.0
-    for i in range(300):
-        g, e, row = sample.labels[i], sample.confounder[i], x[i]
-        moved = [v if (shape, reading) == ("linear", "code") else v + f(v) for v in row]
-        base = (0, 1, 0, -0.2, -0.8)[g] if reading == "code" else 0
-        left_t.append(t[i] - base - sum(w * v for w, v in zip(draw.weights[g], moved, strict=True)) - 0.2 * e)
-        if reading == "code":
-            effect = 2 * row.mean() - abs(row[0] * row[1]) - np.sin(10 + row[2] ** 2)
-        else:
-            effect = row.mean() + abs(row[0] * row[1]) - np.sin(10 + row[1] * row[2])
-        g_of = -1.5 * t[i] + 0.9 * t[i] ** 2 + effect
-        left_y.append(y[i] * draw.spread + draw.center - g_of - 2 * e)
-        wrong = max(wrong, abs(sample.truth[i] - (g_of - draw.center) / draw.spread))
-    assert wrong < ROUNDING
-    for left in (left_t, left_y):
-        # 300 draws from N(0, .1): standard errors .006 of the mean and .004 of the standard deviation; five of them
-        assert np.mean(left) == pytest.approx(0, abs=0.03)
-        assert np.std(left) == pytest.approx(0.1, abs=0.02)
-    assert draw.structural(t, x) == pytest.approx(sample.truth, abs=ROUNDING)
-
-
-def test_a_world_has_the_moments_of_eq_13() -> None:
-    draw = Fusion("linear", groups=5, covariates=3).draw(n=20_000, seed=1)
-    moments = np.cov(np.column_stack([draw.train.data.exog, draw.train.confounder]).T)
-    expected = np.eye(4)
-    expected[3, :3] = expected[:3, 3] = 0.1
-    assert moments == pytest.approx(expected, abs=0.05)  # standard errors: .01 on the diagonal, .007 beside it
-    assert np.bincount(draw.train.labels) / 20_000 == pytest.approx(np.full(5, 0.2), abs=0.015)  # five times .003
-    assert (draw.train.data.dependent.mean(), draw.train.data.dependent.std()) == (
-        pytest.approx(0, abs=1e-9), pytest.approx(1)
-    )  # fmt: skip
-
-
-def test_weights_of_the_released_program() -> None:
-    """The published program's table, first three columns of five sources."""
-    expected = [[0.8, -0.2, -0.2], [0.2, -0.9, 0.8], [-0.8, 0, 0.8], [-0.2, -0.8, 0.7], [-1, -0.2, -0.5]]
-    found = rules.weights(5, 3, "code", np.random.default_rng(0))
-    assert found == pytest.approx(np.array(expected), abs=1e-12)
-    drawn = [rules.weights(3, 4, "paper", np.random.default_rng(seed)) for seed in (0, 1)]
-    assert np.abs(drawn).max() <= 1
-    assert drawn[0].tolist() != drawn[1].tolist()
-
-
-def test_draws_follow_from_their_seed() -> None:
-    world = Fusion("sin", 2, 5)
-    one, same, other = world.draw(50, 1), world.draw(50, 1), world.draw(50, 2)
-    assert one.train.data.sha256 == same.train.data.sha256
-    assert one.train.data.sha256 != other.train.data.sha256
-    assert len({part.data.sha256 for part in (one.train, one.valid, one.test)}) == 3
-    assert world.name == "Sin-2-5"
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"shape": "cube"}, {"reading": "mine"}, {"groups": 6}, {"groups": 0}, {"covariates": 2}, {"covariates": 11},
-        {"groups": 101, "reading": "paper"},
-    ],
-)  # fmt: skip
-def test_worlds_that_are_none(wrong: dict[str, Any]) -> None:
-    with pytest.raises(DataError, match="Available"):
-        Fusion(**wrong)
-    with pytest.raises(DataError, match="9 rows"):
-        Fusion().draw(9)

@@ -130,11 +130,7 @@ def train(
         for batch in _batches(rows, schedule.batch, streams):
             total, count = total + step(*batch), count + 1
         losses.append((total / count).tolist())
-        if not all(math.isfinite(loss) for loss, until in zip(losses[-1], watch.until, strict=True) if until is None):
-            raise EngineError(
-                f"The {stage.name} stage's loss is not finite after epoch {epoch}.",
-                do="lower the learning rate, or let the method standardise the data.",
-            )
+        watch.losses(losses[-1], epoch)
         if progress:
             progress(epoch, schedule.epochs, stage.name)
         if watch.look(epoch):
@@ -171,6 +167,14 @@ class _Watch:
         self.criteria: dict[int, list[float]] = {}
         #: Epoch after which each member was no longer followed.
         self.until: list[int | None] = [None] * members
+
+    def losses(self, found: list[float], epoch: int) -> None:
+        """Raise if a member that is still followed has no finite loss."""
+        if not all(math.isfinite(loss) for loss, until in zip(found, self.until, strict=True) if until is None):
+            raise EngineError(
+                f"The {self._stage.name} stage's loss is not finite after epoch {epoch}.",
+                do="lower the learning rate, or let the method standardise the data.",
+            )
 
     def look(self, epoch: int) -> bool:
         """Judge the members where it is time to; True if none is worth following any longer."""
