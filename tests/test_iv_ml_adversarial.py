@@ -24,8 +24,9 @@ from ivbridge.iv_ml.predictors.feedforward import Dense
 from ivbridge.iv_ml.regression import agmm, deep_gmm
 from ivbridge.iv_ml.regression.agmm import AGMM
 from ivbridge.iv_ml.regression.deep_gmm import DeepGMM
-from ivbridge.iv_ml.regression.dfiv import DFIV, ridge, ridge_loss
+from ivbridge.iv_ml.regression.dfiv import DFIV, Alternation, ridge, ridge_loss
 from ivbridge.iv_ml.scenarios.fusion import Fusion, Sample
+from ivbridge.iv_ml.sides import Tensors
 from ivbridge.iv_ml.training import Schedule, Stopping, descend
 
 torch = torch_module()
@@ -291,6 +292,37 @@ def test_history_and_provenance(method: IVRegression) -> None:
     assert curve.history["criterion"].isna().all()
     assert [told[:2] for told in seen] == [(1, 3), (2, 3), (3, 3)]
     assert "torch" in curve.provenance.versions
+
+
+def test_halves_share_no_row() -> None:
+    """Each row is in one half, with its own t, x and z; of 11 rows one is left out."""
+    y = np.arange(11.0)
+    rows = Tensors.of([IVData(y, 2 * y, 3 * y, 4 * y), IVData(y, 2 * y, 3 * y, 4 * y)], EXACT)
+    halves = [part[..., 0] for part in Alternation(DFIV(), rows, Streams([0, 1], EXACT)).halves]
+    for b in range(2):
+        both = [*halves[0][b].tolist(), *halves[4][b].tolist()]
+        assert len(set(both)) == 10
+    for half in (halves[:4], halves[4:]):
+        for factor, part in enumerate(half, start=1):
+            torch.testing.assert_close(part, factor * half[0])
+
+
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        (lambda: AGMM(dropout=1.0), r"dropout=1.0 .*from 0, below 1"),
+        (lambda: AGMM(moments=Moments(0.0, float("nan"))), "moments"),
+        (lambda: AGMM(hidden=0), "hidden=0"),
+        (lambda: DeepGMM(hidden=()), r"hidden=\(\)"),
+        (lambda: DeepGMM(critic_rate=-1.0), r"critic_rate=-1.0 .*above 0"),
+        (lambda: DFIV(ridge1=0.0), "ridge1"),
+        (lambda: DFIV.balanced(treatment_steps=0), "treatment_steps"),
+        (lambda: DFIV(covariate_decay=float("inf")), "covariate_decay"),
+    ],
+)
+def test_settings_out_of_range(made: Callable[[], object], said: str) -> None:
+    with pytest.raises(DataError, match=f"(?s){said}"):
+        made()
 
 
 def test_divergence_is_told() -> None:

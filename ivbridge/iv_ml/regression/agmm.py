@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, final
@@ -12,6 +13,7 @@ from ivbridge.iv_ml.method import IVRegression, Learnt
 from ivbridge.iv_ml.networks import Layout, Networks
 from ivbridge.iv_ml.optimistic import Moments, OptimisticAdam
 from ivbridge.iv_ml.predictors.feedforward import Feedforward
+from ivbridge.iv_ml.settings import check_range
 from ivbridge.iv_ml.sides import sides
 from ivbridge.iv_ml.training import Schedule, Stage, Stopping, train
 from ivbridge.progress import Progress
@@ -53,6 +55,11 @@ class AGMM(IVRegression):
         Stop by the moment violation on held-out rows. The default is the program's: all epochs, all rows.
     computing : Computing
 
+    Raises
+    ------
+    DataError
+        If a size or a rate is not above 0, or a share not below 1.
+
     Notes
     -----
     Known failure: with a wide critic and many epochs it fits noise in the moments; ``stopping`` guards against it.
@@ -69,6 +76,11 @@ class AGMM(IVRegression):
     schedule: Schedule = Schedule(300, 100)
     stopping: Stopping | None = None
     computing: Computing = Computing()
+
+    def __post_init__(self) -> None:
+        check_range(0, math.inf, hidden=self.hidden, rate=self.rate)
+        check_range(0, math.inf, low_too=True, decay=self.decay, critic_decay=self.critic_decay)
+        check_range(0, 1, low_too=True, dropout=self.dropout, moments=(self.moments.mean, self.moments.square))
 
     def learn(self, data: Sequence[IVData], seeds: Sequence[int], progress: Progress | None) -> list[Learnt]:
         """Both players of all members move together."""

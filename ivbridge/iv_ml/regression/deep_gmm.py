@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, final
@@ -11,6 +12,7 @@ from ivbridge.iv_ml.data import IVData
 from ivbridge.iv_ml.method import IVRegression, Learnt
 from ivbridge.iv_ml.networks import Layout, Networks
 from ivbridge.iv_ml.predictors.feedforward import Feedforward
+from ivbridge.iv_ml.settings import check_range
 from ivbridge.iv_ml.sides import sides
 from ivbridge.iv_ml.training import Schedule, Stage, Stopping, descend, train
 from ivbridge.progress import Progress
@@ -45,6 +47,11 @@ class DeepGMM(IVRegression):
         Stop by the moment violation on held-out rows. The default is the program's: all epochs, all rows.
     computing : Computing
 
+    Raises
+    ------
+    DataError
+        If a size, a number of steps or a rate is not above 0.
+
     Notes
     -----
     Known failure: 300 steps of the curve are an early stop in themselves, and the game need not have settled; without
@@ -61,6 +68,10 @@ class DeepGMM(IVRegression):
     schedule: Schedule = Schedule(300)
     stopping: Stopping | None = None
     computing: Computing = Computing()
+
+    def __post_init__(self) -> None:
+        check_range(0, math.inf, hidden=self.hidden, critic_hidden=self.critic_hidden, critic_steps=self.critic_steps)
+        check_range(0, math.inf, rate=self.rate, critic_rate=self.critic_rate)
 
     def learn(self, data: Sequence[IVData], seeds: Sequence[int], progress: Progress | None) -> list[Learnt]:
         """Both players of all members move together."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, final
@@ -11,6 +12,7 @@ from ivbridge.iv_ml.data import IVData
 from ivbridge.iv_ml.method import IVRegression, Learnt
 from ivbridge.iv_ml.networks import Layout, Networks
 from ivbridge.iv_ml.predictors.features import FeatureProduct
+from ivbridge.iv_ml.settings import check_range
 from ivbridge.iv_ml.sides import Tensors, sides
 from ivbridge.iv_ml.training import Schedule, Stage, Stopping, descend, train
 from ivbridge.progress import Progress
@@ -41,7 +43,7 @@ class DFIV(IVRegression):
     instrument_hidden : tuple of int, default (128, 64, 32)
         ReLU; the last are φ, with batch normalisation.
     covariate_hidden : tuple of int, default (128, 32, 16)
-        ReLU, batch normalisation before the last but one; the last are ξ.
+        ReLU, batch normalisation in the last but one; the last are ξ.
     ridge1, ridge2 : float, default 0.1
         Penalties on squared coefficients of the stages, for each row.
     instrument_steps, covariate_steps, treatment_steps : int, default 20, 20, 1
@@ -53,6 +55,11 @@ class DFIV(IVRegression):
     stopping : Stopping, optional
         Stop by the moment violation on held-out rows. The default is the program's: all epochs, all rows.
     computing : Computing
+
+    Raises
+    ------
+    DataError
+        If a size, a number of steps, a rate or a penalty is not above 0.
 
     Notes
     -----
@@ -76,6 +83,13 @@ class DFIV(IVRegression):
     schedule: Schedule = Schedule(100)
     stopping: Stopping | None = None
     computing: Computing = Computing()
+
+    def __post_init__(self) -> None:
+        check_range(0, math.inf, instrument_hidden=self.instrument_hidden, covariate_hidden=self.covariate_hidden)
+        check_range(0, math.inf, features=self.features, rate=self.rate, ridge1=self.ridge1, ridge2=self.ridge2)
+        check_range(0, math.inf, instrument_steps=self.instrument_steps, covariate_steps=self.covariate_steps)
+        check_range(0, math.inf, treatment_steps=self.treatment_steps)
+        check_range(0, math.inf, low_too=True, covariate_decay=self.covariate_decay)
 
     @classmethod
     def balanced(cls, **changes: Any) -> DFIV:
@@ -120,7 +134,7 @@ class Alternation:
         phi, xi = method.instrument_hidden, method.covariate_hidden
         self._treatment = Networks(1, Layout((16, method.features)), streams)
         self._instrument = Networks(rows.assigned.shape[2], Layout(phi, normalised=(len(phi) - 1,)), streams)
-        layout = Layout(xi, last="relu", normalised=(len(xi) - 2,))
+        layout = Layout(xi, last="relu", normalised=(max(len(xi) - 2, 0),))
         self._covariate = Networks(rows.x.shape[2], layout, streams) if rows.x.shape[2] else None
         adam = torch.optim.Adam
         self._treatment_moves = adam(self._treatment.parameters, lr=method.rate)
