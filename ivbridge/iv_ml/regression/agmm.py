@@ -62,7 +62,7 @@ class AGMM(IVRegression):
 
     Notes
     -----
-    Known failure: with a wide critic and many epochs it fits noise in the moments; ``stopping`` guards against it.
+    Known failure: too few steps, from few rows or few epochs, leave the curve near its random start.
     """
 
     name: ClassVar[str] = "agmm"
