@@ -92,7 +92,7 @@ def gaussian_mixture(
         first = family.maximize(weights.T[None])
     found = climb(family, first, search)
     means, covariances, shares = found.parameters
-    return GaussianMixture(shares, found.path[-1], found.ends, free, means, covariances)
+    return GaussianMixture(shares, found.loglik, free, means, covariances)
 
 
 def _moments(values: FloatArray, groups: int, random: np.random.Generator, starts: int) -> Parameters:

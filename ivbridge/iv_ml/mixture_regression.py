@@ -91,7 +91,7 @@ def regression_mixture(
     first = family.starts(groups, seed, search) if weights is None else family.maximize(weights.T[None])
     found = climb(family, first, search)
     coefficients, variances, shares = found.parameters
-    return RegressionMixture(shares, found.path[-1], found.ends, free, coefficients @ back, variances)
+    return RegressionMixture(shares, found.loglik, free, coefficients @ back, variances)
 
 
 def whitened(r: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -31,7 +31,7 @@ class Search:
         Random ones.
     short : int, default 15
         Steps from each of them; then only the best are followed.
-    kept : int, default 3
+    kept : int, default 10
         Starts that are followed to the end.
     steps : int, default 500
         At most.
@@ -41,7 +41,7 @@ class Search:
 
     starts: int = 30
     short: int = 15
-    kept: int = 3
+    kept: int = 10
     steps: int = 500
     tolerance: float = 1e-6
 
@@ -60,15 +60,12 @@ class Mixture(ABC):
         π.
     loglik : float
         Of all rows.
-    ends : array
-        Log-likelihoods where the starts that were followed ended, the largest first.
     free : int
         Free parameters.
     """
 
     shares: FloatArray
     loglik: float
-    ends: FloatArray
     free: int
 
     @abstractmethod
@@ -100,12 +97,10 @@ class Family(ABC):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Climbed:
-    """The best set of parameters (no start in front), where each start that was followed ended, and each step's mean
-    log-likelihood of the best."""  # fmt: skip
+    """The best set of parameters, without the start in front, and its log-likelihood."""
 
     parameters: Parameters
-    ends: FloatArray
-    path: tuple[float, ...]
+    loglik: float
 
 
 def climb(family: Family, starts: Parameters, search: Search) -> Climbed:
@@ -115,20 +110,16 @@ def climb(family: Family, starts: Parameters, search: Search) -> Climbed:
     _, reached = _expected(family, starts)
     best = np.argsort(-reached, kind="stable")[: search.kept]
     parameters = tuple(part[best] for part in starts)
-    paths = []
+    last = np.full(len(best), -np.inf)
     for _ in range(search.steps):
         weights, now = _expected(family, parameters)
-        paths.append(now)
-        rows = weights.shape[2]
-        if len(paths) > 1 and np.max(paths[-1] - paths[-2]) < search.tolerance * rows:
+        if np.max(now - last) < search.tolerance * weights.shape[2]:
             break
-        parameters = family.maximize(weights)
+        last, parameters = now, family.maximize(weights)
     else:
-        paths.append(_expected(family, parameters)[1])
-    first = int(np.argmax(paths[-1]))
-    return Climbed(
-        tuple(part[first] for part in parameters), np.sort(paths[-1])[::-1], tuple(float(p[first]) for p in paths)
-    )
+        now = _expected(family, parameters)[1]
+    first = int(np.argmax(now))
+    return Climbed(tuple(part[first] for part in parameters), float(now[first]))
 
 
 def _expected(family: Family, parameters: Parameters) -> tuple[FloatArray, FloatArray]:
