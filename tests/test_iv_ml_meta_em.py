@@ -291,6 +291,10 @@ def test_a_label_that_is_used_as_a_number_runs_along_the_rules() -> None:
     assert made.probabilities is not None
     turned = by_rule(made.probabilities[:, [2, 0, 1]], one.data.exog, one.data.endog)
     np.testing.assert_array_equal(turned, [1, 2, 0])  # the same groups in the same order
+    two = draw().train.data  # here the intercepts are 0 and 1
+    labels = MetaEM(groups=2, representation="identity").generate(two).labels
+    assert labels is not None
+    assert two.endog[labels == 1].mean() > two.endog[labels == 0].mean() + 0.5
 
 
 def test_soft_and_sampled_instruments_follow_the_probabilities() -> None:

@@ -88,6 +88,5 @@ class _OwnTerms:
     polynomial: Polynomial
 
     def __call__(self, x: FloatArray) -> FloatArray:
-        """Where all other covariates are 0, only a covariate's own powers are left."""
-        columns = [self.polynomial.at(x * own) - self.polynomial.intercept for own in np.eye(x.shape[1])]
-        return np.column_stack(columns)
+        """Where all other covariates are 0, a covariate's own powers are left, and a constant."""
+        return np.column_stack([self.polynomial.at(x * own) for own in np.eye(x.shape[1])])
