@@ -72,5 +72,6 @@ def by_rule(probabilities: FloatArray, r: FloatArray, t: FloatArray) -> IntArray
     rules = np.array([weighted_regression(design, t, own) for own in probabilities.T])
     left, sizes, _ = np.linalg.svd(rules - rules.mean(axis=0), full_matrices=False)
     along = left[:, 0] * sizes[0]
-    rises = float(along @ rules[:, 0] - along.sum() * rules[:, 0].mean())
+    levels = rules @ design.mean(axis=0)  # mean treatment if all rows were in the group
+    rises = float(along @ (levels - levels.mean()))
     return np.argsort(along if rises >= 0 else -along, kind="stable")
