@@ -105,7 +105,7 @@ def summary(study: pd.DataFrame) -> list[str]:
         cells = verdicts.judged(study, which)
         if len(cells):
             counts = cells["verdict"].value_counts()
-            names = (verdicts.REPRODUCED, verdicts.BETTER, verdicts.WORSE, verdicts.NOT)
+            names = (verdicts.REPRODUCED, verdicts.NOISY, verdicts.BETTER, verdicts.WORSE, verdicts.NOT)
             rows.append([f"Table {which}", len(cells), *(int(counts.get(name, 0)) for name in names)])
     goals = verdicts.goals(study)
     missed = goals[~goals["met"].astype(bool)]
@@ -113,9 +113,11 @@ def summary(study: pd.DataFrame) -> list[str]:
         "## The published tables, cell by cell",
         "",
         "A cell is *reproduced* if the two means differ by no more than two Monte Carlo standard errors of both sides and",
-        "the rounding of the printed number. *Not reproducible* has a reason, which stands below its table.",
+        "the rounding of the printed number. Where that is so much that no error at all, or twice the printed one, would",
+        "pass as well, it is *too noisy*. *Not reproducible* has a reason, which stands below its table; a cell of GIV_EM or",
+        "TrueIV stays *worse* whatever the reason (but for DualIV and DFIV, which the paper itself excepts).",
         "",
-        *table("| cells | reproduced | better | worse | not reproducible", rows),
+        *table("| cells | reproduced | too noisy | better | worse | not reproducible", rows),
         f"The instrument should do what the paper says it does: {int(goals['met'].sum())} of {len(goals)} goals are met",
         "(error with the found groups at most 1.15 times that with the true ones; without an instrument at least 3 times,",
         "KernelIV 2 times; accuracy within 2 points of what the true parameters give).",

@@ -10,9 +10,9 @@ import pandas as pd
 
 from ivbridge.iv_ml.paper.parts import METHODS
 from ivbridge.iv_ml.paper.plans import table_parts
-from ivbridge.iv_ml.paper.verdicts import BETTER, NOT, REPRODUCED, WORSE, judged, means
+from ivbridge.iv_ml.paper.verdicts import BETTER, NOISY, NOT, REPRODUCED, WORSE, judged, means
 
-__all__ = ["counted", "markdown", "number", "text"]
+__all__ = ["counted", "legend", "markdown", "number", "text"]
 
 _TITLES = {
     "1": "Table 1: mean squared error, Linear-3-3",
@@ -21,11 +21,9 @@ _TITLES = {
     "4": "Table 4 of the supplement, the cells that are known",
     "5": "Table 5 of the supplement, the cells that are known",
 }
-_SIGNS = {REPRODUCED: "=", BETTER: "+", WORSE: "−", NOT: "×"}
-LEGEND = (
-    "Each cell: ours, mean (sd) over the replications, [the paper's], and = reproduced, + better, − worse, "
-    "× not reproducible for a reason given below."
-)
+_SIGNS = {REPRODUCED: "=", NOISY: "~", BETTER: "+", WORSE: "−", NOT: "×"}
+#: Fewer replications have no standard error to speak of.
+_TRIAL = 5
 
 
 def number(mean: float, sd: float, decimals: int = 2) -> str:
@@ -39,6 +37,22 @@ def number(mean: float, sd: float, decimals: int = 2) -> str:
     if abs(mean) >= 100:
         decimals = 0
     return f"{mean:.{decimals}f}" + ("" if math.isnan(sd) else f"({sd:.{decimals}f})")
+
+
+def legend(which: str, cells: pd.DataFrame) -> str:
+    """How a table is read: of how many replications, and what the signs mean."""
+    counts = sorted(set(cells["count"]) - {0})
+    number_of = " to ".join(str(count) for count in dict.fromkeys([*counts[:1], *counts[-1:]])) or "no"
+    said = (
+        f"Each cell: ours, mean (sd) over {number_of} replication{'' if counts == [1] else 's'}, [the paper's], and = "
+        "reproduced, ~ too noisy to tell (no error and twice the printed one would pass too), + better, − worse, "
+        "× not reproducible. Reasons stand below."
+    )
+    if which == "2":
+        said += " A smaller accuracy is also = within 2 points of what the true parameters give, the row Oracle."
+    if counts and counts[0] < _TRIAL:
+        said += " With so few replications the standard errors are guesses, and so are the signs."
+    return said
 
 
 def counted(cells: pd.DataFrame) -> str:
@@ -55,7 +69,9 @@ def text(table: pd.DataFrame, which: str) -> str:
     widths = [max(len(row[i]) for row in [heads, *rows]) for i in range(len(heads))]
     lines = ["  ".join(value.ljust(width) for value, width in zip(row, widths, strict=True)) for row in [heads, *rows]]
     reasons = [f"{where}: {why}" for why, where in _reasons(found)]
-    return "\n".join([_TITLES[which], LEGEND, "", *(line.rstrip() for line in lines), "", counted(found), *reasons])
+    return "\n".join(
+        [_TITLES[which], legend(which, found), "", *(line.rstrip() for line in lines), "", counted(found), *reasons]
+    )
 
 
 def markdown(table: pd.DataFrame, which: str) -> str:
@@ -65,7 +81,7 @@ def markdown(table: pd.DataFrame, which: str) -> str:
     lines = [f"| {' | '.join(row)} |".replace("*", "\\*") for row in (heads, *rows)]
     lines.insert(1, "|" + " --- |" * len(heads))
     reasons = [f"- {where}: {why}".replace("*", "\\*") for why, where in _reasons(found)]
-    parts = [f"### {_TITLES[which]}", LEGEND, "\n".join(lines), f"{counted(found)}.", "\n".join(reasons)]
+    parts = [f"### {_TITLES[which]}", legend(which, found), "\n".join(lines), f"{counted(found)}.", "\n".join(reasons)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -135,12 +151,13 @@ def _extra(
 def _reasons(found: pd.DataFrame) -> list[tuple[str, str]]:
     """Each reason with its cells."""
     rows = found[found["reason"] != ""]
+    several = found["world"].nunique() > 1
     return [
-        (str(why), "; ".join(dict.fromkeys(f"{row['instrument']} {_what(row)}" for row in part.to_dict("records"))))
+        (str(why), "; ".join(f"{row['instrument']} {_what(row, several)}" for row in part.to_dict("records")))
         for why, part in rows.groupby("reason", sort=False)
     ]
 
 
-def _what(row: Mapping[Any, object]) -> str:
-    method = str(row["method"])
-    return METHODS[method].title if method else f"in {row['world']}"
+def _what(row: Mapping[Any, object], several: bool) -> str:
+    column = METHODS[str(row["method"])].title if row["method"] else "accuracy"
+    return f"{column} in {row['world']}" if several else column
