@@ -95,7 +95,7 @@ class DFIV(IVRegression):
     def balanced(cls, **changes: Any) -> DFIV:
         """The same networks with most steps for ψ: 10, 1 and 20 in an epoch, 30 epochs, penalties of 0.01.
 
-        In the world Linear-3-3 its squared error is about a seventh of the defaults' with the same instrument.
+        In the world Linear-3-3 with the true label its mean squared error is .09 (3 replications), the defaults' .80.
 
         Parameters
         ----------

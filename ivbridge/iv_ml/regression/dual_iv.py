@@ -41,9 +41,10 @@ class DualIV(Halves):
     Notes
     -----
     **Known failure.** With ``dual="outcome"`` the best u is E[f(T, X) | Y, Z, X] - Y, not E[f(T, X) | Z, X] - Y. Y says
-    what the confounder is, so that the curve goes to that of ordinary regression. The program of Wu et al. has moreover
-    a kernel of (Y, Z) that is constant up to the fourth digit: no instrument acts, and its published errors are not
-    those of the method.
+    what the confounder is, so that nothing is left of what Z is for: where everything is linear the slope is, given X,
+    Cov(T, Y) / Var(E[T | Y, Z]), that of ordinary regression or a larger one. The program of Wu et al. has moreover a
+    kernel of (Y, Z) that is constant up to the fourth digit: no instrument acts, and its published errors are not those
+    of the method.
     """
 
     name: ClassVar[str] = "dual_iv"
