@@ -244,6 +244,13 @@ def test_training_ends_when_nobody_is_followed_any_longer() -> None:
     assert said == [(k, 100, "second") for k in range(1, 5)]
 
 
+def test_patience_is_counted_from_the_last_better_look() -> None:
+    run = Counted([[5, 6, 4, 5, 3, 9, 9, 0]], Stopping(patience=2))
+    run.train(8)
+    assert run.kept == [5]
+    assert run.steps == 7
+
+
 def test_looks_come_every_so_many_epochs() -> None:
     run = Counted([[2.0, 1.0, 3.0]], Stopping(patience=9, every=3))
     (history,) = run.train(10)
@@ -296,6 +303,14 @@ def test_the_criterion_by_hand() -> None:
     assert moment_violation(residuals, kernel) == pytest.approx(by_hand)
     assert moment_violation(np.r_[residuals, 99], kernel) == pytest.approx(by_hand)  # rows beyond the kernel's
     assert moment_kernel(np.ones((4, 1)), np.empty((4, 0))).tolist() == np.ones((4, 4)).tolist()
+
+
+def test_the_width_is_that_of_rows_that_differ() -> None:
+    """Of six rows with a binary instrument 10 of 15 pairs have the distance 0, which is no width."""
+    z = np.repeat([0.0, 1.0], [5, 1])[:, None]
+    expected = np.where(z == z.T, 1.0, np.exp(-1))
+    assert moment_kernel(z, np.empty((6, 0))) == pytest.approx(expected)
+    assert moment_kernel(np.eye(8), np.empty((8, 0)))[0, 1] == pytest.approx(np.exp(-1))
 
 
 def test_the_kernel_does_not_depend_on_units() -> None:

@@ -46,7 +46,8 @@ class Trust:
     ----------
     groups : int
     first_stage_f : float
-        F of the groups and their products with X in the regression of T on X. Large by construction.
+        F of the groups and their products with X in the regression of T on X. Large by construction; NaN where all rows
+        are in one group, which counts as 0.
     placebo_f : array
         The same F in data without groups; empty if none were asked.
     balance : DataFrame
@@ -73,7 +74,8 @@ class Trust:
         """Share of the data and its placebos with an F at least as large as that of the data; NaN without placebos."""
         if not len(self.placebo_f):
             return math.nan
-        return float((1 + (self.placebo_f >= self.first_stage_f).sum()) / (1 + len(self.placebo_f)))
+        ours, others = np.nan_to_num(self.first_stage_f), np.nan_to_num(self.placebo_f)
+        return float((1 + (others >= ours).sum()) / (1 + len(others)))
 
     @property
     def concerns(self) -> tuple[str, ...]:

@@ -1,0 +1,108 @@
+"""What is said of groups that were found, against formulas written down anew; and the search for them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar, final
+
+import numpy as np
+import pytest
+import statsmodels.api as sm
+from scipy.stats import chi2
+
+from ivbridge.iv_ml.data import IVData
+from ivbridge.iv_ml.generated import Generated, Generator, coded
+from ivbridge.iv_ml.mixtures import Family, Parameters, Search, climb
+from ivbridge.iv_ml.trust import trust
+from ivbridge.records import FloatArray
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Cut(Generator):
+    """Groups by the size of T, of which the first ``moved[seed]`` rows go to the next one; or one group for all."""
+
+    name: ClassVar[str] = "cut"
+    groups: int = 3
+    moved: tuple[int, ...] = (0, 10, 60, 20)
+    one: bool = False
+
+    def generate(self, data: IVData, seed: int = 0) -> Generated:
+        labels = np.searchsorted(np.quantile(data.endog, np.arange(1, self.groups) / self.groups), data.endog)
+        labels[: self.moved[seed]] = (labels[: self.moved[seed]] + 1) % self.groups
+        labels = np.zeros_like(labels) if self.one else labels
+        values = coded(labels, self.groups, "onehot")
+        probabilities = np.tile([0.5, 0.3, 0.2], (data.n, 1)) if self.one else None
+        return Generated(self.name, values, lambda t, x: values, labels, probabilities)
+
+
+def world(n: int = 300) -> IVData:
+    random = np.random.default_rng(3)
+    x = random.standard_normal((n, 2))
+    t = x @ [1.0, -1.0] + 0.3 * random.standard_normal(n)
+    return IVData(t, t, np.column_stack([x, x.sum(axis=1)]), np.zeros(n))  # the third column is the sum of two
+
+
+def test_the_first_stage_is_the_f_test_of_a_regression() -> None:
+    """Group dummies and their products with X against (1, X): statsmodels, without the column that is a sum."""
+    data, maker = world(), Cut()
+    made = maker.generate(data)
+    assert made.labels is not None
+    base = np.column_stack([np.ones(data.n), data.exog[:, :2]])
+    full = np.column_stack([base, *(base * (made.labels == k)[:, None] for k in (1, 2))])
+    expected = sm.OLS(data.endog, full).fit().compare_f_test(sm.OLS(data.endog, base).fit())[0]
+    found = trust(maker, data, made, placebos=0, refits=0)
+    assert found.first_stage_f == pytest.approx(expected, rel=1e-9)  # rounding of two ways to solve
+
+
+def test_the_balance_test_has_as_many_degrees_as_moments_that_are_free() -> None:
+    """Two groups beside the first times two covariates; the third covariate adds nothing."""
+    data, maker = world(), Cut()
+    made = maker.generate(data)
+    assert made.labels is not None
+    x = data.exog[:, :2] - data.exog[:, :2].mean(axis=0)
+    own = [(made.labels == k) - (made.labels == k).mean() for k in (1, 2)]
+    moments = np.column_stack([one[:, None] * x for one in own])
+    mean = moments.mean(axis=0)
+    statistic = data.n * mean @ np.linalg.solve(np.cov(moments.T, bias=True), mean)
+    found = trust(maker, data, made, placebos=0, refits=0)
+    assert found.balance_p == pytest.approx(chi2.sf(statistic, 4), rel=1e-6)  # a pseudo-inverse drops what is left of 0
+    lowest, highest = np.sort([x[made.labels == k].mean(axis=0) for k in range(3)], axis=0)[[0, -1]]
+    assert found.balance["difference"][:2].to_numpy() == pytest.approx((highest - lowest) / x.std(axis=0))
+
+
+def test_stability_is_the_worst_of_the_other_seeds() -> None:
+    data, maker = world(), Cut()
+    made = maker.generate(data)
+    assert trust(maker, data, made, placebos=0, refits=3).stability == pytest.approx(1 - 60 / 300)
+    assert trust(maker, data, made, placebos=0, refits=1).stability == pytest.approx(1 - 10 / 300)
+    assert trust(maker, data, made, placebos=0, refits=0).stability == 1
+
+
+def test_one_group_explains_nothing() -> None:
+    data, maker = world(), Cut(one=True)
+    found = trust(maker, data, maker.generate(data), placebos=4, refits=0)
+    assert math.isnan(found.first_stage_f)
+    assert found.placebo_p == 1
+    assert "Data without groups" in found.concerns[0]
+
+
+class Hill(Family):
+    """One number w for each start: the log-likelihood is w, and a step moves it half of the way to .99, from .5 on."""
+
+    def log_joint(self, parameters: Parameters) -> FloatArray:
+        (w,) = parameters
+        return np.asarray(w[:, None, None] + np.log(np.stack([w, 1 - w], axis=1))[:, :, None])
+
+    def maximize(self, weights: FloatArray) -> Parameters:
+        w = weights[:, 0, 0]
+        return (np.where(w < 0.5, w, (w + 0.99) / 2),)
+
+
+def test_the_best_starts_are_followed_until_none_gains() -> None:
+    starts = (np.array([0.1, 0.3, 0.2]),)
+    assert climb(Hill(), starts, Search(starts=3, short=2, kept=1)).loglik == pytest.approx(0.3)
+    found = climb(Hill(), (np.array([0.2, 0.6]),), Search(starts=2, short=0, kept=2))
+    assert found.loglik == pytest.approx(0.99, abs=1e-5)  # the last step is shorter than 1e-6, those left are as long
+    assert found.parameters[0] == pytest.approx(found.loglik)
