@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, final
 
 import numpy as np
@@ -59,16 +59,17 @@ def test_the_first_stage_is_the_f_test_of_a_regression() -> None:
 def test_the_balance_test_has_as_many_degrees_as_moments_that_are_free() -> None:
     """Two groups beside the first times two covariates; the third covariate adds nothing."""
     data, maker = world(), Cut()
-    made = maker.generate(data)
-    assert made.labels is not None
+    labels = np.random.default_rng(8).integers(0, 3, data.n)
+    made = replace(maker.generate(data), labels=labels)
     x = data.exog[:, :2] - data.exog[:, :2].mean(axis=0)
-    own = [(made.labels == k) - (made.labels == k).mean() for k in (1, 2)]
+    own = [(labels == k) - (labels == k).mean() for k in (1, 2)]
     moments = np.column_stack([one[:, None] * x for one in own])
     mean = moments.mean(axis=0)
     statistic = data.n * mean @ np.linalg.solve(np.cov(moments.T, bias=True), mean)
     found = trust(maker, data, made, placebos=0, refits=0)
+    assert 0.05 < found.balance_p < 0.95
     assert found.balance_p == pytest.approx(chi2.sf(statistic, 4), rel=1e-6)  # a pseudo-inverse drops what is left of 0
-    lowest, highest = np.sort([x[made.labels == k].mean(axis=0) for k in range(3)], axis=0)[[0, -1]]
+    lowest, highest = np.sort([x[labels == k].mean(axis=0) for k in range(3)], axis=0)[[0, -1]]
     assert found.balance["difference"][:2].to_numpy() == pytest.approx((highest - lowest) / x.std(axis=0))
 
 
