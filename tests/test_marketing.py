@@ -23,7 +23,7 @@ from ivbridge.marketing import checks, exclusion, sample, serving
 from ivbridge.marketing.analysis import marketing
 from ivbridge.marketing.encoder import Encoder, _contrast, _leak
 from ivbridge.marketing.first_stage import Exact, Fitted, Trained
-from ivbridge.marketing.forbidden import crossed_values, plugged_and_instrument
+from ivbridge.marketing.forbidden import compare, crossed_values, plugged_and_instrument
 from ivbridge.marketing.gates import gates
 from ivbridge.marketing.records import Gate, Share
 from ivbridge.marketing.report import MarketingReport
@@ -75,6 +75,13 @@ def test_worlds_differ_only_in_what_was_asked() -> None:
     assert not (plain.draw(100, 8).conversions == one.conversions).all()
 
 
+def test_the_limit_of_least_squares_is_worked_out() -> None:
+    world = Campaign(relevance=0.8, second=0.6, confounding=1.0, violation=0.5, second_violation=1.0)
+    found = ivbridge.fit(f"conversions ~ {X} + exposure", world.draw(50_000, 5).frame, "HC1")
+    assert abs(found.params["exposure"] - world.ols_limit) < 4 * found.bse["exposure"]
+    assert found.bse["exposure"] < 0.01  # without either direct effect the limit would be .1 or more lower
+
+
 def test_a_world_that_cannot_be_is_refused() -> None:
     with pytest.raises(DataError, match="relevance=nan"):
         Campaign(relevance=math.nan)
@@ -121,6 +128,18 @@ def test_an_exact_first_stage_makes_both_the_same() -> None:
     assert slope == pytest.approx(np.ones(3), rel=1e-10)
     assert plugged == pytest.approx(instrument, rel=1e-10)
     assert instrument == pytest.approx(exclusion.two_stage(data)[0], rel=1e-9)
+
+
+def test_what_only_the_email_moves_is_random_given_x() -> None:
+    """Fitted exposure z·|x₃|: as the instrument it takes the bend of conversions in x₃ with it, the randomised part of
+    it does not."""
+    inner = np.zeros((6, 2))
+    inner[0], inner[3] = 9, (1, -1)
+    network = Fitted((Dense(inner, np.full(2, -9.0), "relu"), Dense(np.ones((2, 1)), np.zeros(1), "linear")))
+    stage: Any = SimpleNamespace(name="z|x|", fit=lambda draws, _rows=None, _seed=0: [network] * len(draws))
+    (row,) = compare("With a confounder, exposure and conversions curved in x", 4000, 4, [stage])
+    assert abs(row.randomised.mean - 2) < 4 * row.randomised.error
+    assert row.instrument.mean - 2 > 10 * row.instrument.error
 
 
 def test_crossed_values_do_not_see_their_own_users() -> None:

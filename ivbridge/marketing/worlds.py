@@ -110,11 +110,12 @@ class Campaign:
     def ols_limit(self) -> float:
         """What least squares of y on d and x tend to, where exposure is linear and effects are equal.
 
-        2 + Cov(d, u | x)·confounding / Var(d | x), by hand from the recipe.
+        2 + Cov(d, what is left of y | x) / Var(d | x), by hand from the recipe.
         """
         u = self.confounding
         variance = (self.relevance**2 + self.second**2) / 4 + 0.49 * (_ORGANIC_SD**2 + u**2) + 0.01
-        return TRUTH + 0.7 * u * u / variance + (self.violation * self.relevance / 4) / variance
+        direct = (self.violation * self.relevance + self.second_violation * self.second) / 4
+        return TRUTH + (0.7 * u * u + direct) / variance
 
     @property
     def iv_limit(self) -> float:
