@@ -87,7 +87,7 @@ LAYERS = " ".join(
         # Monte Carlo studies
         "simulate study_records study_formula study post_methods post charts post_charts",
         # nonlinear instrumental variables
-        "iv_ml iv_ml.data iv_ml.criterion iv_ml.computing iv_ml.generated",
+        "iv_ml iv_ml.settings iv_ml.data iv_ml.criterion iv_ml.computing iv_ml.generated",
         "iv_ml.predictors iv_ml.predictors.feedforward iv_ml.predictors.polynomial iv_ml.predictors.kernel",
         "iv_ml.predictors.linear iv_ml.predictors.modal iv_ml.predictors.features iv_ml.predictors.scaled",
         "iv_ml.ridge iv_ml.kernels",
@@ -96,7 +96,7 @@ LAYERS = " ".join(
         "iv_ml.regression.dual_iv iv_ml.regression.linear_2sls iv_ml.regression.dml_iv",
         "iv_ml.regression.mode_ensemble",
         "iv_ml.mixture_density iv_ml.regression.deep_iv iv_ml.regression.nn2sls iv_ml.regression.one_siv",
-        "iv_ml.optimistic iv_ml.settings iv_ml.regression.agmm iv_ml.regression.deep_gmm iv_ml.regression.dfiv",
+        "iv_ml.optimistic iv_ml.regression.agmm iv_ml.regression.deep_gmm iv_ml.regression.dfiv",
         "iv_ml.clusters iv_ml.matching iv_ml.mixtures iv_ml.mixture_regression iv_ml.mixture_gaussian",
         "iv_ml.representation iv_ml.group_number iv_ml.grouping iv_ml.alternating",
         "iv_ml.generation iv_ml.generation.meta_km iv_ml.generation.meta_em iv_ml.trust",

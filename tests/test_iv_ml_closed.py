@@ -133,6 +133,8 @@ def test_a_degree_with_too_many_monomials_is_left_out_and_said() -> None:
     curve = Poly2SLS().fit(data)
     assert all(note.endswith("Degree 3 and higher were left out: too many monomials.") for note in curve.notes)
     assert PolynomialGrid(degrees=(3,)).possible(31) == (3,)
+    with pytest.raises(DataError, match="degree 50 in 3 columns have 23425 monomials"):
+        PolynomialGrid(degrees=(50,)).possible(3)
 
 
 def test_a_penalty_at_the_edge_is_said() -> None:
@@ -145,6 +147,26 @@ def test_a_penalty_at_the_edge_is_said() -> None:
 def test_what_is_no_grid_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(DataError, match="degrees from 1, penalties above 0, folds from 2"):
         PolynomialGrid(**wrong)
+
+
+@pytest.mark.parametrize("wrong", [{"degrees": 2}, {"degrees": (1.5,)}, {"penalties": "1"}, {"folds": 2.5}])
+def test_a_grid_is_made_of_numbers(wrong: dict[str, Any]) -> None:
+    with pytest.raises(DataError, match="was asked"):
+        PolynomialGrid(**wrong)
+
+
+def test_settings_may_be_arrays(tmp_path: Path) -> None:
+    grid = PolynomialGrid(degrees=range(1, 4), penalties=np.array(PolynomialGrid().penalties))  # type: ignore[arg-type]
+    assert grid == PolynomialGrid()
+    method = KernelIV(rows=np.int64(40), penalties_first=np.array([0.1, 0.01]))  # type: ignore[arg-type]
+    assert method.penalties_first == (0.1, 0.01)
+    method.fit(linear(60)).save(tmp_path / "curve.npz")
+    assert Curve.load(tmp_path / "curve.npz").settings["rows"] == 40
+
+
+def test_too_few_rows_for_halves_are_refused() -> None:
+    with pytest.raises(DataError, match=r"7 rows are too few to be halved.*8 or more"):
+        KernelIV().fit(linear(7))
 
 
 def test_too_few_rows_for_folds_are_refused() -> None:
@@ -309,11 +331,11 @@ def test_a_dual_of_the_outcome_is_confounded_and_more() -> None:
 
 @pytest.mark.parametrize("method", [KernelIV, DualIV])
 @pytest.mark.parametrize(
-    "wrong", [{"rows": 3}, {"landmarks": 1}, {"penalties_first": ()}, {"penalties_second": (0.1, 0.0)},
-              {"penalties_first": (np.nan,)}],
+    "wrong", [{"rows": 7}, {"rows": 9.5}, {"landmarks": 1}, {"penalties_first": ()}, {"penalties_second": (0.1, 0.0)},
+              {"penalties_first": (0.1, np.nan)}, {"penalties_first": (np.inf,)}],
 )  # fmt: skip
 def test_what_no_kernel_method_can_do_is_refused(method: Any, wrong: dict[str, Any]) -> None:
-    with pytest.raises(DataError, match="4 rows or more, 2 landmarks or more, penalties above 0"):
+    with pytest.raises(DataError, match=f"{next(iter(wrong))}=.* asked"):
         method(**wrong)
 
 
@@ -378,6 +400,13 @@ def test_linear_2sls_takes_one_hot_groups_and_equal_covariates() -> None:
     curve, other = Linear2SLS().fit(data), Linear2SLS().fit(twice)
     assert "z3" in curve.notes[1]
     np.testing.assert_allclose(slope(other), slope(curve), rtol=1e-10)  # one answer in two spellings
+
+
+def test_linear_2sls_refuses_a_treatment_that_the_covariates_hold() -> None:
+    base = linear()
+    for exog in (np.column_stack([base.exog, 1 - 2 * base.endog]), base.endog):
+        with pytest.raises(DesignError, match="treatment depends linearly on the covariates"):
+            Linear2SLS().fit(IVData(base.dependent, base.endog, exog, base.instruments))
 
 
 @pytest.mark.parametrize("method", [Linear2SLS(), DMLIV()])

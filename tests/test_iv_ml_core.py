@@ -16,10 +16,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
+import polars as pl
+import pyarrow as pa
 import pytest
 
 from ivbridge import iv_ml
-from ivbridge.errors import DataError, UnsupportedError
+from ivbridge.errors import DataError, DesignError, EngineError, UnsupportedError
 from ivbridge.iv_ml.curves import Curve
 from ivbridge.iv_ml.data import IVData
 from ivbridge.iv_ml.generated import Generated, Generator, coded
@@ -93,8 +95,33 @@ def test_columns_of_a_frame() -> None:
     assert IVData.of(frame, "y", "t", [], ["z"]).shape == (4, 0, 1)
     with pytest.raises(DataError, match=r"no column 'w'.*Available: y, t, x, z"):
         IVData.of(frame, "y", "t", ["w"], ["z"])
-    with pytest.raises(DataError, match="dependent has the shape"):
+    with pytest.raises(DataError, match="2 columns called 'y'"):
         IVData.of(pd.concat([frame, frame], axis=1), "y", "t", ["x"], ["z"])
+    with pytest.raises(DataError, match=r"z has a value that is missing .* row 1"):
+        IVData.of(frame.assign(z=pd.array([1, None, 3, 4], dtype="Int64")), "y", "t", ["x"], ["z"])
+
+
+@pytest.mark.parametrize(("exog", "instruments"), [(["t"], ["z"]), (["x"], ["y"]), (["x", "x"], ["z"]), ("z", "z")])
+def test_a_column_plays_one_part(exog: Any, instruments: Any) -> None:
+    frame = {name: np.arange(5.0) for name in "ytxz"}
+    with pytest.raises(DataError, match="is named twice"):
+        IVData.of(frame, "y", "t", exog, instruments)
+
+
+@pytest.mark.parametrize("make", [pd.DataFrame, dict, pl.DataFrame, pa.table])
+def test_tables_of_any_kind_and_names_as_text(make: Any) -> None:
+    columns = {"wage": [1.0, 2, 3, 4], "educ": [3, 1, 4, 2], "age": [5, 6, 7, 9], "near": [True, False, True, False]}
+    found = IVData.of(make(columns), "wage", "educ", "age", "near")
+    expected = IVData(columns["wage"], columns["educ"], columns["age"], columns["near"])
+    assert found.sha256 == expected.sha256
+    assert IVData.of(make(columns), "wage", "educ", [], ["near"]).shape == (4, 0, 1)
+
+
+@pytest.mark.parametrize("size", [1e36, 1e-36])
+def test_columns_whose_products_leave_the_doubles_are_refused(size: float) -> None:
+    x = np.ones((5, 2)) * [1, size]
+    with pytest.raises(DataError, match=r"column 1 of exog is .* products of such numbers"):
+        IVData(np.arange(5.0), np.arange(5.0), x, np.zeros(5))
 
 
 def test_the_hash_tells_values_and_roles_apart() -> None:
@@ -283,7 +310,8 @@ def changed(path: Path, **changes: Any) -> Path:
         {"curve__center": np.zeros(2)}, {"curve__inner/layers/0/weight": np.zeros((3, 4))},
         {"curve__inner/layers/0/bias": np.zeros(4)}, {"curve__inner/layers/activations": np.array(["relu"] * 3)},
         {"curve__inner/layers/activations": np.array(["exec", "relu"])},
-        {"curve__center": np.array(["a", "b", "c"])},
+        {"curve__center": np.array(["a", "b", "c"])}, {"curve__center": np.full(3, np.nan)},
+        {"curve__spread": np.zeros(3)}, {"curve__center": np.zeros(3, complex)},
     ],
 )  # fmt: skip
 def test_files_that_are_no_curve(changes: dict[str, Any], tmp_path: Path) -> None:
@@ -312,7 +340,8 @@ def test_damaged_files(tmp_path: Path) -> None:
     assert (
         refused > len(whole) // 19 * 0.6
     )  # the rest: dates and attributes of the archive's members, which nobody reads
-    for content in (b"", whole[: len(whole) // 2], b"PK", b"\x80\x04K\x01."):
+    header = b"\x93NUMPY\x01\x00\x10\x00{'descr': ('<f8',\n"  # text that ends within a bracket
+    for content in (b"", whole[: len(whole) // 2], b"PK", b"\x80\x04K\x01.", header):
         path.write_bytes(content)
         with pytest.raises(DataError):
             Curve.load(path)
@@ -394,10 +423,34 @@ def test_what_cannot_be_fitted_is_refused() -> None:
         Line().fit_many([some(), some()], [1])
     with pytest.raises(DataError, match=r"DataFrame was given.*IVData\.of"):
         Line().fit(pd.DataFrame({"y": [1.0]}))  # type: ignore[arg-type]
-    huge = IVData(np.array([1e200, -1e200, 3, 4]), np.arange(4.0), np.empty((4, 0)), np.arange(4.0))
-    with pytest.raises(DataError, match="squares leave the doubles"):
-        Line().fit(huge)
+    with pytest.raises(DesignError, match="treatment is constant"):
+        Line().fit(IVData(np.arange(4.0), np.full(4, 0.1), np.arange(4.0), np.arange(4.0)))
     assert Line().fit_many([], []) == []
+
+
+@dataclass(frozen=True, kw_only=True)
+class Broken(IVRegression):
+    name: ClassVar[str] = "broken"
+    fails: bool = True
+
+    def learn(self, data: Sequence[IVData], seeds: Sequence[int], progress: Progress | None) -> list[Learnt]:
+        if self.fails:
+            np.linalg.inv(np.zeros((2, 2)))
+        layer = Dense(np.full((3, 1), np.nan), np.zeros(1), "linear")
+        return [Learnt(Feedforward((layer,))) for _ in data]
+
+
+def test_algebra_that_breaks_down_and_curves_that_are_not_finite_are_errors() -> None:
+    with pytest.raises(EngineError, match="broke down: Singular matrix"):
+        Broken().fit(some())
+    with pytest.raises(EngineError, match="not finite"):
+        Broken(fails=False).fit(some())
+
+
+def test_a_curve_without_an_instrument_says_so() -> None:
+    data = some()
+    assert any("No instrument varies" in note for note in Line().fit(data.with_instruments(np.full(40, 0.1))).notes)
+    assert Line().fit(data).notes == ("0",)
 
 
 # ---- makers of instruments -------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -27,8 +28,8 @@ __all__ = ["Curve"]
 _FORMAT = "ivbridge curve 1"
 #: What a file that is something else, or damaged, can raise while it is read.
 _NO_CURVE = (
-    AttributeError, EOFError, IndexError, KeyError, MemoryError, RuntimeError, TypeError, ValueError,
-    zipfile.BadZipFile, zlib.error,
+    AttributeError, EOFError, IndexError, KeyError, MemoryError, RuntimeError, SyntaxError, TypeError, ValueError,
+    tokenize.TokenError, zipfile.BadZipFile, zlib.error,
 )  # fmt: skip
 
 
@@ -121,7 +122,7 @@ class Curve:
         }  # fmt: skip
         parts = {f"curve/{name}": part for name, part in self.predictor.parts().items()}
         content = io.BytesIO()
-        np.savez_compressed(content, about=np.array(json.dumps(about)), **parts)  # type: ignore[arg-type]
+        np.savez_compressed(content, about=np.array(json.dumps(about, default=_plain)), **parts)  # type: ignore[arg-type]
         replace_file(path, content.getvalue())
 
     @classmethod
@@ -136,14 +137,17 @@ class Curve:
         try:
             with Path(path).open("rb") as opened, np.load(opened, allow_pickle=False) as file:
                 parts = {name: file[name] for name in file.files}
+            if strange := [name for name, part in parts.items() if part.dtype.kind not in "biufU"]:
+                raise ValueError(f"{strange[0][:40]!r} holds neither numbers nor text")
             about = json.loads(str(parts.pop("about")))
             if about["format"] != _FORMAT:
-                raise DataError(f"{path} is of the format {str(about['format'])[:40]!r}.", available=_FORMAT)
+                raise ValueError(f"its format is {str(about['format'])[:40]!r}, not {_FORMAT!r}")
             found = cls._restored(about, parts)
         except OSError as error:
             raise DataError(f"{path} cannot be read: {error.strerror or error}.") from None
         except _NO_CURVE as error:
-            raise DataError(f"{path} is no saved curve: {error}.", do="give a file that Curve.save wrote.") from None
+            said = str(error).rstrip(".")
+            raise DataError(f"{path} is no saved curve: {said}.", do="give a file that Curve.save wrote.") from None
         return found
 
     @classmethod
@@ -156,10 +160,21 @@ class Curve:
             int(about["covariates"]), history, tuple(about["notes"]), about["data_sha256"],
             Provenance(**about["provenance"], calls=calls),
         )  # fmt: skip
-        found.predict(np.zeros(2), np.zeros((2, found.covariates)))  # arrays that do not fit each other show here
+        # arrays that do not fit each other show here
+        with np.errstate(all="ignore"):
+            value = found.predict(np.zeros(2), np.zeros((2, found.covariates)))
+        if not np.isfinite(value).all():
+            raise ValueError("its numbers make no curve")
         return found
 
     def __repr__(self) -> str:
         last = self.history["criterion"].min() if "criterion" in self.history else math.nan
         judged = f", criterion {last:.3g}" if math.isfinite(last) else ""
         return f"Curve({self.method}, seed {self.seed}, {self.covariates} covariates{judged})"
+
+
+def _plain(value: Any) -> Any:
+    """NumPy's numbers among the settings."""
+    if isinstance(value, np.generic):
+        return value.item()
+    raise DataError(f"A setting of the type {type(value).__name__} cannot be written: {value!r}.")

@@ -7,16 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from numbers import Real
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from ivbridge.errors import DataError
+from ivbridge.magnitude import check_magnitude
 from ivbridge.records import FloatArray, IntArray
-
-if TYPE_CHECKING:
-    import pandas as pd
+from ivbridge.tabular import as_pandas
 
 __all__ = ["IVData", "matrix", "vector"]
 
@@ -43,7 +43,8 @@ class IVData:
     Raises
     ------
     DataError
-        If lengths differ, there are fewer than 4 rows, a value is no number or not finite, or there is no instrument.
+        If lengths differ, there are fewer than 4 rows, a value is no number or not finite, the largest value of a
+        column is above 1e35, or above 0 and below 1e-35, or there is no instrument.
     """
 
     dependent: FloatArray
@@ -64,27 +65,43 @@ class IVData:
             raise DataError(f"{self.n} rows are too few to learn a curve from.", available=f"{_ROWS} or more")
         if not self.instruments.shape[1]:
             raise DataError("There is no instrument.", do="give one column or more; a constant one stands for none.")
+        for name in lengths:
+            columns = np.atleast_2d(getattr(self, name).T)
+            for j, column in enumerate(columns):
+                check_magnitude(name if len(columns) == 1 else f"column {j} of {name}", column)
 
     @classmethod
     def of(
-        cls, frame: pd.DataFrame, dependent: str, endog: str, exog: Sequence[str], instruments: Sequence[str]
+        cls, frame: Any, dependent: str, endog: str, exog: str | Sequence[str], instruments: str | Sequence[str]
     ) -> IVData:
-        """Columns of a frame.
+        """Columns of a table.
+
+        Parameters
+        ----------
+        frame : pandas or Polars DataFrame, Arrow table, or mapping of names to arrays
+        dependent, endog : str
+        exog, instruments : str or sequence of str
+            ``exog`` may be empty.
 
         Raises
         ------
         DataError
-            If a column is missing, or as for the arrays.
+            If a column is missing, stands twice in the table or has two parts to play, or as for the arrays.
         """
-        wanted = [dependent, endog, *exog, *instruments]
-        if missing := [name for name in wanted if name not in frame.columns]:
-            raise DataError(
-                f"There is no column {missing[0]!r}.", available=", ".join(map(str, list(frame.columns)[:20]))
-            )
-        return cls(
-            frame[dependent].to_numpy(), frame[endog].to_numpy(),
-            frame[list(exog)].to_numpy(), frame[list(instruments)].to_numpy(),
-        )  # fmt: skip
+        left, right = ([names] if isinstance(names, str) else list(names) for names in (exog, instruments))
+        wanted = [dependent, endog, *left, *right]
+        if twice := next((name for i, name in enumerate(wanted) if name in wanted[:i]), None):
+            raise DataError(f"The column {twice!r} is named twice.", do="give each column one part to play.")
+        table = as_pandas(frame, wanted)
+        columns = list(table.columns)
+        for name in wanted:
+            if name not in columns:
+                raise DataError(f"There is no column {name!r}.", available=", ".join(map(str, columns[:20])))
+            if columns.count(name) > 1:
+                raise DataError(f"The data has {columns.count(name)} columns called {name!r}.", do="rename them.")
+        y, t, *others = (vector(table[name].to_numpy(), str(name)) for name in wanted)
+        rest = np.column_stack(others) if others else np.empty((len(y), 0))
+        return cls(y, t, rest[:, : len(left)], rest[:, len(left) :])
 
     @property
     def n(self) -> int:
@@ -166,11 +183,13 @@ def _numbers(values: npt.ArrayLike, name: str) -> FloatArray:
         given = np.asarray(values)
         if isinstance(values, np.ma.MaskedArray):
             given = np.ma.filled(values.astype(np.float64), np.nan)
+        if given.dtype == object:
+            given = np.where(pd.isna(given), np.nan, given)
         if strange := _strange(given):
             raise TypeError(strange)
         with np.errstate(over="ignore"):
             found = np.array(given, dtype=np.float64)
-    except (TypeError, ValueError, OverflowError) as error:
+    except (TypeError, ValueError, OverflowError, RuntimeError) as error:  # RuntimeError: torch, of a gradient
         raise DataError(f"{name} cannot be read as numbers: {error}.", do="give real numbers.") from None
     if not np.isfinite(found).all():
         row = int(np.argwhere(~np.isfinite(np.atleast_1d(found)))[0][0])
@@ -183,7 +202,7 @@ def _strange(given: npt.NDArray[Any]) -> str:
     """What in an array is no real number, though NumPy would make one of it: text, dates, complex numbers."""
     if given.dtype != object:
         return "" if given.dtype.kind in "biuf" else f"the type is {given.dtype}"
-    kinds = (Real, Decimal, np.bool_, type(None))
+    kinds = (Real, Decimal, np.bool_)
     return next(
         (f"there is a value of the type {type(one).__name__}" for one in given.flat if not isinstance(one, kinds)), ""
     )

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import platform
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -14,7 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 
-from ivbridge.errors import DataError
+from ivbridge.errors import DataError, DesignError, EngineError
 from ivbridge.iv_ml.curves import Curve
 from ivbridge.iv_ml.data import IVData
 from ivbridge.iv_ml.predictors import Predictor
@@ -24,6 +25,12 @@ from ivbridge.records import FloatArray, Provenance
 from ivbridge.threads import one_thread
 
 __all__ = ["IVRegression", "Learnt"]
+
+#: What rounding leaves of the spread of a constant column, relative to its largest value.
+_CONSTANT = 1e-12
+_DO = "look for wild values or collinear columns, lower the rate, or let the method standardise the data."
+#: Rows at which a curve is looked at before it is given to anybody.
+_LOOKED_AT = 100
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,7 +77,7 @@ class IVRegression(ABC):
         Raises
         ------
         DataError, DesignError
-            If these data cannot be learnt from.
+            If these data cannot be learnt from; a treatment that does not vary is such a case.
         EngineError
             If training diverges.
         MissingExtraError
@@ -87,6 +94,8 @@ class IVRegression(ABC):
             raise DataError(f"{len(data)} data sets came with {len(seeds)} seeds.", do="give one seed for each.")
         if strange := {type(one).__name__ for one in data} - {"IVData"}:
             raise DataError(f"{', '.join(sorted(strange))} was given.", available="IVData; see IVData.of for frames")
+        for one in data:
+            _check_treatment(one)
         numbers = [_seed(seed) for seed in seeds]
         curves: dict[int, Curve] = {}
         for shape in dict.fromkeys(one.shape for one in data):
@@ -95,11 +104,12 @@ class IVRegression(ABC):
             inputs = [
                 data[i] if scale is None else scale.apply(data[i]) for i, scale in zip(which, scales, strict=True)
             ]
-            with one_thread():
+            with one_thread(), _arithmetic():
                 found = self.learn(inputs, [numbers[i] for i in which], progress)
             for i, scale, learnt in zip(which, scales, found, strict=True):
                 predictor = learnt.predictor if scale is None else scale.undo(learnt.predictor, shape[1])
-                curves[i] = self._curve(data[i], numbers[i], dataclasses.replace(learnt, predictor=predictor))
+                notes = (*learnt.notes, *_warnings(data[i]))
+                curves[i] = self._curve(data[i], numbers[i], Learnt(predictor, learnt.history, notes))
         return [curves[i] for i in range(len(data))]
 
     def _curve(self, data: IVData, seed: int, learnt: Learnt) -> Curve:
@@ -109,10 +119,36 @@ class IVRegression(ABC):
             f"iv_ml {self.name}", versions, platform.platform(), threads="1",
             recorded_on=datetime.now(UTC).isoformat(timespec="seconds"), calls=(f"{self!r}.fit(data, seed={seed})",),
         )  # fmt: skip
+        some = slice(_LOOKED_AT)
+        if not np.isfinite(learnt.predictor(data.endog[some], data.exog[some])).all():
+            raise EngineError(f"{self.name} learnt a curve that is not finite.", do=_DO)
         return Curve(
             self.name, settings, seed, learnt.predictor, data.shape[1], learnt.history, learnt.notes, data.sha256,
             provenance,
         )  # fmt: skip
+
+
+def _check_treatment(data: IVData) -> None:
+    if np.ptp(data.endog) <= _CONSTANT * np.abs(data.endog).max():
+        raise DesignError("The treatment is constant.", do="give a treatment that varies.")
+
+
+def _warnings(data: IVData) -> tuple[str, ...]:
+    z = data.instruments
+    if (np.ptp(z, axis=0) <= _CONSTANT * np.abs(z).max(axis=0)).all():
+        return ("No instrument varies: what the curve says of the treatment rests on the shape of its functions.",)
+    return ()
+
+
+@contextmanager
+def _arithmetic() -> Iterator[None]:
+    """Algebra that fails, of NumPy or torch, becomes an `EngineError`."""
+    try:
+        yield
+    except (np.linalg.LinAlgError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and type(error).__name__ != "_LinAlgError":  # torch's name for it
+            raise
+        raise EngineError(f"The computation broke down: {error}.", do=_DO) from error
 
 
 def _seed(seed: object) -> int:
@@ -131,11 +167,8 @@ class _Scale:
     @classmethod
     def of(cls, data: IVData) -> _Scale:
         columns = np.column_stack(data.arrays)
-        with np.errstate(over="ignore", invalid="ignore"):
-            center, spread = columns.mean(axis=0), columns.std(axis=0)
-        if not np.isfinite(spread).all():
-            raise DataError("A column has values whose squares leave the doubles.", do="give it in another unit.")
-        constant = spread <= 1e-12 * np.abs(columns).max(axis=0, initial=0.0)  # what rounding leaves of a constant
+        center, spread = columns.mean(axis=0), columns.std(axis=0)
+        constant = spread <= _CONSTANT * np.abs(columns).max(axis=0, initial=0.0)
         return cls(np.where(constant, 0.0, center), np.where(constant, 1.0, spread))
 
     def apply(self, data: IVData) -> IVData:

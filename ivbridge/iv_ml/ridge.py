@@ -14,12 +14,15 @@ import numpy as np
 
 from ivbridge.errors import DataError
 from ivbridge.iv_ml.predictors.polynomial import Polynomial, monomials, number_of_monomials
+from ivbridge.iv_ml.settings import check_sizes, numbers_of
 from ivbridge.records import FloatArray
 
 __all__ = ["PolynomialGrid", "PolynomialRidge"]
 
 #: Most monomials of one polynomial: their cross-products are a full matrix, decomposed once for each fold.
 MONOMIALS = 2000
+#: Most of the lowest degree, for which there is no other: a matrix of 0.8 GB.
+_MOST = 10_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,7 +50,7 @@ class PolynomialGrid:
     Parameters
     ----------
     degrees : tuple of int, default (1, 2, 3)
-        A degree with more than 2000 monomials is left out.
+        A degree with more than 2000 monomials is left out where there is a lower one.
     penalties : tuple of float, default 1e-5, 1e-4, … 1e5
     folds : int, default 5
         Of neighbouring rows.
@@ -63,6 +66,9 @@ class PolynomialGrid:
     folds: int = 5
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "degrees", numbers_of(self.degrees, int, "degrees"))
+        object.__setattr__(self, "penalties", numbers_of(self.penalties, float, "penalties"))
+        check_sizes(folds=self.folds)
         fine = self.degrees and self.penalties and self.folds >= 2
         if not fine or min(self.degrees) < 1 or not all(0 < p < np.inf for p in self.penalties):
             raise DataError(
@@ -71,9 +77,21 @@ class PolynomialGrid:
             )
 
     def possible(self, columns: int) -> tuple[int, ...]:
-        """The degrees that are tried for so many columns; the lowest one always is."""
-        found = tuple(d for d in self.degrees if number_of_monomials(columns, d) <= MONOMIALS)
-        return found or (min(self.degrees),)
+        """The degrees that are tried for so many columns; the lowest one always is.
+
+        Raises
+        ------
+        DataError
+            If the lowest degree is not 1 and has more than 10,000 monomials.
+        """
+        lowest = min(self.degrees)
+        found = tuple(d for d in self.degrees if number_of_monomials(columns, d) <= MONOMIALS) or (lowest,)
+        if (most := number_of_monomials(columns, found[0])) > _MOST and lowest > 1:
+            raise DataError(
+                f"Polynomials of degree {lowest} in {columns} columns have {most} monomials.",
+                available=f"at most {_MOST}", do="ask for a lower degree.",
+            )  # fmt: skip
+        return found
 
     def fit(self, columns: FloatArray, target: FloatArray) -> PolynomialRidge:
         """Choose degree and penalty, and fit all rows with them; of equal scores the first one wins.
@@ -86,7 +104,7 @@ class PolynomialGrid:
         Raises
         ------
         DataError
-            If there are fewer than two rows for each fold.
+            If there are fewer than two rows for each fold, or no degree is possible.
         """
         if len(target) < 2 * self.folds:
             raise DataError(f"{len(target)} rows do not make {self.folds} folds of two or more.", do="ask fewer folds.")

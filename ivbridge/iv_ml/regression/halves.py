@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,11 +13,14 @@ from ivbridge.errors import DataError
 from ivbridge.iv_ml.data import IVData
 from ivbridge.iv_ml.method import IVRegression, Learnt
 from ivbridge.iv_ml.predictors.kernel import KernelExpansion
+from ivbridge.iv_ml.settings import check_range, check_sizes, numbers_of
 from ivbridge.progress import Progress
 from ivbridge.records import FloatArray
 
 __all__ = ["Halves", "first_stage", "second_stage"]
 
+#: Fewest rows: each half is a data set.
+_ROWS = 8
 #: 50 penalties from 1e-2 to 1e-10.
 _PENALTIES = tuple(float(p) for p in np.logspace(-2, -10, 50))
 
@@ -28,7 +32,7 @@ class Halves(IVRegression):
     Parameters
     ----------
     rows : int, optional
-        Use so many rows, drawn at random; by default all.
+        Use so many rows, 8 or more, drawn at random; by default all.
     landmarks : int, default 1000
         Where a half has more rows than this, functions are sums of bumps at so many of its rows, drawn at random
         (Nyström).
@@ -40,7 +44,8 @@ class Halves(IVRegression):
     Raises
     ------
     DataError
-        If there are no such numbers of rows and landmarks, or a penalty is not above 0.
+        If there are no such numbers of rows and landmarks, or a penalty is not above 0. From ``fit``: if there are
+        fewer than 8 rows.
     """
 
     rows: int | None = None
@@ -49,12 +54,14 @@ class Halves(IVRegression):
     penalties_second: tuple[float, ...] = _PENALTIES
 
     def __post_init__(self) -> None:
-        lowest = min((*self.penalties_first, *self.penalties_second), default=0)
-        some = bool(self.penalties_first and self.penalties_second)
-        if not some or not lowest > 0 or self.landmarks < 2 or (self.rows is not None and self.rows < 4):
+        for name in ("penalties_first", "penalties_second"):
+            object.__setattr__(self, name, numbers_of(getattr(self, name), float, name))
+            check_range(0, math.inf, **{name: getattr(self, name)})
+        check_sizes(landmarks=self.landmarks, rows=_ROWS if self.rows is None else self.rows)
+        if self.landmarks < 2 or (self.rows is not None and self.rows < _ROWS):
             raise DataError(
-                f"rows={self.rows}, landmarks={self.landmarks} and a smallest penalty of {lowest} were asked.",
-                available="4 rows or more, 2 landmarks or more, penalties above 0",
+                f"rows={self.rows}, landmarks={self.landmarks} were asked.",
+                available=f"{_ROWS} rows or more, 2 landmarks or more",
             )
 
     @abstractmethod
@@ -71,6 +78,8 @@ class Halves(IVRegression):
         return found
 
     def _learn(self, data: IVData, seed: int) -> Learnt:
+        if data.n < _ROWS:
+            raise DataError(f"{data.n} rows are too few to be halved.", available=f"{_ROWS} or more")
         order = np.random.default_rng([seed, 0x4B1]).permutation(data.n)[: self.rows]
         first, second = data.rows(order[: len(order) // 2]), data.rows(order[len(order) // 2 :])
         curve, chosen = self.curve(first, second, self.landmarks)

@@ -8,6 +8,7 @@ from typing import ClassVar, final
 
 import numpy as np
 
+from ivbridge.errors import DesignError
 from ivbridge.iv_ml.data import IVData
 from ivbridge.iv_ml.method import IVRegression, Learnt
 from ivbridge.iv_ml.predictors.linear import PartiallyLinear
@@ -35,6 +36,8 @@ class Linear2SLS(IVRegression):
 
     Notes
     -----
+    A treatment that depends linearly on the covariates is refused (``DesignError``).
+
     **Known failure.** A curve that bends, or whose slope depends on X, has no single τ: what is found is an average of
     slopes with the weights of the first stage.
     """
@@ -61,6 +64,11 @@ class Linear2SLS(IVRegression):
         y, t, x, z = data.arrays
         spec, frame = from_arrays(y, np.column_stack([np.ones(data.n), x]), t, z)
         answer = fit(spec, frame, vcov=self.vcov, engine=self.engine)
+        if not answer.first_stages:
+            raise DesignError(
+                "The treatment depends linearly on the covariates, or varies too little beside its mean.",
+                do="leave out covariates that hold the treatment; take the mean off a treatment far from zero.",
+            )
         slopes = answer.params
         (treatment,) = spec.endog
         left_out = [name for name in spec.exog if name not in slopes.index]
