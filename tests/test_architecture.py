@@ -117,8 +117,8 @@ LAYERS = " ".join(
         "encouragement.chart encouragement.page",
         # the marketing build
         "marketing marketing.worlds marketing.records marketing.torch_linear marketing.first_stage marketing.checks",
-        "marketing.forbidden marketing.exclusion marketing.encoder marketing.uplift marketing.service marketing.serving",
-        "marketing.sample marketing.report marketing.words marketing.gates marketing.analysis",
+        "marketing.forbidden marketing.exclusion marketing.encoder marketing.uplift marketing.service",
+        "marketing.serving marketing.sample marketing.report marketing.words marketing.gates marketing.analysis",
         "marketing.plots marketing.page",
         "certificates certificates.badge certificates.records certificates.issue certificates.verify",
         "setup_r doctor cli_text cli_check cli_select cli_encourage cli_post cli_options cli_experiments cli_drift",

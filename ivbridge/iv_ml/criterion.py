@@ -2,10 +2,13 @@
 
 The squared error of an outcome cannot do it: ordinary regression has the smallest one. The statistic here is the kernel
 form of the conditional moment restriction: the residuals, weighted by how near rows are in (Z, X). It is zero in the
-population for the true curve, and positive for a curve that leaves anything in the residual that Z and X predict.
+population for the true curve, and positive for a curve that leaves anything in the residual that Z and X predict. In a
+sample of r rows it is a V-statistic: the true curve has E[ε²]/r in expectation, so that numbers from samples of one
+size alone can be compared.
 
-Source: Muandet, Jitkrittum, Kübler (2020), Kernel conditional moment test via maximum moment restriction, Eq. 7; Zhang
-et al. (2023), Instrumental variable regression via kernel maximum moment loss, Eq. 4 (the V-statistic).
+Source: Muandet, Jitkrittum, Kübler (2020), Kernel conditional moment test via maximum moment restriction; Zhang,
+Imaizumi, Schölkopf, Muandet (2023), Instrumental variable regression via kernel maximum moment loss, J. of Causal
+Inference 11 (the V-statistic).
 """
 
 from __future__ import annotations
@@ -37,6 +40,6 @@ def moment_kernel(instruments: FloatArray, exog: FloatArray) -> FloatArray:
 
 
 def moment_violation(residuals: FloatArray, kernel: FloatArray) -> float:
-    """ε'Kε / r² over the kernel's rows, ≥ 0: zero if nothing in (Z, X) predicts the residuals (n,)."""
+    """ε'Kε / r² over the kernel's rows, ≥ 0: about E[ε²]/r if nothing in (Z, X) predicts the residuals (n,)."""
     some = residuals[: len(kernel)]
     return float(some @ kernel @ some) / len(kernel) ** 2

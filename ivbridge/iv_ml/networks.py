@@ -80,7 +80,7 @@ class Networks:
     """
 
     def __init__(self, inputs: int, layout: Layout, streams: Streams) -> None:
-        self._layout, self._members = layout, len(streams)
+        self._layout = layout
         sizes = [inputs, *layout.widths]
         self._weights, self._biases = [], []
         for before, after in pairwise(sizes):

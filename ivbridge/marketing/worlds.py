@@ -117,11 +117,6 @@ class Campaign:
         direct = (self.violation * self.relevance + self.second_violation * self.second) / 4
         return TRUTH + (0.7 * u * u + direct) / variance
 
-    @property
-    def iv_limit(self) -> float:
-        """What two-stage least squares with the email tend to: 2 + violation / π."""
-        return TRUTH + self.violation / self.relevance
-
     def draw(self, n: int = 10_000, seed: int = 1) -> CampaignDraw:
         """Draw n users; the same seed gives the same users in every world.
 
