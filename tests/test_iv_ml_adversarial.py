@@ -313,7 +313,10 @@ def test_halves_share_no_row() -> None:
         (lambda: AGMM(dropout=1.0), r"dropout=1.0 .*from 0, below 1"),
         (lambda: AGMM(moments=Moments(0.0, float("nan"))), "moments"),
         (lambda: AGMM(hidden=0), "hidden=0"),
+        (lambda: AGMM(hidden=(8,)), r"hidden=\(8,\)"),  # type: ignore[arg-type]
         (lambda: DeepGMM(hidden=()), r"hidden=\(\)"),
+        (lambda: DeepGMM(hidden=8), r"hidden=8"),  # type: ignore[arg-type]
+        (lambda: DFIV(instrument_hidden=(8.5,)), "instrument_hidden"),  # type: ignore[arg-type]
         (lambda: DeepGMM(critic_rate=-1.0), r"critic_rate=-1.0 .*above 0"),
         (lambda: DFIV(ridge1=0.0), "ridge1"),
         (lambda: DFIV.balanced(treatment_steps=0), "treatment_steps"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -212,12 +213,31 @@ def test_deep_iv_chooses_its_dropout_by_the_number_of_rows() -> None:
     assert np.array_equal(chosen.predict(0, data.exog), quarter.predict(0, data.exog))
 
 
+@pytest.mark.parametrize("method", [DeepIV, NN2SLS, OneSIV])
 @pytest.mark.parametrize(
-    "wrong", [{"components": 0}, {"samples": 3}, {"samples": 0, "loss": "bound"}, {"loss": "squared"}]
+    "wrong", [{"rate": 0.0}, {"rate": -1}, {"rate": float("nan")}, {"rate": "fast"}, {"widths": (8.5, 8)},
+              {"widths": (8, 0)}, {"widths": 8}],
 )  # fmt: skip
-def test_deep_iv_refuses_what_it_cannot_do(wrong: dict[str, object]) -> None:
-    with pytest.raises(DataError, match="1 component or more"):
-        DeepIV(**wrong)  # type: ignore[arg-type]
+def test_settings_that_train_nothing_are_refused(method: Any, wrong: dict[str, Any]) -> None:
+    with pytest.raises(DataError, match=f"{next(iter(wrong))}=.* was asked"):
+        method(**wrong)
+
+
+@pytest.mark.parametrize("method", [DeepIV, OneSIV])
+@pytest.mark.parametrize("share", [1.0, 1.5, -0.1, float("nan")])
+def test_dropout_is_a_share(method: Any, share: float) -> None:
+    """With a share above 1 or below 0 every output was kept, or none, and a curve came out."""
+    with pytest.raises(DataError, match=r"dropout=.*from 0, below 1"):
+        method(dropout=share)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"components": 0}, {"samples": 3}, {"samples": 0, "loss": "bound"}, {"loss": "squared"},
+              {"penalties": (-1.0, 0.0)}],
+)  # fmt: skip
+def test_deep_iv_refuses_what_it_cannot_do(wrong: dict[str, Any]) -> None:
+    with pytest.raises(DataError, match=f"{next(iter(wrong))}=.* was asked"):
+        DeepIV(**wrong)
 
 
 def test_nn2sls_normalises_hidden_layers_only() -> None:
@@ -226,7 +246,7 @@ def test_nn2sls_normalises_hidden_layers_only() -> None:
 
 
 def test_one_siv_needs_both_weights() -> None:
-    with pytest.raises(DataError, match="numbers above 0"):
+    with pytest.raises(DataError, match=r"outcome_weight=0 .*above 0"):
         OneSIV(outcome_weight=0)
 
 

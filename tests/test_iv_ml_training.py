@@ -282,7 +282,7 @@ def test_a_loss_that_is_not_finite_ends_training_unless_its_member_had_stopped()
     "wrong",
     [
         lambda: Stopping(share=0), lambda: Stopping(share=1.0), lambda: Stopping(patience=0), lambda: Stopping(every=0),
-        lambda: Schedule(0), lambda: Schedule(5, 1),
+        lambda: Schedule(0), lambda: Schedule(5, 1), lambda: Schedule(2.5), lambda: Schedule(5, 2.5),  # type: ignore[arg-type]
     ],
 )  # fmt: skip
 def test_plans_that_make_no_sense_are_refused(wrong: Any) -> None:
@@ -332,3 +332,9 @@ def test_the_criterion_prefers_the_truth_where_squared_error_prefers_confounding
     # OLS tends to 2 + 2·var(u)/var(t) = 3; an IV estimate has the standard error 2/√1500 = .05 here
     assert np.polyfit(t, y, 1)[0] == pytest.approx(3, abs=0.1)
     assert best == pytest.approx(2, abs=0.2)
+
+
+def test_an_early_stopping_that_never_looks_is_refused() -> None:
+    run = Counted([[1.0] * 3], Stopping(every=4))
+    with pytest.raises(DataError, match=r"after every 4 epochs was asked, and 3 epochs"):
+        run.train(3)

@@ -12,6 +12,7 @@ import pandas as pd
 from ivbridge.errors import DataError, EngineError
 from ivbridge.iv_ml.computing import Streams, torch_module
 from ivbridge.iv_ml.networks import Networks
+from ivbridge.iv_ml.settings import check_range, check_sizes
 from ivbridge.progress import Progress
 
 if TYPE_CHECKING:
@@ -39,11 +40,8 @@ class Stopping:
     every: int = 1
 
     def __post_init__(self) -> None:
-        if not 0 < self.share < 1 or self.patience < 1 or self.every < 1:
-            raise DataError(
-                f"share={self.share}, patience={self.patience}, every={self.every} was asked.",
-                available="0 < share < 1, patience and every 1 or more",
-            )
+        check_range(0, 1, share=self.share)
+        check_sizes(patience=self.patience, every=self.every)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +52,9 @@ class Schedule:
     batch: int | None = None
 
     def __post_init__(self) -> None:
-        if self.epochs < 1 or (self.batch is not None and self.batch < 2):
-            raise DataError(
-                f"{self.epochs} epochs with batches of {self.batch} were asked.",
-                available="1 epoch or more; 2 rows or more in a batch, or None",
-            )
+        check_sizes(epochs=self.epochs, batch=2 if self.batch is None else self.batch)
+        if self.batch == 1:
+            raise DataError("Batches of 1 row were asked.", available="2 rows or more in a batch, or None")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,10 +115,17 @@ def train(
 
     Raises
     ------
+    DataError
+        If the training ends before the first look of an early stopping.
     EngineError
         If the loss of a member is no longer finite.
     """
     torch = torch_module()
+    if stage.check is not None and stage.stopping is not None and stage.stopping.every > schedule.epochs:
+        raise DataError(
+            f"A look after every {stage.stopping.every} epochs was asked, and {schedule.epochs} epochs in all.",
+            do="look more often, or train longer.",
+        )
     watch = _Watch(stage, len(streams))
     losses = []
     for epoch in range(1, schedule.epochs + 1):

@@ -13,7 +13,7 @@ from ivbridge.iv_ml.method import IVRegression, Learnt
 from ivbridge.iv_ml.networks import Layout, Networks
 from ivbridge.iv_ml.optimistic import Moments, OptimisticAdam
 from ivbridge.iv_ml.predictors.feedforward import Feedforward
-from ivbridge.iv_ml.settings import check_range
+from ivbridge.iv_ml.settings import check_range, check_sizes
 from ivbridge.iv_ml.sides import sides
 from ivbridge.iv_ml.training import Schedule, Stage, Stopping, train
 from ivbridge.progress import Progress
@@ -78,7 +78,8 @@ class AGMM(IVRegression):
     computing: Computing = Computing()
 
     def __post_init__(self) -> None:
-        check_range(0, math.inf, hidden=self.hidden, rate=self.rate)
+        check_sizes(hidden=self.hidden)
+        check_range(0, math.inf, rate=self.rate)
         check_range(0, math.inf, low_too=True, decay=self.decay, critic_decay=self.critic_decay)
         check_range(0, 1, low_too=True, dropout=self.dropout, moments=(self.moments.mean, self.moments.square))
 

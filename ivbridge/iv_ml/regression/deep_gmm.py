@@ -12,7 +12,7 @@ from ivbridge.iv_ml.data import IVData
 from ivbridge.iv_ml.method import IVRegression, Learnt
 from ivbridge.iv_ml.networks import Layout, Networks
 from ivbridge.iv_ml.predictors.feedforward import Feedforward
-from ivbridge.iv_ml.settings import check_range
+from ivbridge.iv_ml.settings import check_range, check_sizes
 from ivbridge.iv_ml.sides import sides
 from ivbridge.iv_ml.training import Schedule, Stage, Stopping, descend, train
 from ivbridge.progress import Progress
@@ -71,7 +71,8 @@ class DeepGMM(IVRegression):
     computing: Computing = Computing()
 
     def __post_init__(self) -> None:
-        check_range(0, math.inf, hidden=self.hidden, critic_hidden=self.critic_hidden, critic_steps=self.critic_steps)
+        check_sizes(several=True, hidden=self.hidden, critic_hidden=self.critic_hidden)
+        check_sizes(critic_steps=self.critic_steps)
         check_range(0, math.inf, rate=self.rate, critic_rate=self.critic_rate)
 
     def learn(self, data: Sequence[IVData], seeds: Sequence[int], progress: Progress | None) -> list[Learnt]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -14,6 +15,7 @@ from ivbridge.iv_ml.method import IVRegression, Learnt
 from ivbridge.iv_ml.minimising import Minimiser, learnt, mean_square
 from ivbridge.iv_ml.mixture_density import draws, negative_log_density
 from ivbridge.iv_ml.networks import Layout, Networks
+from ivbridge.iv_ml.settings import check_range, check_sizes
 from ivbridge.iv_ml.sides import sides
 from ivbridge.iv_ml.training import Schedule, Stopping
 from ivbridge.progress import Progress
@@ -59,7 +61,8 @@ class DeepIV(IVRegression):
     Raises
     ------
     DataError
-        If there is no component, or the number of samples does not fit the loss.
+        If a size or the rate is not above 0, a penalty is below 0, dropout is no share below 1, or the number of
+        samples does not fit the loss.
 
     Notes
     -----
@@ -83,11 +86,16 @@ class DeepIV(IVRegression):
     packages: ClassVar[tuple[str, ...]] = ("numpy", "scipy", "torch")
 
     def __post_init__(self) -> None:
+        check_sizes(several=True, empty=True, widths=self.widths)
+        check_sizes(components=self.components, samples=self.samples)
+        check_range(0, math.inf, rate=self.rate)
+        check_range(0, math.inf, low_too=True, penalties=self.penalties)
+        check_range(0, 1, low_too=True, dropout=self.dropout or 0)
         odd = self.loss == "unbiased" and self.samples % 2
-        if self.components < 1 or self.samples < 1 or odd or self.loss not in ("unbiased", "bound"):
+        if odd or self.loss not in ("unbiased", "bound"):
             raise DataError(
-                f"components={self.components}, loss={self.loss!r}, samples={self.samples} was asked.",
-                available="1 component or more; loss unbiased with 2, 4, … samples, or bound with 1 or more",
+                f"loss={self.loss!r}, samples={self.samples} was asked.",
+                available="loss unbiased with 2, 4, … samples, or bound with 1 or more",
             )
 
     def learn(self, data: Sequence[IVData], seeds: Sequence[int], progress: Progress | None) -> list[Learnt]:

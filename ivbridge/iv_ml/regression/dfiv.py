@@ -12,7 +12,7 @@ from ivbridge.iv_ml.data import IVData
 from ivbridge.iv_ml.method import IVRegression, Learnt
 from ivbridge.iv_ml.networks import Layout, Networks
 from ivbridge.iv_ml.predictors.features import FeatureProduct
-from ivbridge.iv_ml.settings import check_range
+from ivbridge.iv_ml.settings import check_range, check_sizes
 from ivbridge.iv_ml.sides import Tensors, sides
 from ivbridge.iv_ml.training import Schedule, Stage, Stopping, descend, train
 from ivbridge.progress import Progress
@@ -85,10 +85,10 @@ class DFIV(IVRegression):
     computing: Computing = Computing()
 
     def __post_init__(self) -> None:
-        check_range(0, math.inf, instrument_hidden=self.instrument_hidden, covariate_hidden=self.covariate_hidden)
-        check_range(0, math.inf, features=self.features, rate=self.rate, ridge1=self.ridge1, ridge2=self.ridge2)
-        check_range(0, math.inf, instrument_steps=self.instrument_steps, covariate_steps=self.covariate_steps)
-        check_range(0, math.inf, treatment_steps=self.treatment_steps)
+        check_sizes(several=True, instrument_hidden=self.instrument_hidden, covariate_hidden=self.covariate_hidden)
+        check_sizes(features=self.features, treatment_steps=self.treatment_steps)
+        check_sizes(instrument_steps=self.instrument_steps, covariate_steps=self.covariate_steps)
+        check_range(0, math.inf, rate=self.rate, ridge1=self.ridge1, ridge2=self.ridge2)
         check_range(0, math.inf, low_too=True, covariate_decay=self.covariate_decay)
 
     @classmethod

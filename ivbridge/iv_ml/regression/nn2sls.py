@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -13,6 +14,7 @@ from ivbridge.iv_ml.data import IVData
 from ivbridge.iv_ml.method import IVRegression, Learnt
 from ivbridge.iv_ml.minimising import Minimiser, grouped, learnt, mean_square
 from ivbridge.iv_ml.networks import Layout, Networks
+from ivbridge.iv_ml.settings import check_range, check_sizes
 from ivbridge.iv_ml.sides import sides
 from ivbridge.iv_ml.training import Schedule, Stopping
 from ivbridge.progress import Progress
@@ -52,7 +54,7 @@ class NN2SLS(IVRegression):
     Raises
     ------
     DataError
-        If a layer is to be normalised that is no hidden one.
+        If a layer is to be normalised that is no hidden one, or a width or the rate is not above 0.
 
     Notes
     -----
@@ -72,6 +74,8 @@ class NN2SLS(IVRegression):
     packages: ClassVar[tuple[str, ...]] = ("numpy", "scipy", "torch")
 
     def __post_init__(self) -> None:
+        check_sizes(several=True, empty=True, widths=self.widths)
+        check_range(0, math.inf, rate=self.rate)
         if not set(self.normalised) <= set(range(len(self.widths))):
             raise DataError(
                 f"normalised={self.normalised} was asked of {len(self.widths)} hidden layers.",

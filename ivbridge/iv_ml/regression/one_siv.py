@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar, final
 
-from ivbridge.errors import DataError
 from ivbridge.iv_ml.computing import Computing, Streams, deterministic, torch_module
 from ivbridge.iv_ml.data import IVData
 from ivbridge.iv_ml.method import IVRegression, Learnt
 from ivbridge.iv_ml.minimising import Minimiser, grouped, learnt, mean_square
 from ivbridge.iv_ml.networks import Layout, Networks
+from ivbridge.iv_ml.settings import check_range, check_sizes
 from ivbridge.iv_ml.sides import sides
 from ivbridge.iv_ml.training import Schedule, Stopping
 from ivbridge.progress import Progress
@@ -52,7 +53,7 @@ class OneSIV(IVRegression):
     Raises
     ------
     DataError
-        If a weight is not above 0.
+        If a width, the rate or a weight is not above 0, or dropout is no share below 1.
 
     Notes
     -----
@@ -74,11 +75,11 @@ class OneSIV(IVRegression):
     packages: ClassVar[tuple[str, ...]] = ("numpy", "scipy", "torch")
 
     def __post_init__(self) -> None:
-        if not (self.treatment_weight > 0 and self.outcome_weight > 0):
-            raise DataError(
-                f"treatment_weight={self.treatment_weight}, outcome_weight={self.outcome_weight} was asked.",
-                available="numbers above 0",
-            )
+        check_sizes(several=True, empty=True, widths=self.widths)
+        check_range(
+            0, math.inf, rate=self.rate, treatment_weight=self.treatment_weight, outcome_weight=self.outcome_weight
+        )
+        check_range(0, 1, low_too=True, dropout=self.dropout)
 
     def learn(self, data: Sequence[IVData], seeds: Sequence[int], progress: Progress | None) -> list[Learnt]:
         """See :meth:`ivbridge.iv_ml.method.IVRegression.learn`; wide networks are trained in small groups."""
