@@ -132,6 +132,9 @@ class IVRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         """Minus the moment violation of the residuals on these rows, at most 0; larger is better.
 
         See :mod:`ivbridge.iv_ml.criterion`. With a maker, the instrument is the one it assigns to these rows.
+
+        A constant shift of the curve counts, though no effect has it: methods that put fitted values into powers, such
+        as Poly2SLS, have one.
         """
         check_is_fitted(self)
         table, outcome = validate_data(self, X, y, dtype=np.float64, y_numeric=True, reset=False)

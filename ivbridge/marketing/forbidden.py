@@ -1,6 +1,6 @@
 """The forbidden regression: fitted values of a network in place of the treatment; and what to do with them instead.
 
-Only least squares leave a residual that is uncorrelated with the fitted values and with x. For any other first stage d̂
+Least squares leave a residual that is uncorrelated with the fitted values and with x. Where a first stage d̂ does not,
 the regression of y on d̂ and x has τ·(d − d̂) in its error, which is correlated with d̂. In every sample
 
     plugged-in estimate = (slope of d on d̂ given x) × (IV estimate with d̂ as the instrument),

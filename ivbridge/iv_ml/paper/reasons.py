@@ -74,8 +74,8 @@ REASONS: tuple[Reason, ...] = (
     ),
     Reason(
         ("4",), ("Linear-3-5", "Linear-3-10"), ("GIV_EM",), (),
-        "The criterion takes another number of groups than the true one: it looks at the balance of the covariates, "
-        "which fewer groups have as well. With the number given, see GIV_EM*.",
+        "Two groups and three balance the covariates nearly alike, and the criterion takes two where three are true. "
+        "With the number given, see the row GIV_EM*.",
     ),
 )  # fmt: skip
 
