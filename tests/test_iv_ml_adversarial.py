@@ -24,7 +24,7 @@ from ivbridge.iv_ml.predictors.feedforward import Dense
 from ivbridge.iv_ml.regression import agmm, deep_gmm
 from ivbridge.iv_ml.regression.agmm import AGMM
 from ivbridge.iv_ml.regression.deep_gmm import DeepGMM
-from ivbridge.iv_ml.regression.dfiv import DFIV, Alternation, ridge, ridge_loss
+from ivbridge.iv_ml.regression.dfiv import DFIV, Players, ridge, ridge_loss
 from ivbridge.iv_ml.scenarios.fusion import Fusion, Sample
 from ivbridge.iv_ml.sides import Tensors
 from ivbridge.iv_ml.training import Schedule, Stopping, descend
@@ -298,7 +298,7 @@ def test_halves_share_no_row() -> None:
     """Each row is in one half, with its own t, x and z; of 11 rows one is left out."""
     y = np.arange(11.0)
     rows = Tensors.of([IVData(y, 2 * y, 3 * y, 4 * y), IVData(y, 2 * y, 3 * y, 4 * y)], EXACT)
-    halves = [part[..., 0] for part in Alternation(DFIV(), rows, Streams([0, 1], EXACT)).halves]
+    halves = [part[..., 0] for part in Players(DFIV(), rows, Streams([0, 1], EXACT)).halves]
     for b in range(2):
         both = [*halves[0][b].tolist(), *halves[4][b].tolist()]
         assert len(set(both)) == 10

@@ -188,7 +188,7 @@ def dfiv_treatment(small: Small) -> tuple[list[Networks], Loss]:
     from ivbridge.iv_ml.regression import dfiv
     from ivbridge.iv_ml.sides import Tensors
 
-    players = dfiv.Alternation(iv_ml.DFIV(), Tensors(small.y, small.t, small.x, small.z), small.streams)
+    players = dfiv.Players(iv_ml.DFIV(), Tensors(small.y, small.t, small.x, small.z), small.streams)
     first, second = Tensors(*players.halves[:4]), Tensors(*players.halves[4:])
     players._treatment = Networks(1, Layout((5, 1), "tanh"), small.streams)
 

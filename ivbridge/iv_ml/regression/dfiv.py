@@ -20,7 +20,7 @@ from ivbridge.progress import Progress
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["DFIV", "Alternation", "ridge", "ridge_loss"]
+__all__ = ["DFIV", "Players", "ridge", "ridge_loss"]
 
 
 @final
@@ -110,14 +110,14 @@ class DFIV(IVRegression):
         with deterministic():
             streams = Streams(seeds, self.computing)
             rows, held = sides(data, seeds, self.stopping, self.computing)
-            players = Alternation(self, rows, streams)
+            players = Players(self, rows, streams)
             check = None if held is None else lambda: held.violation(players.curve)
             stage = Stage("second", players.networks, check, self.stopping)
             told = train(players.step, players.halves, self.schedule, stage, streams, progress)
             return [Learnt(one, history) for one, history in zip(players.predictors(), told, strict=True)]
 
 
-class Alternation:
+class Players:
     """The three networks, their optimisers, and the regressions between their features, for B members.
 
     Parameters
