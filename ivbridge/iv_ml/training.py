@@ -115,17 +115,11 @@ def train(
 
     Raises
     ------
-    DataError
-        If the training ends before the first look of an early stopping.
-    EngineError
-        If the loss of a member is no longer finite.
+    DataError, EngineError
+        If it ends before the first look of an early stopping; if the loss of a member is no longer finite.
     """
     torch = torch_module()
-    if stage.check is not None and stage.stopping is not None and stage.stopping.every > schedule.epochs:
-        raise DataError(
-            f"A look after every {stage.stopping.every} epochs was asked, and {schedule.epochs} epochs in all.",
-            do="look more often, or train longer.",
-        )
+    _check_looks(stage, schedule)
     watch = _Watch(stage, len(streams))
     losses = []
     for epoch in range(1, schedule.epochs + 1):
@@ -143,6 +137,15 @@ def train(
         _history(stage.name, [row[b] for row in losses[: watch.until[b]]], watch.criteria, b)
         for b in range(len(streams))
     ]
+
+
+def _check_looks(stage: Stage, schedule: Schedule) -> None:
+    every = 1 if stage.check is None or stage.stopping is None else stage.stopping.every
+    if every > schedule.epochs:
+        raise DataError(
+            f"A look after every {every} epochs was asked, and {schedule.epochs} epochs in all.",
+            do="look more often, or train longer.",
+        )
 
 
 def _batches(rows: Sequence[torch.Tensor], size: int | None, streams: Streams) -> list[tuple[torch.Tensor, ...]]:
