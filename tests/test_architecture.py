@@ -98,7 +98,7 @@ LAYERS = " ".join(
         "iv_ml.mixture_density iv_ml.regression.deep_iv iv_ml.regression.nn2sls iv_ml.regression.one_siv",
         "iv_ml.optimistic iv_ml.regression.agmm iv_ml.regression.deep_gmm iv_ml.regression.dfiv",
         "iv_ml.clusters iv_ml.matching iv_ml.mixtures iv_ml.mixture_regression iv_ml.mixture_gaussian",
-        "iv_ml.representation iv_ml.group_number iv_ml.grouping iv_ml.alternating",
+        "iv_ml.representation iv_ml.group_number iv_ml.grouping iv_ml.doubts iv_ml.alternating",
         "iv_ml.generation iv_ml.generation.meta_km iv_ml.generation.meta_em iv_ml.trust",
         "iv_ml.generation.candidates iv_ml.generation.none_iv iv_ml.generation.allele_scores",
         "iv_ml.generation.mode_iv iv_ml.generation.decomposition iv_ml.generation.auto_iv",

@@ -435,6 +435,19 @@ def test_dml_iv_leaves_out_what_bends_and_linear_2sls_does_not() -> None:
     np.testing.assert_allclose(rest - rest[1], 2 * x[:, 0] ** 2, atol=0.6)  # 5 % of the range of g: g is estimated
 
 
+@pytest.mark.parametrize("standardize", [False, True])
+def test_dml_iv_does_not_depend_on_the_units_of_the_covariates(standardize: bool, tmp_path: Path) -> None:
+    """In units of 1e-4 the smallest penalty of the grid was larger than all squares, and nothing was left out."""
+    data = linear(300)
+    other = IVData(data.dependent, data.endog, 7 + 1e-4 * data.exog, data.instruments)
+    method = DMLIV(standardize=standardize)
+    one, two = method.fit(data), method.fit(other)
+    assert slope(two) == pytest.approx(slope(one), rel=1e-9)  # 7 / 1e-4 takes five of sixteen digits
+    two.save(tmp_path / "curve.npz")
+    again = Curve.load(tmp_path / "curve.npz")
+    np.testing.assert_allclose(again.predict(1.0, other.exog), one.predict(1.0, data.exog), rtol=1e-8, atol=1e-8)
+
+
 def test_dml_iv_equals_2sls_where_everything_is_linear() -> None:
     """Both are √n-consistent for one number; out-of-fold means differ from the sample's by 1/n each."""
     data = linear(1500, 2)

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import ClassVar, final
+from typing import Any, ClassVar, final
 
 import numpy as np
+import pandas as pd
 import pytest
 import statsmodels.api as sm
 from scipy.stats import chi2
 
+from ivbridge.errors import DesignError
 from ivbridge.iv_ml.data import IVData
+from ivbridge.iv_ml.doubts import doubts
 from ivbridge.iv_ml.generated import Generated, Generator, coded
+from ivbridge.iv_ml.generation.meta_em import MetaEM
+from ivbridge.iv_ml.generation.meta_km import MetaKM
+from ivbridge.iv_ml.mixture_regression import regression_mixture
 from ivbridge.iv_ml.mixtures import Family, Parameters, Search, climb
-from ivbridge.iv_ml.trust import trust
+from ivbridge.iv_ml.trust import Trust, trust
 from ivbridge.records import FloatArray
 
 
@@ -107,3 +113,88 @@ def test_the_best_starts_are_followed_until_none_gains() -> None:
     found = climb(Hill(), (np.array([0.2, 0.6]),), Search(starts=2, short=0, kept=2))
     assert found.loglik == pytest.approx(0.99, abs=1e-5)  # the last step is shorter than 1e-6, those left are as long
     assert found.parameters[0] == pytest.approx(found.loglik)
+
+
+def test_few_placebos_say_little() -> None:
+    """With 9 of them none can be below p = .1, which is not the same as that one of them has an F as large."""
+    found = Trust(2, 50.0, np.full(9, 2.0), pd.DataFrame({"difference": [0.0]}), 0.5, 0.9, 1.0)
+    assert found.placebo_p == 0.1
+    assert [sentence[:16] for sentence in found.concerns] == ["None of the 9 da"]
+    assert "Data without groups" in replace(found, placebo_f=np.array([2.0] * 8 + [60.0])).concerns[0]
+    assert replace(found, placebo_f=np.full(19, 2.0)).concerns == ()
+
+
+# ---- what the mixture itself says ------------------------------------------------------------------------------------
+
+FAST = Search(starts=6, short=5, kept=2, steps=60)
+
+
+def sources(kind: str, n: int = 300) -> IVData:
+    random = np.random.default_rng(7)
+    x, noise = random.standard_normal((2, n, 2))
+    t = x.sum(axis=1) + 0.5 * noise[:, 0]
+    if kind == "two":
+        t = np.where(noise[:, 1] > 0, t, x @ [-1.0, 2.0])
+    if kind == "binary":
+        t = (t > 0).astype(float)
+    return IVData(t, t, x, np.zeros(n))
+
+
+@pytest.mark.parametrize("distribution", ["regression", "gmm"])
+@pytest.mark.parametrize(("kind", "said"), [("one", ["One group for all rows has the smaller BIC"]), ("two", [])])
+def test_one_source_is_told_from_two(kind: str, said: list[str], distribution: Any) -> None:
+    """Gaussian noise around one regression: K = 2 gains less than the log(n) / 2 that each parameter costs."""
+    notes = MetaEM(distribution=distribution, candidates=(2,), search=FAST).generate(sources(kind)).notes
+    assert len(notes) == len(said)
+    assert all(note.startswith(text) for note, text in zip(notes, said, strict=True))
+
+
+def test_a_treatment_with_two_values_is_its_own_group() -> None:
+    data = sources("binary")
+    made = MetaEM(groups=2, search=FAST).generate(data)
+    assert made.labels is not None
+    assert (made.labels == data.endog).all()
+    assert any("answer is that of ordinary regression" in note for note in made.notes)
+
+
+def test_groups_without_rows_are_named() -> None:
+    data = sources("one")
+    alone = regression_mixture(data.exog, data.endog, 1)
+    mixture = regression_mixture(data.exog, data.endog, 3, search=FAST)
+    sure = np.eye(3)[np.zeros(data.n, int)]
+    assert any(
+        "nothing varies that could be an instrument" in note for note in doubts(mixture, alone, sure, data.endog)
+    )
+    sure[:9] = [0, 1, 0]
+    assert any(
+        note == "1 of the 3 groups is the most probable of no row." for note in doubts(mixture, alone, sure, data.endog)
+    )
+
+
+def test_a_small_treatment_is_lost_beside_what_a_gaussian_mixture_adds() -> None:
+    data = sources("two")
+    small = replace(data, endog=1e-4 * data.endog)
+    maker = MetaEM(groups=2, distribution="gmm", search=FAST)
+    assert any("another unit" in note for note in maker.generate(small).notes)
+    assert not any("another unit" in note for note in maker.generate(data).notes)
+
+
+@pytest.mark.parametrize("maker", [MetaEM(groups=2), MetaKM(groups=2)])
+def test_a_constant_treatment_has_no_groups(maker: Generator) -> None:
+    with pytest.raises(DesignError, match="treatment is constant"):
+        maker.generate(replace(sources("one"), endog=np.full(300, 0.1)))
+
+
+def test_too_few_rows_are_told_of_the_fewest_groups() -> None:
+    data = sources("one").rows(slice(8))
+    with pytest.raises(DesignError, match="8 rows are too few for 2 groups"):
+        MetaEM().generate(data)
+
+
+def test_k_means_leaves_out_more_groups_than_there_are_different_rows() -> None:
+    six = sources("one").rows(np.arange(60) % 6)
+    made = MetaKM().generate(six)
+    assert made.history is not None
+    assert made.history["groups"].tolist() == [2, 3, 5]
+    with pytest.raises(DesignError, match="6 different rows are too few for 7 groups"):
+        MetaKM(groups=7).generate(six)

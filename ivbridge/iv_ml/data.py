@@ -13,13 +13,15 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ivbridge.errors import DataError
+from ivbridge.errors import DataError, DesignError
 from ivbridge.magnitude import check_magnitude
 from ivbridge.records import FloatArray, IntArray
 from ivbridge.tabular import as_pandas
 
-__all__ = ["IVData", "matrix", "vector"]
+__all__ = ["IVData", "check_treatment", "matrix", "vector"]
 
+#: What rounding leaves of the spread of a constant column, relative to its largest value.
+_CONSTANT = 1e-12
 #: Fewest rows from which anything can be learnt or judged.
 _ROWS = 4
 
@@ -144,6 +146,12 @@ class IVData:
             )
         order = np.random.default_rng([seed, 0x5711]).permutation(self.n)
         return self.rows(np.sort(order[held:])), self.rows(np.sort(order[:held]))
+
+
+def check_treatment(data: IVData) -> None:
+    """Raise `DesignError` if the treatment does not vary."""
+    if np.ptp(data.endog) <= _CONSTANT * np.abs(data.endog).max():
+        raise DesignError("The treatment is constant.", do="give a treatment that varies.")
 
 
 def vector(values: npt.ArrayLike, name: str) -> FloatArray:

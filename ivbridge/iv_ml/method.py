@@ -15,9 +15,9 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 
-from ivbridge.errors import DataError, DesignError, EngineError
+from ivbridge.errors import DataError, EngineError
 from ivbridge.iv_ml.curves import Curve
-from ivbridge.iv_ml.data import IVData
+from ivbridge.iv_ml.data import IVData, check_treatment
 from ivbridge.iv_ml.predictors import Predictor
 from ivbridge.iv_ml.predictors.scaled import Scaled
 from ivbridge.progress import Progress
@@ -95,7 +95,7 @@ class IVRegression(ABC):
         if strange := {type(one).__name__ for one in data} - {"IVData"}:
             raise DataError(f"{', '.join(sorted(strange))} was given.", available="IVData; see IVData.of for frames")
         for one in data:
-            _check_treatment(one)
+            check_treatment(one)
         numbers = [_seed(seed) for seed in seeds]
         curves: dict[int, Curve] = {}
         for shape in dict.fromkeys(one.shape for one in data):
@@ -126,11 +126,6 @@ class IVRegression(ABC):
             self.name, settings, seed, learnt.predictor, data.shape[1], learnt.history, learnt.notes, data.sha256,
             provenance,
         )  # fmt: skip
-
-
-def _check_treatment(data: IVData) -> None:
-    if np.ptp(data.endog) <= _CONSTANT * np.abs(data.endog).max():
-        raise DesignError("The treatment is constant.", do="give a treatment that varies.")
 
 
 def _warnings(data: IVData) -> tuple[str, ...]:

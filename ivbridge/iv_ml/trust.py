@@ -35,6 +35,8 @@ ASSUMPTION = (
     "that differs in ε is no instrument, however well it is found."
 )
 
+#: So many give a p-value of .05.
+_PLACEBOS = 19
 _LEVEL, _APART, _SURE, _STABLE = 0.05, 0.25, 0.75, 0.95
 
 
@@ -80,9 +82,14 @@ class Trust:
     @property
     def concerns(self) -> tuple[str, ...]:
         """Sentences for whatever speaks against this instrument; the assumption itself is in :data:`ASSUMPTION`."""
+        tried = len(self.placebo_f)
         apart = float(self.balance["difference"].max())
         said = {
-            f"Data without groups give an F as large (p = {self.placebo_p:.2f}).": self.placebo_p > _LEVEL,
+            f"Data without groups give an F as large (p = {self.placebo_p:.2f}).": (
+                self.placebo_p > max(_LEVEL, 1 / (1 + tried))
+            ),
+            f"None of the {tried} data sets without groups gives an F as large, but {_PLACEBOS} are needed to say that "
+            "it is no chance.": 0 < tried < _PLACEBOS and self.placebo_p <= 1 / (1 + tried),
             f"Covariates differ between groups (p = {self.balance_p:.2g}, largest difference {apart:.2f} standard "
             "deviations): the groups are not drawn at random.": self.balance_p < _LEVEL / 5 and apart > _APART,
             f"Labels are expected to be right in {self.expected_accuracy:.0%} of rows only; where they are wrong they "
@@ -93,7 +100,7 @@ class Trust:
 
 
 def trust(
-    maker: Generator, data: IVData, made: Generated, seed: int = 0, *, placebos: int = 19, refits: int = 3,
+    maker: Generator, data: IVData, made: Generated, seed: int = 0, *, placebos: int = _PLACEBOS, refits: int = 3,
     progress: Progress | None = None,
 ) -> Trust:  # fmt: skip
     """Judge the groups that ``maker.generate(data, seed)`` made.

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ivbridge.errors import DesignError
-from ivbridge.iv_ml.data import IVData
+from ivbridge.iv_ml.data import IVData, check_treatment
 from ivbridge.records import FloatArray, IntArray
 
 __all__ = ["centered", "usable"]
@@ -23,9 +23,8 @@ def usable(data: IVData) -> IntArray:
     DesignError
         If there is none, or the treatment does not vary.
     """
-    x, t = data.exog, data.endog
-    if _constant(t[:, None])[0]:
-        raise DesignError("The treatment is constant.", do="give a treatment that varies.")
+    check_treatment(data)
+    x = data.exog
     found = np.flatnonzero(~_constant(x))
     if not len(found):
         raise DesignError(

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal, final
 
+import numpy as np
 import pandas as pd
 
 from ivbridge.errors import DataError, DesignError
 from ivbridge.iv_ml.alternating import Alternation
-from ivbridge.iv_ml.data import IVData
+from ivbridge.iv_ml.data import IVData, check_treatment
+from ivbridge.iv_ml.doubts import doubts
 from ivbridge.iv_ml.generated import Coding, Generated, Generator
 from ivbridge.iv_ml.group_number import Criterion, mmd
 from ivbridge.iv_ml.grouping import Assignment, Grouping, by_rule
@@ -83,6 +85,10 @@ class MetaEM(Generator):
     **Assumption.** Sources differ in how X leads to T, and in nothing else: units came to them at random. This cannot
     be tested wholly; :func:`ivbridge.iv_ml.trust.trust` shows what can.
 
+    T is taken in its own units. "gmm" adds 1e-6 to each variance, as the paper's program does: a treatment whose
+    standard deviation is far below 1 is lost beside that. A mean of more than a million standard deviations is lost in
+    rounding.
+
     **Known failure.** The label is found with the help of T, so that where it is wrong it depends on the noise of T and
     through it on ε. The error is small where groups are well apart.
 
@@ -132,17 +138,18 @@ class MetaEM(Generator):
         """Fit the mixture and assign the rows.
 
         The history has one row for each candidate (K and representation), and for "neural" one for each epoch after
-        them.
+        them. The notes hold what speaks against the groups, see :func:`ivbridge.iv_ml.doubts.doubts`.
 
         Raises
         ------
         DesignError
-            If no covariate varies, or there are too few rows for the groups.
+            If the treatment is constant, no covariate varies, or there are too few rows for the groups.
         EngineError
             If a network's training diverges.
         MissingExtraError
             If PyTorch is needed and not installed.
         """
+        check_treatment(data)
         with one_thread():
             fits = self._fits(data, seed)
             best = self._chosen(fits)
@@ -150,12 +157,13 @@ class MetaEM(Generator):
             if self.representation == "neural":
                 best, rounds = self._refined(best, data, seed)
                 history.append(rounds)
+            alone = self._mixture(best.represent(data.exog), data.endog, 1, seed, np.ones((data.n, 1)))
         order = by_rule(best.probabilities, best.represent(data.exog), data.endog)
         grouping = Grouping(best.represent, best.mixture, order, self.assignment, self.coding, seed)
         probabilities = best.probabilities[:, order]
         return Generated(
             self.name, grouping.instruments(probabilities), grouping, grouping.labels(probabilities), probabilities,
-            pd.concat(history, ignore_index=True),
+            pd.concat(history, ignore_index=True), doubts(best.mixture, alone, best.probabilities, data.endog),
         )  # fmt: skip
 
     def _fits(self, data: IVData, seed: int) -> list[_Fit]:
@@ -166,7 +174,7 @@ class MetaEM(Generator):
                 try:
                     found.append(self._fit(groups, form, represent, data, seed))
                 except DesignError as error:
-                    refused = error
+                    refused = refused or error
         if refused is not None and not found:
             raise refused
         return found

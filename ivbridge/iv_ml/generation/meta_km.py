@@ -10,7 +10,7 @@ import pandas as pd
 
 from ivbridge.errors import DataError, DesignError
 from ivbridge.iv_ml.clusters import kmeans, nearest
-from ivbridge.iv_ml.data import IVData
+from ivbridge.iv_ml.data import IVData, check_treatment
 from ivbridge.iv_ml.generated import Coding, Generated, Generator, coded
 from ivbridge.iv_ml.group_number import mmd
 from ivbridge.iv_ml.representation import Form, Representation, represented
@@ -48,6 +48,9 @@ class MetaKM(Generator):
 
     Notes
     -----
+    R has standard deviation 1, T is taken in its own units: where they are small the groups are those of R, where they
+    are large those of T.
+
     **Known failure.** K-means separates values of T, not rules of assignment: the groups differ in T *and in X and ε*,
     so that they are no valid instrument. It is here because the paper compares with it.
 
@@ -72,16 +75,18 @@ class MetaKM(Generator):
         Raises
         ------
         DesignError
-            If no covariate varies, or there are too few different rows.
+            If the treatment is constant, no covariate varies, or there are too few different rows.
         """
+        check_treatment(data)
         t, x = data.endog, data.exog
         with one_thread():
             represent = represented(self.representation, x, t)
             values = np.column_stack([t, represent(x)])
             tried = self.candidates if self.groups is None else (self.groups,)
-            found = {k: kmeans(values, k, seed, self.starts) for k in tried if k < data.n}
+            different = len(np.unique(values, axis=0))
+            found = {k: kmeans(values, k, seed, self.starts) for k in tried if k <= different and k < data.n}
         if not found:
-            raise DesignError(f"{data.n} rows are too few for {min(tried)} groups.", do="ask for fewer.")
+            raise DesignError(f"{different} different rows are too few for {min(tried)} groups.", do="ask for fewer.")
         balance = {k: mmd(x, labels, k) for k, (labels, _) in found.items()}
         groups = min(balance, key=lambda k: balance[k])
         labels, centers = found[groups]

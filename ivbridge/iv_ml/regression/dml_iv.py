@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, final
 
 import numpy as np
@@ -12,6 +12,7 @@ from ivbridge.errors import DataError, DesignError, MissingExtraError
 from ivbridge.iv_ml.data import IVData
 from ivbridge.iv_ml.method import IVRegression, Learnt
 from ivbridge.iv_ml.predictors.linear import PartiallyLinear
+from ivbridge.iv_ml.predictors.scaled import Scaled
 from ivbridge.iv_ml.ridge import PolynomialGrid
 from ivbridge.progress import Progress
 from ivbridge.records import FloatArray, IntArray
@@ -27,8 +28,9 @@ _ROUNDING = 1e-12
 class DMLIV(IVRegression):
     """Y = θ T + g(X) + ε: θ from what X leaves of Y, T and Z, out of fold; then g from Y - θT on X.
 
-    E[Y|X], E[T|X] and E[Z|X] are polynomials with a ridge penalty, degree and penalty chosen anew in every fold; θ is
-    DoubleML's ``DoubleMLPLIV`` with the score ``partialling out``. The notes hold θ with its standard error.
+    E[Y|X], E[T|X] and E[Z|X] are polynomials of the standardised X with a ridge penalty, degree and penalty chosen anew
+    in every fold; θ is DoubleML's ``DoubleMLPLIV`` with the score ``partialling out``. The notes hold θ with its
+    standard error.
 
     Source: Chernozhukov et al. (2018), Double/debiased machine learning for treatment and structural parameters, The
     Econometrics Journal 21, Eq. 4.8.
@@ -42,7 +44,7 @@ class DMLIV(IVRegression):
     repeats : int, default 1
         Draws of folds; θ is the median over them.
     standardize : bool, default False
-        The answer does not depend on it but through the penalties; the notes are in its units.
+        The answer does not depend on it; the notes are in its units.
 
     Notes
     -----
@@ -72,14 +74,20 @@ class DMLIV(IVRegression):
         return found
 
     def _learn(self, data: IVData, seed: int) -> Learnt:
-        y, t, x, _ = data.arrays
-        if not x.shape[1]:
+        if not data.shape[1]:
             raise DesignError(
                 "DML-IV was asked without covariates: it has nothing to leave out.", do="use linear_2sls."
             )
-        slope, error = self._effect(data, seed)
-        rest = self.learner.fit(x, y - slope * t).polynomial
-        return Learnt(PartiallyLinear(slope, rest), notes=(f"Effect of T {slope:.6g}, standard error {error:.3g}.",))
+        center, spread = data.exog.mean(axis=0), data.exog.std(axis=0)
+        spread = np.where(np.ptp(data.exog, axis=0) > _ROUNDING * np.abs(data.exog).max(axis=0), spread, 1.0)
+        x = (data.exog - center) / spread
+        slope, error = self._effect(replace(data, exog=x), seed)
+        rest = self.learner.fit(x, data.dependent - slope * data.endog).polynomial
+        notes = (f"Effect of T {slope:.6g}, standard error {error:.3g}.",)
+        curve = PartiallyLinear(slope, rest)
+        if self.standardize:  # x had these units already
+            return Learnt(curve, notes=notes)
+        return Learnt(Scaled(curve, np.r_[0.0, center], np.r_[1.0, spread], 0.0, 1.0), notes=notes)
 
     def _effect(self, data: IVData, seed: int) -> tuple[float, float]:
         """θ and its standard error."""
