@@ -86,6 +86,7 @@ def _issued(questions: Sequence[Question], by: str, note: str, out: Path, *, str
     from ivbridge.data import read
     from ivbridge.errors import IvbridgeError
     from ivbridge.many import ask
+    from ivbridge.place import make_folder
     from ivbridge.progress import progress_bar
     from ivbridge.report import COULD_NOT_RUN, Entry
 
@@ -100,7 +101,7 @@ def _issued(questions: Sequence[Question], by: str, note: str, out: Path, *, str
                     raise
                 entries.append(Entry(error, question.name, formula=question.formula))
     issued = certify(entries, by=by, note=note, strict=strict)
-    _make(out)
+    make_folder(out)
     for name in ("certificate.html", "certificate.md", "certificate.json", "badge.svg"):
         issued.write(out / name)
     for entry in entries:
@@ -110,15 +111,6 @@ def _issued(questions: Sequence[Question], by: str, note: str, out: Path, *, str
         cli_text.say("strict: a number that one side has was not compared, or two differ")
     cli_text.say(f"certificate: {(out / 'certificate.html').resolve()}\ndigest: {issued.digest}")
     return 2 if issued.verdict == COULD_NOT_RUN else int(not issued.ok)
-
-
-def _make(folder: Path) -> None:
-    from ivbridge.errors import DataError
-
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(f"The folder {folder} cannot be made: {error.strerror}.") from error
 
 
 def _verified(path: Path, *, again: bool, given: bool) -> int:

@@ -38,10 +38,10 @@ def run(out: Path, *, quick: bool = False, seed: int = 1, as_json: bool = False)
     """
     from ivbridge import cli_text
     from ivbridge.marketing.analysis import marketing
-    from ivbridge.place import check_folder
+    from ivbridge.place import check_folder, make_folder
     from ivbridge.progress import progress_bar
 
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     paths = [out / "marketing.html", out / "marketing.json"]
     for path in paths:
         check_folder(path)

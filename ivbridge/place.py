@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ivbridge.errors import DataError
 
-__all__ = ["check_folder", "replace_file", "write_text"]
+__all__ = ["check_folder", "make_folder", "replace_file", "write_text"]
 
 
 def check_folder(path: str | Path) -> None:
@@ -31,6 +31,20 @@ def check_folder(path: str | Path) -> None:
             raise DataError(f"{path} cannot be written: it is a folder.", do="give the path of a file in it.")
     except OSError as error:
         raise _unwritable(path, error) from error
+
+
+def make_folder(folder: str | Path) -> None:
+    """Make a folder and those above it, where they are missing.
+
+    Raises
+    ------
+    DataError
+        It cannot be made.
+    """
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"The folder {folder} cannot be made: {error.strerror}.") from error
 
 
 def write_text(path: str | Path, text: str) -> None:

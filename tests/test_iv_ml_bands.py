@@ -152,11 +152,17 @@ def test_progress_is_told_and_wrong_numbers_are_refused() -> None:
     seen: list[tuple[int, int, str]] = []
     Bootstrap(replications=5, together=2).band(LINE, linear(20, 1), 1.0, progress=lambda *at: seen.append(at))
     assert seen == [(1, 5, "resamples"), (3, 5, "resamples"), (5, 5, "resamples")]
-    for wrong in ({"replications": 1}, {"level": 1.0}, {"together": 0}):
+    for wrong in ({"replications": 1}, {"replications": 2.5}, {"level": 1.0}, {"level": 95}, {"together": 0}):
         with pytest.raises(DataError, match="was asked"):
             Bootstrap(**wrong)
     with pytest.raises(DataError, match="grid has a value"):
         Bootstrap().band(LINE, linear(20, 1), [np.nan])
+    with pytest.raises(DataError, match="x has no rows"):
+        Bootstrap().band(LINE, linear(20, 1), [0.0], x=np.empty((0, 0)))
+    with pytest.raises(DataError, match="seed -1 was asked"):
+        Bootstrap().band(LINE, linear(20, 1), [0.0], seed=-1)
+    with pytest.raises(DataError, match="A band for str and IVData"):
+        Bootstrap().band("poly2sls", linear(20, 1), [0.0])  # type: ignore[arg-type]
 
 
 def test_the_standard_error_is_the_robust_one_of_large_samples() -> None:

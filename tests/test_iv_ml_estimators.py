@@ -22,6 +22,8 @@ from ivbridge.iv_ml.criterion import moment_kernel, moment_violation
 from ivbridge.iv_ml.data import IVData
 from ivbridge.iv_ml.estimators import IVRegressor
 from ivbridge.iv_ml.generated import Generator
+from ivbridge.iv_ml.generation.none_iv import NoneIV
+from ivbridge.iv_ml.regression.kernel_iv import KernelIV
 from ivbridge.iv_ml.ridge import PolynomialGrid
 from ivbridge.iv_ml.training import Schedule
 from ivbridge.records import FloatArray
@@ -107,12 +109,21 @@ def test_columns_of_a_frame_have_names() -> None:
         ({"endog": "price"}, "no column 'price'"),
         ({"endog": -5}, "no column -5"),
         ({"endog": 1, "instruments": (2, -3)}, "name a column twice"),
-        ({"instruments": ()}, "There is no instrument"),
+        ({"instruments": ()}, r"instruments=\(\) was asked"),
+        ({"instruments": None}, "instruments=None was asked"),
+        ({"instruments": 1.0}, "instruments=1.0 was asked"),
+        ({"instruments": NoneIV}, "instruments=<class .*such as MetaEM"),
     ],
 )
 def test_wrong_columns_are_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(DataError, match=message):
         IVRegressor("poly2sls", **settings).fit(*table(50))
+
+
+@pytest.mark.parametrize("method", [None, KernelIV, NoneIV(), 3])
+def test_what_is_no_method_is_refused(method: Any) -> None:
+    with pytest.raises(DataError, match=r"method=.* was asked.*such as KernelIV\(\)"):
+        IVRegressor(method).fit(*table(50))
 
 
 def test_nothing_is_predicted_before_the_fit() -> None:

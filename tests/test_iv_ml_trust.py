@@ -12,10 +12,11 @@ import pytest
 import statsmodels.api as sm
 from scipy.stats import chi2
 
-from ivbridge.errors import DesignError
+from ivbridge.errors import DataError, DesignError
 from ivbridge.iv_ml.data import IVData
 from ivbridge.iv_ml.doubts import doubts
 from ivbridge.iv_ml.generated import Generated, Generator, coded
+from ivbridge.iv_ml.generation.auto_iv import AutoIV
 from ivbridge.iv_ml.generation.meta_em import MetaEM
 from ivbridge.iv_ml.generation.meta_km import MetaKM
 from ivbridge.iv_ml.mixture_regression import regression_mixture
@@ -183,6 +184,13 @@ def test_a_small_treatment_is_lost_beside_what_a_gaussian_mixture_adds() -> None
 def test_a_constant_treatment_has_no_groups(maker: Generator) -> None:
     with pytest.raises(DesignError, match="treatment is constant"):
         maker.generate(replace(sources("one"), endog=np.full(300, 0.1)))
+
+
+@pytest.mark.parametrize("maker", [MetaEM(groups=2), MetaKM(groups=2), AutoIV()])
+@pytest.mark.parametrize("seed", [-1, 1.5, "a"])
+def test_seeds_of_makers_are_integers_from_0(maker: Generator, seed: Any) -> None:
+    with pytest.raises(DataError, match=r"seed .* was asked"):
+        maker.generate(sources("two"), seed)
 
 
 def test_too_few_rows_are_told_of_the_fewest_groups() -> None:

@@ -412,6 +412,14 @@ def test_the_command_writes_page_and_numbers(
     assert json.loads(done.output)["type"] == "MarketingReport"
 
 
+def test_a_folder_that_cannot_be_made_is_told_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    done = CliRunner().invoke(app, ["marketing", "--quick", "--out", str(tmp_path / "file" / "folder")])
+    assert done.exit_code == 2
+    assert done.output.startswith("ivbridge marketing: The folder")
+    assert "cannot be made: Not a directory" in done.output
+
+
 def test_a_seed_that_is_none_is_refused() -> None:
     with pytest.raises(DataError, match="seed -1"):
         marketing(seed=-1)

@@ -28,6 +28,7 @@ from ivbridge.iv_ml.curves import Curve
 from ivbridge.iv_ml.data import IVData, matrix, vector
 from ivbridge.iv_ml.generated import Generator
 from ivbridge.iv_ml.method import IVRegression
+from ivbridge.iv_ml.settings import check_range, check_sizes, seed_of
 from ivbridge.progress import Progress
 from ivbridge.records import FloatArray
 
@@ -124,11 +125,10 @@ class Bootstrap:
     maker: Generator | None = None
 
     def __post_init__(self) -> None:
-        if self.replications < 2 or self.together < 1 or not 0 < self.level < 1:
-            raise DataError(
-                f"replications={self.replications}, level={self.level}, together={self.together} was asked.",
-                available="2 replications or more, 0 < level < 1, 1 or more together",
-            )
+        check_sizes(replications=self.replications, together=self.together)
+        check_range(0, 1, level=self.level)
+        if self.replications == 1:
+            raise DataError("replications=1 was asked.", available="2 or more")
 
     def band(
         self,
@@ -161,10 +161,15 @@ class Bootstrap:
         Raises
         ------
         DataError, DesignError, EngineError
-            As :meth:`ivbridge.iv_ml.method.IVRegression.fit` raises, for the data or a resample.
+            If there is no unit in x; or as :meth:`ivbridge.iv_ml.method.IVRegression.fit` raises, for the data or a
+            resample.
         """
+        _check_kinds(method, data)
         points = vector(np.atleast_1d(np.asarray(grid)), "grid")
         fixed = None if x is None else matrix(x, "x")
+        if fixed is not None and not len(fixed):
+            raise DataError("x has no rows to average over.", do="leave it out to take those of the data.")
+        seed = seed_of(seed)
         draws = []
         for first in range(0, self.replications + 1, self.together):
             last = min(first + self.together - 1, self.replications)
@@ -180,6 +185,14 @@ class Bootstrap:
             made = self.maker.generate_many(samples, seeds)
             samples = [sample.with_instruments(one.values) for sample, one in zip(samples, made, strict=True)]
         return list(zip(method.fit_many(samples, seeds), samples, strict=True))
+
+
+def _check_kinds(method: object, data: object) -> None:
+    if not isinstance(method, IVRegression) or not isinstance(data, IVData):
+        raise DataError(
+            f"A band for {type(method).__name__} and {type(data).__name__} was asked.",
+            available="a method such as KernelIV(), and IVData",
+        )
 
 
 def _resample(data: IVData, seed: int, number: int) -> tuple[IVData, int]:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from ivbridge.errors import DataError, DesignError
+from ivbridge.iv_ml.settings import seed_of
 from ivbridge.magnitude import check_magnitude
 from ivbridge.records import FloatArray, IntArray
 from ivbridge.tabular import as_pandas
@@ -144,7 +145,7 @@ class IVData:
                 f"A share of {share} of {self.n} rows cannot be held out.",
                 available=f"0 < share < 1, with {_ROWS} rows or more on either side",
             )
-        order = np.random.default_rng([seed, 0x5711]).permutation(self.n)
+        order = np.random.default_rng([seed_of(seed), 0x5711]).permutation(self.n)
         return self.rows(np.sort(order[held:])), self.rows(np.sort(order[:held]))
 
 

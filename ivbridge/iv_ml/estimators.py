@@ -15,7 +15,7 @@ Needs scikit-learn 1.6 or later.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -102,6 +102,9 @@ class IVRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         DataError, DesignError
             If a column is missing or named twice, or as :meth:`ivbridge.iv_ml.method.IVRegression.fit` raises.
         """
+        method = method_class(self.method)() if isinstance(self.method, str) else self.method
+        if not isinstance(method, IVRegression):
+            raise DataError(f"method={method!r} was asked.", available="a name, or a method such as KernelIV()")
         table, outcome = validate_data(
             self, X, y, dtype=np.float64, y_numeric=True, ensure_min_features=2, ensure_min_samples=4
         )
@@ -114,7 +117,6 @@ class IVRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         if isinstance(self.instruments, Generator):
             self.instrument_ = self.instruments.generate(data, int(seed))
             data = data.with_instruments(self.instrument_.values)
-        method = method_class(self.method)() if isinstance(self.method, str) else self.method
         self.curve_ = method.fit(data, int(seed))
         return self
 
@@ -151,13 +153,16 @@ class IVRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         return X[:, self.instruments_] if len(self.instruments_) else np.zeros((len(X), 1))
 
     def _find_columns(self, width: int) -> None:
-        given = self.instruments
-        if isinstance(given, Generator):
-            asked = []
-        elif isinstance(given, int | np.integer | str):
+        given: Any = self.instruments
+        asked: list[Any] = []
+        if isinstance(given, int | np.integer | str):
             asked = [given]
-        elif not (asked := list(given)):
-            raise DataError("There is no instrument.", do="name one column or more, or give a maker of instruments.")
+        elif isinstance(given, Iterable):
+            asked = list(given)
+        if not asked and not isinstance(given, Generator):
+            raise DataError(
+                f"instruments={given!r} was asked.", available="one column or more, or a maker such as MetaEM()"
+            )
         numbers = [self._number(column, width) for column in (self.endog, *asked)]
         if len(set(numbers)) < len(numbers):
             raise DataError(f"endog={self.endog!r}, instruments={given!r} name a column twice.")

@@ -20,6 +20,7 @@ from ivbridge.iv_ml.curves import Curve
 from ivbridge.iv_ml.data import IVData, check_treatment
 from ivbridge.iv_ml.predictors import Predictor
 from ivbridge.iv_ml.predictors.scaled import Scaled
+from ivbridge.iv_ml.settings import seed_of
 from ivbridge.progress import Progress
 from ivbridge.records import FloatArray, Provenance
 from ivbridge.threads import one_thread
@@ -96,7 +97,7 @@ class IVRegression(ABC):
             raise DataError(f"{', '.join(sorted(strange))} was given.", available="IVData; see IVData.of for frames")
         for one in data:
             check_treatment(one)
-        numbers = [_seed(seed) for seed in seeds]
+        numbers = [seed_of(seed) for seed in seeds]
         curves: dict[int, Curve] = {}
         for shape in dict.fromkeys(one.shape for one in data):
             which = [i for i, one in enumerate(data) if one.shape == shape]
@@ -144,12 +145,6 @@ def _arithmetic() -> Iterator[None]:
         if isinstance(error, RuntimeError) and type(error).__name__ != "_LinAlgError":  # torch's name for it
             raise
         raise EngineError(f"The computation broke down: {error}.", do=_DO) from error
-
-
-def _seed(seed: object) -> int:
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
-        raise DataError(f"The seed {seed!r} was asked.", available="integers from 0")
-    return int(seed)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

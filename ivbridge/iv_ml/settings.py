@@ -8,7 +8,7 @@ from typing import Any
 
 from ivbridge.errors import DataError
 
-__all__ = ["check_range", "check_sizes", "numbers_of"]
+__all__ = ["check_range", "check_sizes", "numbers_of", "seed_of"]
 
 
 def check_range(low: float, high: float, *, low_too: bool = False, **settings: Any) -> None:
@@ -69,6 +69,19 @@ def check_sizes(*, several: bool = False, empty: bool = False, **settings: Any) 
         if not fine:
             what = "a tuple of whole numbers from 1" if several else "a whole number from 1"
             raise DataError(f"{name}={given!r} was asked.", available=what + (", or ()" if several and empty else ""))
+
+
+def seed_of(seed: Any) -> int:
+    """A seed as Python's integer.
+
+    Raises
+    ------
+    DataError
+        If it is no integer from 0.
+    """
+    if isinstance(seed, bool) or not isinstance(seed, Integral) or int(seed) < 0:
+        raise DataError(f"The seed {seed!r} was asked.", available="integers from 0")
+    return int(seed)
 
 
 def numbers_of(given: Any, kind: type[float] | type[int], name: str) -> Any:

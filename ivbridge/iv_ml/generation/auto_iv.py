@@ -16,6 +16,7 @@ from ivbridge.iv_ml.generated import Generated, Generator
 from ivbridge.iv_ml.generation.candidates import usable
 from ivbridge.iv_ml.generation.decomposition import Decomposition, Sizes
 from ivbridge.iv_ml.predictors.feedforward import Dense, run_layers
+from ivbridge.iv_ml.settings import seed_of
 from ivbridge.iv_ml.training import Schedule, Stage, train
 from ivbridge.progress import Progress
 from ivbridge.records import FloatArray
@@ -106,6 +107,7 @@ class AutoIV(Generator):
         """One instrument for each data set; those of one shape are trained together."""
         if len(data) != len(seeds):
             raise DataError(f"{len(data)} data sets came with {len(seeds)} seeds.", do="give one seed for each.")
+        seeds = [seed_of(seed) for seed in seeds]
         found: dict[int, Generated] = {}
         shapes = [one.shape[:2] for one in data]
         with deterministic():

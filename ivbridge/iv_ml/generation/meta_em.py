@@ -19,6 +19,7 @@ from ivbridge.iv_ml.mixture_gaussian import PROGRAM, Start, gaussian_mixture
 from ivbridge.iv_ml.mixture_regression import regression_mixture
 from ivbridge.iv_ml.mixtures import Mixture, Search
 from ivbridge.iv_ml.representation import FORMS, Form, Representation, represented
+from ivbridge.iv_ml.settings import seed_of
 from ivbridge.records import FloatArray
 from ivbridge.threads import one_thread
 
@@ -150,6 +151,7 @@ class MetaEM(Generator):
             If PyTorch is needed and not installed.
         """
         check_treatment(data)
+        seed = seed_of(seed)
         with one_thread():
             fits = self._fits(data, seed)
             best = self._chosen(fits)

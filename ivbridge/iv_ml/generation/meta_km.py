@@ -14,6 +14,7 @@ from ivbridge.iv_ml.data import IVData, check_treatment
 from ivbridge.iv_ml.generated import Coding, Generated, Generator, coded
 from ivbridge.iv_ml.group_number import mmd
 from ivbridge.iv_ml.representation import Form, Representation, represented
+from ivbridge.iv_ml.settings import seed_of
 from ivbridge.records import FloatArray
 from ivbridge.threads import one_thread
 
@@ -78,6 +79,7 @@ class MetaKM(Generator):
             If the treatment is constant, no covariate varies, or there are too few different rows.
         """
         check_treatment(data)
+        seed = seed_of(seed)
         t, x = data.endog, data.exog
         with one_thread():
             represent = represented(self.representation, x, t)
