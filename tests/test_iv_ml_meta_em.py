@@ -189,7 +189,7 @@ def test_too_few_rows_are_refused() -> None:
         regression_mixture(r, t, 4)
     with pytest.raises(DesignError, match="too few for 4 Gaussians"):
         gaussian_mixture(r, t, 4)
-    with pytest.raises(DataError, match="positive tolerance"):
+    with pytest.raises(DataError, match="was asked"):
         Search(tolerance=0)
 
 

@@ -30,6 +30,8 @@ def test_wrong_precision_and_device_are_refused() -> None:
         Computing(precision="float16")  # type: ignore[arg-type]
     with pytest.raises(UnsupportedError, match="device='tpu'"):
         Computing(device="tpu").tensor([np.zeros(2)])
+    with pytest.raises(UnsupportedError, match="device='cuda:99'"):
+        Streams([1], Computing(device=torch.device("cuda:99")))  # type: ignore[arg-type]
     assert Computing().tensor([np.zeros(2), np.ones(2)]).dtype == torch.float32
     assert Computing("float64").tensor([np.zeros((2, 3))] * 4).shape == (4, 2, 3)
 

@@ -193,6 +193,20 @@ def test_seeds_of_makers_are_integers_from_0(maker: Generator, seed: Any) -> Non
         maker.generate(sources("two"), seed)
 
 
+@pytest.mark.parametrize(
+    ("maker", "wrong"),
+    [
+        (MetaEM, {"groups": 2.5}), (MetaEM, {"candidates": 3}), (MetaEM, {"coding": "none"}), (MetaKM, {"groups": "2"}),
+        (MetaKM, {"representation": "cubes"}), (MetaKM, {"coding": "none"}), (MetaKM, {"starts": 2.5}),
+        (AutoIV, {"dimension": 2.5}), (AutoIV, {"rate": math.nan}), (AutoIV, {"bandwidth": math.inf}),
+        (Search, {"starts": 2.5}), (Search, {"tolerance": math.nan}),
+    ],
+)  # fmt: skip
+def test_makers_refuse_settings_that_they_do_not_have(maker: Any, wrong: dict[str, Any]) -> None:
+    with pytest.raises(DataError, match=f"{next(iter(wrong))}=.* was asked"):
+        maker(**wrong)
+
+
 def test_too_few_rows_are_told_of_the_fewest_groups() -> None:
     data = sources("one").rows(slice(8))
     with pytest.raises(DesignError, match="8 rows are too few for 2 groups"):

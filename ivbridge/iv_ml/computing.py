@@ -71,10 +71,10 @@ class Computing:
     def check(self) -> None:
         """Raise `UnsupportedError` if the device is not there."""
         torch = torch_module()
-        kind = self.device.partition(":")[0]
-        if kind not in ("cpu", "cuda") or (kind == "cuda" and not torch.cuda.is_available()):
-            found = "cpu, cuda" if torch.cuda.is_available() else "cpu; torch finds no CUDA here"
-            raise UnsupportedError(f"device={self.device!r} was asked.", available=found)
+        there = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if str(self.device) not in ("cpu", *(("cuda", *(f"cuda:{i}" for i in range(there))) if there else ())):
+            found = f"cpu, cuda, cuda:0 … cuda:{there - 1}" if there else "cpu; torch finds no CUDA here"
+            raise UnsupportedError(f"device={str(self.device)!r} was asked.", available=found)
 
 
 class Streams:
@@ -85,10 +85,16 @@ class Streams:
     seeds : sequence of int
         One for each member.
     computing : Computing
+
+    Raises
+    ------
+    UnsupportedError
+        If the device is not there.
     """
 
     def __init__(self, seeds: Sequence[int], computing: Computing) -> None:
         torch = torch_module()
+        computing.check()
         self.computing = computing
         self._generators = [torch.Generator().manual_seed(seed % 2**63) for seed in seeds]
         self._dtype = getattr(torch, computing.precision)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ivbridge.errors import DataError
+from ivbridge.iv_ml.settings import check_range, check_sizes
 from ivbridge.records import FloatArray
 
 __all__ = ["Climbed", "Family", "Mixture", "Parameters", "Search", "climb"]
@@ -46,8 +46,8 @@ class Search:
     tolerance: float = 1e-6
 
     def __post_init__(self) -> None:
-        if min(self.starts, self.kept, self.steps) < 1 or self.short < 0 or not self.tolerance > 0:
-            raise DataError(f"{self} was asked.", available="1 or more starts, kept and steps; a positive tolerance")
+        check_sizes(starts=self.starts, short=1 if self.short == 0 else self.short, kept=self.kept, steps=self.steps)
+        check_range(0, math.inf, tolerance=self.tolerance)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

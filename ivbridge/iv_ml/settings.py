@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import Any
 
 from ivbridge.errors import DataError
 
-__all__ = ["check_range", "check_sizes", "numbers_of", "seed_of"]
+__all__ = ["check_choice", "check_range", "check_sizes", "numbers_of", "seed_of"]
+
+
+def check_choice(**settings: tuple[object, Sequence[str]]) -> None:
+    """A setting is one of some words; each is given with its value and the words.
+
+    Raises
+    ------
+    DataError
+        If one is not.
+    """
+    for name, (given, words) in settings.items():
+        if given not in words:
+            raise DataError(f"{name}={given!r} was asked.", available=", ".join(words))
 
 
 def check_range(low: float, high: float, *, low_too: bool = False, **settings: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -16,14 +17,12 @@ from ivbridge.iv_ml.generated import Generated, Generator
 from ivbridge.iv_ml.generation.candidates import usable
 from ivbridge.iv_ml.generation.decomposition import Decomposition, Sizes
 from ivbridge.iv_ml.predictors.feedforward import Dense, run_layers
-from ivbridge.iv_ml.settings import seed_of
+from ivbridge.iv_ml.settings import check_range, check_sizes, seed_of
 from ivbridge.iv_ml.training import Schedule, Stage, train
 from ivbridge.progress import Progress
 from ivbridge.records import FloatArray
 
 __all__ = ["AutoIV"]
-
-_NUMBERS = ("dimension", "embedding", "bandwidth", "rate", "penalty")
 
 
 @final
@@ -80,12 +79,9 @@ class AutoIV(Generator):
     computing: Computing = field(default_factory=Computing)
 
     def __post_init__(self) -> None:
-        if min(self.dimension, self.embedding) < 1 or min(self.bandwidth, self.rate) <= 0 or self.penalty < 0:
-            asked = ", ".join(f"{name}={getattr(self, name)}" for name in _NUMBERS)
-            raise DataError(
-                f"{asked} was asked.",
-                available="whole numbers from 1; positive numbers; a penalty of 0 or more",
-            )
+        check_sizes(dimension=self.dimension, embedding=self.embedding)
+        check_range(0, math.inf, bandwidth=self.bandwidth, rate=self.rate)
+        check_range(0, math.inf, low_too=True, penalty=self.penalty)
 
     def generate(self, data: IVData, seed: int = 0) -> Generated:
         """The instrument, (n, dimension).

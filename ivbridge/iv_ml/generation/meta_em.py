@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal, final
+from typing import ClassVar, Literal, final, get_args
 
 import numpy as np
 import pandas as pd
@@ -19,7 +19,7 @@ from ivbridge.iv_ml.mixture_gaussian import PROGRAM, Start, gaussian_mixture
 from ivbridge.iv_ml.mixture_regression import regression_mixture
 from ivbridge.iv_ml.mixtures import Mixture, Search
 from ivbridge.iv_ml.representation import FORMS, Form, Representation, represented
-from ivbridge.iv_ml.settings import seed_of
+from ivbridge.iv_ml.settings import check_choice, check_sizes, seed_of
 from ivbridge.records import FloatArray
 from ivbridge.threads import one_thread
 
@@ -118,15 +118,14 @@ class MetaEM(Generator):
         )  # fmt: skip
 
     def __post_init__(self) -> None:
-        known = {
-            "criterion": ("bic", "mmd"), "distribution": ("regression", "gmm"), "start": ("moments", "kmeans"),
-            "representation": ("auto", *FORMS, "neural"), "assignment": ("hard", "sampled", "soft"),
-            "coding": ("onehot", "label"),
-        }  # fmt: skip
-        for name, choices in known.items():
-            if getattr(self, name) not in choices:
-                raise DataError(f"{name}={getattr(self, name)!r} was asked.", available=", ".join(choices))
-        if not self._tried or min(self._tried) < 2:
+        check_choice(
+            criterion=(self.criterion, get_args(Criterion)), distribution=(self.distribution, get_args(Distribution)),
+            representation=(self.representation, ("auto", *FORMS, "neural")), start=(self.start, get_args(Start)),
+            assignment=(self.assignment, get_args(Assignment)), coding=(self.coding, get_args(Coding)),
+        )  # fmt: skip
+        check_sizes(groups=2 if self.groups is None else self.groups)
+        check_sizes(several=True, candidates=self.candidates)
+        if min(self._tried) < 2:
             raise DataError(f"groups={self.groups}, candidates={self.candidates} was asked.", available="2 or more")
         if self.assignment == "soft" and self.coding == "label":
             raise DataError("Probabilities were asked as one label.", do='take coding="onehot", or assignment="hard".')

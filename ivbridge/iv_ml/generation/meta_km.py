@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, final
+from typing import ClassVar, final, get_args
 
 import numpy as np
 import pandas as pd
@@ -13,8 +13,8 @@ from ivbridge.iv_ml.clusters import kmeans, nearest
 from ivbridge.iv_ml.data import IVData, check_treatment
 from ivbridge.iv_ml.generated import Coding, Generated, Generator, coded
 from ivbridge.iv_ml.group_number import mmd
-from ivbridge.iv_ml.representation import Form, Representation, represented
-from ivbridge.iv_ml.settings import seed_of
+from ivbridge.iv_ml.representation import FORMS, Form, Representation, represented
+from ivbridge.iv_ml.settings import check_choice, check_sizes, seed_of
 from ivbridge.records import FloatArray
 from ivbridge.threads import one_thread
 
@@ -66,9 +66,11 @@ class MetaKM(Generator):
     coding: Coding = "onehot"
 
     def __post_init__(self) -> None:
-        tried = self.candidates if self.groups is None else (self.groups,)
-        if not tried or min(tried) < 2 or self.starts < 1:
+        check_sizes(starts=self.starts, groups=2 if self.groups is None else self.groups)
+        check_sizes(several=True, candidates=self.candidates)
+        if min(self.candidates if self.groups is None else (self.groups,)) < 2:
             raise DataError(f"groups={self.groups}, candidates={self.candidates} was asked.", available="2 or more")
+        check_choice(representation=(self.representation, FORMS), coding=(self.coding, get_args(Coding)))
 
     def generate(self, data: IVData, seed: int = 0) -> Generated:
         """The nearest of K centres.
