@@ -23,7 +23,7 @@ __all__ = ["draw_figure"]
 _LINES = {
     "NoneIV": (charts.GREY, ":"), "GIV_KM": (charts.ORANGE, "-"), "GIV_EM": (charts.BLUE, "-"),
     "GIV_EM (default)": (charts.GREEN, "-"), "TrueIV": ("#cc79a7", "--"),
-    "Meta-EM (default, by MMD)": (charts.GREEN, "-"), "GIV_KM*": (charts.ORANGE, "-"), "Meta-EM": (charts.BLUE, "-"),
+    "GIV_KM*": (charts.ORANGE, "-"), "Meta-EM": (charts.BLUE, "-"),
     "Meta-EM (default)": (charts.GREEN, "-"), "Oracle": (charts.GREY, "-"),
 }  # fmt: skip
 

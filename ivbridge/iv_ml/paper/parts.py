@@ -86,7 +86,6 @@ INSTRUMENTS: Mapping[str, Instrument] = {
         Instrument("Meta-EM", "meta_em", _FACTOR, groups="true"),
         Instrument("Fun-EM", "meta_em", _PLAIN, groups="true", known=True),
         Instrument("Meta-EM (default)", "meta_em", groups="true"),
-        Instrument("Meta-EM (default, by MMD)", "meta_em", groups="chosen"),
         Instrument("Oracle", "oracle", groups="true"),
     )
 }

@@ -73,7 +73,7 @@ def figure_parts(figure: str) -> list[Part]:
     if figure == "3":
         return [Part(world(name), ("NoneIV", "GIV_KM", "GIV_EM", _DEFAULT, "TrueIV"), ("agmm",)) for name in _FIGURE_3]
     if figure == "4":
-        return [Part(world(name), ("GIV_KM", "GIV_EM", "Meta-EM (default, by MMD)")) for name in _FIGURE_4]
+        return [Part(world(name), ("GIV_KM", "GIV_EM")) for name in _FIGURE_4]
     return [Part(world(name), ("GIV_KM*", "Meta-EM", "Meta-EM (default)", "Oracle")) for name in _FIGURE_5]
 
 
