@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import statsmodels.api as sm
 from typer.testing import CliRunner
 
 import ivbridge
@@ -30,6 +31,7 @@ from ivbridge.marketing.report import MarketingReport
 from ivbridge.marketing.sample import FORMULA
 from ivbridge.marketing.service import Balance, Pipeline, served
 from ivbridge.marketing.torch_linear import two_stage
+from ivbridge.marketing.uplift import ranking
 from ivbridge.marketing.worlds import COVARIATES, Campaign, CampaignDraw, panel
 from tests.test_encourage_report import Page
 
@@ -196,6 +198,43 @@ def test_the_criterion_is_zero_whatever_is_true() -> None:
         assert np.abs((data.email * least).mean(1)).min() > 1e-2
 
 
+def test_the_weak_instruments_numbers_are_those_of_statsmodels() -> None:
+    """F, and the shares of draws in which 2 is in the usual interval and in Anderson and Rubin's, HC1 each."""
+    found = exclusion.weakness(0.3, 60, 60, seed=5)
+    f, held = [], []
+    for seed in range(5, 65):
+        draw = Campaign(relevance=0.3, confounding=1.0).draw(60, seed)
+        columns = np.column_stack([np.ones(60), draw.x, draw.email])
+        first, reduced = (
+            sm.OLS(values, columns).fit(cov_type="HC1", use_t=False)
+            for values in (draw.exposure, draw.conversions - 2 * draw.exposure)
+        )
+        f.append(first.tvalues[-1] ** 2)
+        held.append(abs(reduced.tvalues[-1]) < 1.959964)
+    assert found.f == pytest.approx(np.median(f), rel=1e-9)
+    assert found.anderson_rubin.share == pytest.approx(np.mean(held))
+    assert 0.85 < np.mean(held) < 0.97  # some do not hold it, or the test would tell nothing
+
+
+def test_the_theory_of_the_variance_ratio_is_that_of_the_standard_errors() -> None:
+    """In one large sample; its error is that of two first-stage coefficients, about .02."""
+    draw = Campaign(confounding=1.0, second=0.6).draw(40_000, 6)
+    errors = [
+        ivbridge.fit(f"conversions ~ {X} + exposure | {X} + {z}", draw.frame, "classical").bse["exposure"]
+        for z in ("email", "email + push")
+    ]
+    theory = exclusion.stacking(20, 3).theory
+    assert (errors[1] / errors[0]) ** 2 == pytest.approx(theory, abs=0.04)
+
+
+def test_the_top_of_a_ranking_is_its_top() -> None:
+    """The true uplift is 2 + visits/2, visits standardised: the mean of its top fifth is well above 2."""
+    found = {one.name: one for one in ranking(1000, 5)}
+    assert found["the true uplift"].uplift.mean > 2.6
+    assert found["the true uplift"].share == 1
+    assert abs(found["at random"].uplift.mean - 2) < 4 * found["at random"].uplift.error
+
+
 def test_drift_is_exactly_linear_in_every_draw() -> None:
     """2SLS is (z'd)⁻¹z'y, given x: adding γz to y adds γ/π̂."""
     base = panel(Campaign(confounding=1.0), 300, range(3))
@@ -318,6 +357,50 @@ def test_every_claim_holds_in_the_quick_run(report: MarketingReport) -> None:
     assert len(report.gates) > 40
 
 
+def _with(report: MarketingReport, field: str, which: int, **changes: Any) -> MarketingReport:
+    """The report with other numbers in one row."""
+    rows = list(getattr(report, field))
+    rows[which] = replace(rows[which], **changes)
+    return replace(report, **{field: tuple(rows)})  # type: ignore[arg-type]
+
+
+def _row(report: MarketingReport, name: str, world: str) -> int:
+    return next(i for i, one in enumerate(report.first_stages) if one.name == name and world in one.world)
+
+
+def _other_sabotages(report: MarketingReport) -> dict[str, MarketingReport]:
+    half = Share(0.5, 100)
+    confounded, drift, serving = report.confounded[1], report.drifts[0], report.serving
+    bad = _row(report, "MLP, 200 steps", "confounder, exposure curved in x")
+    solved = _row(report, "linear, solved", "no confounder")
+    network, exact = report.first_stages[bad], report.first_stages[solved]
+    estimates = tuple(
+        replace(one, mean=2.0) if violation == 0.5 else one
+        for one, violation in zip(drift.estimates, drift.violations, strict=True)
+    )
+    least = next(i for i, one in enumerate(report.ranked) if one.name == "least squares")
+    moved = list(serving.rows)
+    moved[1] = replace(moved[1], estimate=moved[1].estimate + serving.std_error)
+    return {
+        "misses the truth": _with(report, "first_stages", bad, plugged=replace(network.plugged, median=2.2)),
+        "randomised part": _with(report, "first_stages", bad, randomised=replace(network.randomised, mean=5.0)),
+        "in every draw": _with(report, "first_stages", bad, gap=1e-6),
+        "the slope is 1": _with(report, "first_stages", solved, slope=replace(exact.slope, mean=1.001)),
+        "least squares tend": _with(report, "confounded", 1, ols=replace(confounded.ols, mean=2.0)),
+        "2SLS tends to the truth": _with(report, "confounded", 1, iv=replace(confounded.iv, mean=2.9)),
+        "intervals of 2SLS": _with(report, "confounded", 1, coverage=half),
+        "2SLS tends to 2.5": _with(report, "drifts", 0, estimates=estimates),
+        "Anderson and Rubin": _with(report, "weak", 0, anderson_rubin=half),
+        "Sargan's test notices": _with(report, "suspected", 1, sargan=half),
+        "negative control notices": _with(report, "suspected", 1, negative_control=half),
+        "alike: Sargan's test rejects": _with(report, "suspected", 2, sargan=half),
+        "negative control rejects": _with(report, "suspected", 0, negative_control=half),
+        "the drift has the slope": _with(report, "encoded", 0, slope=replace(report.encoded[0].slope, median=2.0)),
+        "ranking by uplift": _with(report, "ranked", least, share=1.5),
+        "τ is unchanged": replace(report, serving=replace(serving, rows=tuple(moved))),
+    }
+
+
 def test_claims_can_fail(report: MarketingReport) -> None:
     """Each sabotage fails its own claim and no other."""
     drift = report.drifts[0]
@@ -334,6 +417,7 @@ def test_claims_can_fail(report: MarketingReport) -> None:
             report, suspected=(replace(report.suspected[0], sargan=Share(0.2, 100)), *report.suspected[1:])
         ),
         "d²": replace(report, squared=replace(report.squared, instrumented=report.squared.plugged)),
+        **_other_sabotages(report),
     }
     for words, wrong in sabotages.items():
         failed = [gate.what for gate in _failed(gates(wrong))]
