@@ -93,8 +93,9 @@ def choice(study: pd.DataFrame) -> list[str]:
         "",
         *table("method | take it when | what makes it fail | true label | none | s", [row(name) for name in ADVICE]),
         "Which curve satisfies the moment restriction better can be seen without the truth: `Curve.history` has it for",
-        "trained methods with `stopping=Stopping()`, and the estimators' `score` is it for all methods. The squared error of",
-        "Y cannot be used: ordinary regression has the smallest one.",
+        "trained methods with `stopping=Stopping()`, and the estimators' `score` is it for all methods; those that put fitted",
+        "values into powers or networks (Poly2SLS, NN2SLS) look worse in it than they are, by a constant. The squared error",
+        "of Y cannot be used: ordinary regression has the smallest one.",
         "",
     ]
 
