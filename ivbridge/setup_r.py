@@ -38,6 +38,10 @@ _DEBIAN_CHECKOUT = (
 )  # fmt: skip
 
 
+#: Prints the version of torch where it is installed.
+_TORCH = "from importlib.metadata import version; print(version('torch'))"
+
+
 @dataclass(frozen=True)
 class Step:
     """One thing to do: a sentence, the command, and whether it may fail without harm (``optional``).
@@ -284,9 +288,19 @@ def _python_steps(root: Path, extras: list[str]) -> None:
     pip_install = (python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *pins)
     if not output_of(python, "-c", "import hatchling; print('yes')"):
         _perform(Step("Installing the build backend", (*pip_install, "hatchling", "editables")))
+    if sys.platform == "linux" and "torch" in extras and not output_of(python, "-c", _TORCH):
+        _perform(_torch_step(root, (python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check")))
     target = f"{root}[{','.join(extras)}]"
     why = "Installing ivbridge, its Python packages and its development tools into .venv"
     _perform(Step(why, (*pip_install, "--no-build-isolation", "-e", target)))
+
+
+def _torch_step(root: Path, pip_install: tuple[str, ...]) -> Step:
+    """PyTorch from its own index of builds without CUDA: PyPI's build for Linux brings gigabytes of it."""
+    pin = next(line for line in (root / "constraints.txt").read_text().splitlines() if line.startswith("torch=="))
+    where = ("--retries", "1", "--timeout", "15", "--extra-index-url", "https://download.pytorch.org/whl/cpu")
+    why = "Installing PyTorch without CUDA (where that fails, the next step takes PyPI's build)"
+    return Step(why, (*pip_install, *where, "--no-deps", f"{pin}+cpu"), optional=True)
 
 
 def _stamp(root: Path, extras: list[str]) -> dict[str, object]:

@@ -317,3 +317,11 @@ def test_install_r_leaves_what_is_there_alone() -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "Name the packages" in done.stderr
+
+
+def test_torch_comes_without_cuda() -> None:
+    step = setup_r._torch_step(ROOT, ("pip", "install"))
+    assert step.optional  # without that index the checkout still gets a torch
+    assert step.command[-1] == "torch==2.13.0+cpu"
+    assert "https://download.pytorch.org/whl/cpu" in step.command
+    assert "--no-deps" in step.command
