@@ -195,9 +195,11 @@ def test_accuracies_are_those_of_the_number_of_groups_that_was_taken() -> None:
 def test_goals_are_ratios_to_the_true_label() -> None:
     found = goals(
         table(
-            rows("TrueIV", "kernel_iv", [0.1]), rows("NoneIV", "kernel_iv", [0.21]),
-            rows("GIV_EM", "kernel_iv", [0.12]),
-            rows("TrueIV", "agmm", [0.1]), rows("NoneIV", "agmm", [0.21]), rows("GIV_EM (default)", "agmm", [0.11]),
+            rows("TrueIV", "kernel_iv", [0.1, 0.1]), rows("NoneIV", "kernel_iv", [0.2, 0.22]),
+            rows("GIV_EM", "kernel_iv", [0.11, 0.13]), rows("TrueIV", "agmm", [0.1, 0.1]),
+            rows("NoneIV", "agmm", [0.2, 0.22]), rows("GIV_EM (default)", "agmm", [0.1, 0.12]),
+            # one replication is a drawing's, no mean
+            rows("TrueIV", "agmm", [0.1], world="Poly-3-3"), rows("NoneIV", "agmm", [0.2], world="Poly-3-3"),
         )
     ).set_index(["method", "goal"])  # fmt: skip
     assert found["met"].to_dict() == {
