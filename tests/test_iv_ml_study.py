@@ -202,6 +202,7 @@ def test_goals_are_ratios_to_the_true_label() -> None:
             rows("TrueIV", "agmm", [0.1], world="Poly-3-3"), rows("NoneIV", "agmm", [0.2], world="Poly-3-3"),
         )
     ).set_index(["method", "goal"])  # fmt: skip
+    assert set(found["world"]) == {"Linear-3-3"}
     assert found["met"].to_dict() == {
         ("kernel_iv", "NoneIV / TrueIV"): True, ("kernel_iv", "GIV_EM / TrueIV"): False,
         ("agmm", "NoneIV / TrueIV"): False, ("agmm", "GIV_EM (default) / TrueIV"): True,
