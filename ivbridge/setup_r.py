@@ -29,12 +29,16 @@ from ivbridge.rfind import RFound, find_r, output_of, probe_r, rpy2_fits, rpy2_r
 __all__ = ["Step", "checkout", "main", "plan", "run"]
 
 #: Extras of pyproject.toml that the checkout's environment always has.
-EXTRAS = ("dev", "doubleml", "files", "glmnet", "peers", "plots", "ports", "scale", "sklearn", "torch")
+EXTRAS = (
+    "causal", "dev", "diagrams", "doubleml", "econml", "files", "glmnet", "peers", "plots", "ports", "scale", "sklearn",
+    "torch",
+)  # fmt: skip
 _DEBIAN = ("r-cran-aer", "r-cran-sandwich", "r-cran-lmtest", "r-cran-car", "r-cran-jsonlite", "r-cran-glmnet")
-#: What the checkout has besides: R's peer engines, and what renders an R Markdown report.
+#: What the checkout has besides: R's peer engines and causal methods, and what renders an R Markdown report.
 _DEBIAN_CHECKOUT = (
-    "r-cran-clubsandwich", "r-cran-estimatr", "r-cran-gmm", "r-cran-plm", "r-cran-sem", "r-cran-survey",
-    "r-cran-systemfit", "r-cran-knitr", "r-cran-reticulate", "r-cran-rmarkdown", "pandoc",
+    "r-cran-clubsandwich", "r-cran-estimatr", "r-cran-gmm", "r-cran-matching", "r-cran-matchit", "r-cran-plm",
+    "r-cran-ranger", "r-cran-sem", "r-cran-survey", "r-cran-systemfit", "r-cran-knitr", "r-cran-reticulate",
+    "r-cran-rmarkdown", "pandoc",
 )  # fmt: skip
 
 
@@ -95,7 +99,7 @@ def _peer_steps() -> tuple[Step, ...]:
     missing = [name for name in wanted if output_of(*status, name) != "installed"]
     if not missing or shutil.which("apt-get") is None:
         return ()
-    why = "Installing R's other IV packages, and R Markdown, for the tests"
+    why = "Installing R's other IV packages, those of causal methods, and R Markdown, for the tests"
     return tuple(dataclasses.replace(step, why=why, optional=True) for step in _debian_steps(tuple(missing))[-1:])
 
 

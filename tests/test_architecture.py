@@ -112,6 +112,10 @@ LAYERS = " ".join(
         "encouragement.effects encouragement.balance encouragement.sums encouragement.pooled encouragement.choice",
         "encouragement.simulated encouragement.words encouragement.report encouragement.analysis",
         "encouragement.reading",
+        # effects of a treatment
+        "causal causal.question causal.records causal.method causal.propensity causal.overlap causal.crossfit",
+        "causal.r_side causal.agreement causal.scenarios",
+        "causal.methods",
         # what people see
         "report.entry many instead report.cells report.code report.plot report.view report.render report",
         "encouragement.chart encouragement.page",

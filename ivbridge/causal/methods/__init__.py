@@ -1,0 +1,1 @@
+"""One causal method a file."""
