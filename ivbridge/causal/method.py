@@ -14,6 +14,7 @@ from ivbridge.causal.question import CausalData, CausalQuestion, build
 from ivbridge.causal.records import Answer, EffectEstimate
 from ivbridge.errors import DataError, MissingExtraError, UnsupportedError
 from ivbridge.progress import Progress
+from ivbridge.records import FloatArray
 from ivbridge.threads import one_thread
 
 __all__ = ["CausalMethod"]
@@ -48,6 +49,16 @@ class CausalMethod:
     def reference(self, data: CausalData, seed: int) -> Answer:
         """Let R compute the same; raises UnsupportedError where R has nothing to hold the method against."""
         raise UnsupportedError(f"{self.title} has no reference in R here: {self.why_no_r}")
+
+    def effects(self, learn: CausalData, judge: CausalData, seed: int = 0) -> FloatArray:
+        """(m,) effects of the m units of `judge`, whom the method has not seen: it learns from `learn` alone.
+
+        Raises
+        ------
+        UnsupportedError
+            If the method has one effect for all units.
+        """
+        raise UnsupportedError(f"{self.title} has one effect for all units.", do="take a learner or a causal forest.")
 
     @one_thread()
     def fit(
