@@ -124,6 +124,8 @@ LAYERS = " ".join(
         "marketing.forbidden marketing.exclusion marketing.encoder marketing.uplift marketing.service",
         "marketing.serving marketing.sample marketing.report marketing.words marketing.gates marketing.analysis",
         "marketing.plots marketing.page",
+        # the notebook on causal inference
+        "workbook workbook.printed workbook.summaries workbook.today workbook.mechanisms workbook.in_r workbook.rows",
         "certificates certificates.badge certificates.records certificates.issue certificates.verify",
         "setup_r doctor cli_text cli_check cli_select cli_encourage cli_post cli_options cli_experiments cli_drift",
         "cli_certify cli_marketing",

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Mapping
 from typing import Any
 
+from ivbridge.causal.records import Answer
 from ivbridge.engines.process import RReply, RWorker
 
-__all__ = ["ask_r", "r_versions"]
+__all__ = ["ask_r", "r_answer", "r_versions"]
 
-SCRIPTS = ("causal_adjust.R", "causal_match.R", "causal_dml.R", "causal_learners.R", "causal_sensitivity.R")
+SCRIPTS = (
+    "causal_adjust.R",
+    "causal_match.R",
+    "causal_dml.R",
+    "causal_learners.R",
+    "causal_sensitivity.R",
+    "causal_workbook.R",
+)
 
 _of_thread = threading.local()
 
@@ -39,3 +48,21 @@ def r_versions(*packages: str) -> Mapping[str, str]:
     """R and R packages, by name; ``"not installed"`` where one is missing."""
     value = _worker().call("ivb_provenance", packages=list(packages)).value
     return {"R": value["r"][0], **{name: found[0] or "not installed" for name, found in value["packages"].items()}}
+
+
+def r_answer(function: str, packages: tuple[str, ...], **arguments: Any) -> Answer:
+    """R's answer, from a function that returns ``list(estimate, std_error, vcov, df, parts, calls)``; df may be absent.
+
+    Raises
+    ------
+    RNotAvailableError, RError, RTimeoutError, RDiedError
+        As :func:`ask_r`.
+    """
+    reply = ask_r(function, **arguments)
+    found = reply.value
+    parts = {name: float(value[0]) for name, value in found["parts"].items()} if found["parts"] else {}
+    df = float(found["df"][0]) if "df" in found else math.inf
+    return Answer(
+        float(found["estimate"][0]), float(found["std_error"][0]), str(found["vcov"][0]), df, parts=parts,
+        versions=r_versions(*packages), calls=tuple(found["calls"]), warnings=reply.remarks,
+    )  # fmt: skip
