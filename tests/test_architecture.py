@@ -116,6 +116,8 @@ LAYERS = " ".join(
         "causal causal.question causal.records causal.method causal.propensity causal.overlap causal.crossfit",
         "causal.r_side causal.agreement causal.scenarios",
         "causal.methods",
+        "causal.arms causal.meta causal.methods.t_learner causal.methods.s_learner causal.methods.x_learner",
+        "causal.methods.r_learner causal.methods.uplift causal.methods.causal_tree causal.methods.causal_forest",
         # what people see
         "report.entry many instead report.cells report.code report.plot report.view report.render report",
         "encouragement.chart encouragement.page",
