@@ -115,9 +115,17 @@ LAYERS = " ".join(
         # effects of a treatment
         "causal causal.question causal.records causal.method causal.propensity causal.overlap causal.crossfit",
         "causal.r_side causal.agreement causal.scenarios",
-        "causal.methods",
+        "causal.methods causal.least_squares causal.stacked causal.weights causal.methods.difference",
+        "causal.methods.stratification causal.methods.regression causal.methods.lin causal.methods.ipw",
+        "causal.methods.aipw",
         "causal.arms causal.meta causal.methods.t_learner causal.methods.s_learner causal.methods.x_learner",
         "causal.methods.r_learner causal.methods.uplift causal.methods.causal_tree causal.methods.causal_forest",
+        "causal.heterogeneity causal.heterogeneity.scores causal.heterogeneity.rate",
+        "causal.heterogeneity.calibration causal.heterogeneity.policy causal.heterogeneity.uplift_curve",
+        "causal.heterogeneity.gate",
+        "causal.counterfactual causal.risk",
+        "causal.dml causal.methods.plr causal.methods.irm causal.methods.pliv causal.methods.iivm causal.iv_question",
+        "causal.methods.two_stage",
         # what people see
         "report.entry many instead report.cells report.code report.plot report.view report.render report",
         "encouragement.chart encouragement.page",

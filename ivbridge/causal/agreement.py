@@ -107,17 +107,17 @@ def crosscheck(
     mine, other = ours.answer.parts, theirs.answer.parts
     pairs = {"estimate": (theirs.estimate, ours.estimate), "std.error": (theirs.std_error, ours.std_error)}
     pairs |= {name: (other[name], mine[name]) for name in other if name in mine}
+    errors = {name: mine.get(f"{name} std.error", 0.0) for name in mine} | {"estimate": ours.std_error}
     gaps = tuple(
-        gap_of((name, question.treatment), pair, _scale(name, pair, ours.std_error), method.relative)
+        gap_of((name, question.treatment), pair, _scale(pair, errors.get(name, 0.0)), method.bound())
         for name, pair in pairs.items()
         if not (math.isnan(pair[0]) and math.isnan(pair[1]))
     )
     return EffectAgreement(ours, theirs, gaps, tuple(sorted(set(mine) ^ set(other))))
 
 
-def _scale(name: str, pair: tuple[float, float], error: float) -> float:
-    """What a gap is measured against; an effect near zero against its standard error."""
-    size = abs(pair[0])
-    if name == "estimate" and error > size:
-        return error
-    return size or 1.0
+def _scale(pair: tuple[float, float], error: float) -> float:
+    """What a gap is measured against: the number, or its standard error where that is larger; one of them near zero
+    has no digits of its own.
+    """
+    return max(abs(pair[0]), error) or 1.0

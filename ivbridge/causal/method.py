@@ -7,7 +7,7 @@ compute the same from the same arrays; :func:`ivbridge.causal.agreement.crossche
 from __future__ import annotations
 
 import importlib.util
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from ivbridge.causal.question import CausalData, CausalQuestion, build
@@ -28,7 +28,8 @@ class CausalMethod:
     roles it cannot do without; ``packages`` are the Python packages it computes with and ``extra`` the extra of
     ivbridge that installs them; ``r_call`` is the R function it is held against, empty where R has none here, and
     ``why_no_r`` says why then. ``relative`` is the largest relative gap to R that rounding explains, ``why_relative``
-    the reason for that number.
+    the reason for that number. ``takes_clusters`` says that standard errors allow for the question's clusters; where a
+    method's do not, a warning says so.
     """
 
     name: ClassVar[str] = ""
@@ -39,8 +40,13 @@ class CausalMethod:
     extra: ClassVar[str] = ""
     r_call: ClassVar[str] = ""
     why_no_r: ClassVar[str] = ""
+    takes_clusters: ClassVar[bool] = False
     relative: ClassVar[float] = 1e-10
     why_relative: ClassVar[str] = "closed forms on scaled columns: a few thousand roundings of 1e-16"
+
+    def bound(self) -> float:
+        """The largest relative gap to R that rounding explains, given the choices of this record."""
+        return self.relative
 
     def answer(self, data: CausalData, seed: int, progress: Progress | None) -> Answer:
         """Compute the effect."""
@@ -89,6 +95,9 @@ class CausalMethod:
         if built.question != question:
             raise DataError("These data were built for another question.")
         found = self.answer(built, seed, progress)
+        if question.clusters is not None and not self.takes_clusters:
+            ignored = f"The standard error takes units for independent: it ignores the clusters {question.clusters!r}."
+            found = replace(found, warnings=(*found.warnings, ignored))
         treated = int(built.treated.sum())
         return EffectEstimate(question, self.name, self.title, built.n, treated, found, seed)
 

@@ -7,6 +7,7 @@ least squares, and the score equations are looked at afterwards.
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,12 +16,12 @@ from ivbridge.causal.question import CausalData
 from ivbridge.errors import DesignError, MissingExtraError
 from ivbridge.records import FloatArray
 
-__all__ = ["Propensity", "logit"]
+__all__ = ["Propensity", "logit", "separated", "standardised"]
 
 #: Largest mean score (per standardised column) at which the likelihood counts as maximised.
 CONVERGED = 1e-10
-#: A fitted probability this close to 0 or 1 is one that no finite coefficient gives.
-SEPARATED = 1e-8
+#: A fitted probability this close to 0 or 1 raises the suspicion that the maximum lies at infinity.
+SUSPECT = 1e-7
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,6 +46,25 @@ class Propensity:
     scaled: FloatArray
 
 
+def standardised(data: CausalData) -> FloatArray:
+    """(n, p + 1) matrix: a constant, and the covariates with mean 0 and standard deviation 1.
+
+    Raises
+    ------
+    DesignError
+        If a covariate does not vary, or one is a linear function of others.
+    """
+    spread = data.x.std(axis=0)
+    if (constant := np.flatnonzero(spread <= 1e-14 * np.abs(data.x).max(axis=0, initial=0))).size:
+        raise DesignError(f"The covariate {data.x_names[constant[0]]!r} does not vary.", do="leave it out.")
+    design = np.column_stack([np.ones(data.n), (data.x - data.x.mean(axis=0)) / spread])
+    if np.linalg.matrix_rank(design) < design.shape[1]:
+        raise DesignError(
+            f"The covariates {', '.join(data.x_names)} are linearly dependent.", do="leave one of them out."
+        )
+    return design
+
+
 def logit(data: CausalData) -> Propensity:
     """Maximum likelihood of a logit of the treatment on the covariates; R's ``glm(family = binomial)``.
 
@@ -52,38 +72,44 @@ def logit(data: CausalData) -> Propensity:
     ------
     DesignError
         If covariates are collinear, or separate the treated from the others, so that no maximum exists.
+    MissingExtraError
+        Without statsmodels.
     """
     try:
         import statsmodels.api as sm
     except ImportError as error:
         raise MissingExtraError(f"The propensity score needs statsmodels: {error}.",
                                 do='pip install "ivbridge[causal]"') from error  # fmt: skip
-    center, spread = data.x.mean(axis=0), data.x.std(axis=0)
-    if (spread == 0).any():
-        name = data.x_names[int(np.flatnonzero(spread == 0)[0])]
-        raise DesignError(f"The covariate {name!r} does not vary.", do="leave it out.")
-    design = np.column_stack([np.ones(data.n), (data.x - center) / spread])
-    if np.linalg.matrix_rank(design) < design.shape[1]:
-        raise DesignError("The covariates are linearly dependent.", do="leave one of them out.")
-    separated = DesignError(
-        f"The covariates {', '.join(data.x_names)} separate treated from untreated units: "
-        "the likelihood has no maximum.",
-        do="leave out the covariate that decides the treatment, or study units for whom it does not.",
-    )
-    with np.errstate(all="ignore"):
+    design = standardised(data)
+    names = ", ".join(data.x_names)
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # statsmodels warns of separation; the checks below raise
         try:
-            import warnings
-
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                fit = sm.GLM(data.t, design, family=sm.families.Binomial()).fit(tol=1e-14, maxiter=100)
-        except Exception as error:  # statsmodels raises several kinds here
-            raise separated from error
-    score = np.asarray(fit.fittedvalues, dtype=np.float64)
-    if min(score.min(), 1 - score.max()) < SEPARATED and np.abs(fit.params).max() > 15:
-        raise separated
-    if np.abs(design.T @ (data.t - score)).max() / data.n > CONVERGED:
-        raise separated
-    scaled = np.asarray(fit.params, dtype=np.float64)
+            fit = sm.GLM(data.t, design, family=sm.families.Binomial()).fit(tol=1e-14, maxiter=100)
+            score, scaled = np.asarray(fit.fittedvalues), np.asarray(fit.params)
+        except (ValueError, ArithmeticError, np.linalg.LinAlgError):  # IRLS broke down on the way to infinity
+            score, scaled = data.t, np.full(design.shape[1], np.inf)
+    if not min(score.min(), 1 - score.max()) > SUSPECT and separated(design, data.t):
+        raise DesignError(
+            f"The covariates {names} separate treated from untreated units: the likelihood has no maximum.",
+            do="leave out the covariate that decides the treatment, or study units for whom it does not.",
+        )
+    if not np.abs(design.T @ (data.t - score)).max() / data.n < CONVERGED or not np.isfinite(scaled).all():
+        raise DesignError(f"The logit of {data.question.treatment} on {names} did not converge.",
+                          do="look for an extreme value among the covariates.")  # fmt: skip
+    spread = data.x.std(axis=0)
     slopes = scaled[1:] / spread
-    return Propensity(score, np.r_[scaled[0] - slopes @ center, slopes], design, scaled)
+    return Propensity(score, np.r_[scaled[0] - slopes @ data.x.mean(axis=0), slopes], design, scaled)
+
+
+def separated(design: FloatArray, t: FloatArray) -> bool:
+    """Whether some linear index is nowhere on the wrong side of the treatment and somewhere on the right one.
+
+    Then, and only then, the likelihood of a logit has no maximum (Albert & Anderson 1984, Biometrika 71(1), 1–10). A
+    linear programme decides it, as in Konis (2007, thesis, Oxford) and R's ``detectseparation``.
+    """
+    from scipy.optimize import linprog
+
+    signed = (2 * t - 1)[:, None] * design
+    found = linprog(-signed.sum(axis=0), A_ub=-signed, b_ub=np.zeros(len(t)), bounds=(-1, 1), method="highs")
+    return bool(found.status != 0 or -found.fun > 1e-6)

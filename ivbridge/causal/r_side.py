@@ -18,6 +18,7 @@ SCRIPTS = (
     "causal_dml.R",
     "causal_learners.R",
     "causal_sensitivity.R",
+    "causal_heterogeneity.R",
     "causal_workbook.R",
 )
 
