@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
-from ivbridge.errors import DataError, MissingExtraError
+from ivbridge.errors import DataError, DesignError, MissingExtraError
 from ivbridge.records import FloatArray, IntArray
 
 __all__ = ["Learner", "draw_folds", "out_of_fold"]
@@ -23,60 +25,121 @@ class Learner:
     Parameters
     ----------
     kind : {"linear", "lasso", "forest", "boosting"}, default "linear"
-        Least squares or a logit without penalty; cross-validated LASSO; random forest; gradient boosting. Columns are
-        standardised for the first two.
+        Least squares or a logit without penalty; LASSO, cross-validated unless `penalty` is given; random forest;
+        gradient boosting. Columns are standardised for the first two.
     trees : int, default 200
         Of a forest or of boosting.
     leaf : int, default 5
         Smallest leaf.
+    penalty : float, optional
+        Of a LASSO: λ in mean loss + λ·Σ|b|, the loss being half a squared error or minus the log likelihood, and b of
+        standardised columns, as in R's ``glmnet``.
+
+    Raises
+    ------
+    DataError
+        If there is no such learner, a number is not positive, or a penalty is given to another kind.
     """
 
     kind: Kind = "linear"
     trees: int = 200
     leaf: int = 5
+    penalty: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.kind not in get_args(Kind):
+            raise DataError(f"There is no learner {self.kind!r}.", available=", ".join(get_args(Kind)))
+        if self.trees < 1 or self.leaf < 1:
+            raise DataError(f"{self.trees} trees with leaves of {self.leaf} were asked.", available="1 or more")
+        if self.penalty is not None and (self.kind != "lasso" or not 0 < self.penalty < np.inf):
+            raise DataError(
+                f"A penalty of {self.penalty:g} was given to the learner {self.kind!r}.",
+                available='a positive number, with "lasso"',
+            )
 
     def regressor(self, seed: int) -> Any:
         """An unfitted scikit-learn regressor."""
-        return _made(self, seed, classifier=False)
+        kind = _sklearn()
+        match self.kind:
+            case "linear":
+                return kind.scaled(kind.linear.LinearRegression())
+            case "lasso" if self.penalty is not None:
+                return kind.scaled(kind.linear.Lasso(alpha=self.penalty, tol=1e-12, max_iter=100_000))
+            case "lasso":
+                return kind.scaled(kind.linear.LassoCV(random_state=seed))
+            case "forest":
+                return kind.ensemble.RandomForestRegressor(**self._trees(seed), n_jobs=1)
+            case _:
+                return kind.ensemble.GradientBoostingRegressor(**self._trees(seed))
 
-    def classifier(self, seed: int) -> Any:
-        """An unfitted scikit-learn classifier."""
-        return _made(self, seed, classifier=True)
+    def classifier(self, seed: int, n: int | None = None) -> Any:
+        """An unfitted scikit-learn classifier.
+
+        Parameters
+        ----------
+        seed : int
+        n : int, optional
+            Units that it will learn from; needed with `penalty`, because scikit-learn penalises the sum of the losses.
+        """
+        kind = _sklearn()
+        match self.kind:
+            case "linear":
+                plain = kind.linear.LogisticRegression(C=np.inf, solver="newton-cholesky", tol=1e-10, max_iter=200)
+                return kind.scaled(plain)
+            case "lasso" if self.penalty is not None:
+                if n is None:
+                    raise DataError("A classifier with a fixed penalty needs the number of units it learns from.")
+                return kind.scaled(kind.l1(1 / (self.penalty * n), seed))
+            case "lasso":
+                return kind.scaled(kind.l1_chosen(seed))
+            case "forest":
+                return kind.ensemble.RandomForestClassifier(**self._trees(seed), n_jobs=1)
+            case _:
+                return kind.ensemble.GradientBoostingClassifier(**self._trees(seed))
+
+    def _trees(self, seed: int) -> dict[str, int]:
+        return {"n_estimators": self.trees, "min_samples_leaf": self.leaf, "random_state": seed}
 
     def __str__(self) -> str:
-        return self.kind
+        return self.kind if self.penalty is None else f"{self.kind}, penalty {self.penalty:g}"
 
 
-def _made(learner: Learner, seed: int, *, classifier: bool) -> Any:
-    try:
-        from sklearn.ensemble import (
-            GradientBoostingClassifier,
-            GradientBoostingRegressor,
-            RandomForestClassifier,
-            RandomForestRegressor,
-        )
-        from sklearn.linear_model import LassoCV, LinearRegression, LogisticRegression, LogisticRegressionCV
+@dataclass(frozen=True, slots=True)
+class _Sklearn:
+    """The parts of scikit-learn that learners are made of."""
+
+    linear: Any
+    ensemble: Any
+
+    def scaled(self, model: Any) -> Any:
         from sklearn.pipeline import make_pipeline
         from sklearn.preprocessing import StandardScaler
+
+        return make_pipeline(StandardScaler(), model)
+
+    def l1(self, c: float, seed: int) -> Any:
+        model = self.linear.LogisticRegression
+        asked = {"l1_ratio": 1.0} if _since_1_8(model) else {"penalty": "l1"}
+        return model(C=c, solver="saga", tol=1e-12, max_iter=100_000, random_state=seed, **asked)
+
+    def l1_chosen(self, seed: int) -> Any:
+        model = self.linear.LogisticRegressionCV
+        asked = {"l1_ratios": (1.0,), "use_legacy_attributes": False} if _since_1_8(model) else {"penalty": "l1"}
+        return model(Cs=20, solver="saga", max_iter=5000, random_state=seed, scoring="neg_log_loss", **asked)
+
+
+def _since_1_8(model: Any) -> bool:
+    """Whether scikit-learn wants the kind of penalty by `l1_ratio`; since 1.8 it warns where it gets `penalty`."""
+    return bool(inspect.signature(model).parameters["penalty"].default == "deprecated")
+
+
+def _sklearn() -> _Sklearn:
+    try:
+        from sklearn import ensemble, linear_model
     except ImportError as error:
         do = 'pip install "ivbridge[causal]"'
         raise MissingExtraError(f"Learners need scikit-learn: {error}.", do=do) from error
-    match learner.kind:
-        case "linear":
-            plain = LogisticRegression(C=np.inf, solver="newton-cholesky", tol=1e-10, max_iter=200)
-            return make_pipeline(StandardScaler(), plain if classifier else LinearRegression())
-        case "lasso":
-            penalised = LogisticRegressionCV(
-                Cs=20, penalty="l1", solver="saga", max_iter=5000, random_state=seed, scoring="neg_log_loss"
-            )
-            return make_pipeline(StandardScaler(), penalised if classifier else LassoCV(random_state=seed))
-        case "forest":
-            forest = RandomForestClassifier if classifier else RandomForestRegressor
-            return forest(learner.trees, min_samples_leaf=learner.leaf, random_state=seed, n_jobs=1)
-        case "boosting":
-            boosted = GradientBoostingClassifier if classifier else GradientBoostingRegressor
-            return boosted(n_estimators=learner.trees, min_samples_leaf=learner.leaf, random_state=seed)
-    raise DataError(f"There is no learner {learner.kind!r}.", available="linear, lasso, forest, boosting")
+    return _Sklearn(linear_model, ensemble)
 
 
 def draw_folds(n: int, k: int, seed: int, strata: FloatArray | None = None) -> IntArray:
@@ -104,6 +167,8 @@ def out_of_fold(
 ) -> FloatArray:
     """(n,) predictions, each by a model that has seen no unit of its fold.
 
+    Where the units to learn from all have one value, that value is predicted.
+
     Parameters
     ----------
     model : scikit-learn estimator
@@ -111,15 +176,43 @@ def out_of_fold(
     x, target, folds : (n, p), (n,), (n,) arrays
     among : (n,) truth values, optional
         Learn from these units only, for example from the treated; predictions are for all.
+
+    Raises
+    ------
+    DesignError
+        If a fold leaves nobody to learn from, or a fit has not converged.
     """
-    from sklearn.base import clone
+    from sklearn.base import clone, is_classifier
+    from sklearn.exceptions import ConvergenceWarning
 
     found = np.empty(len(target))
     may = np.ones(len(target), dtype=bool) if among is None else np.asarray(among, dtype=bool)
     for fold in np.unique(folds):
         learn, judge = (folds != fold) & may, folds == fold
-        fitted = clone(model).fit(x[learn], target[learn])
-        found[judge] = (
-            fitted.predict_proba(x[judge])[:, 1] if hasattr(fitted, "predict_proba") else fitted.predict(x[judge])
-        )
+        if not learn.any():
+            raise DesignError(f"Fold {fold} leaves no unit to learn from.", do="ask for fewer folds.")
+        if np.ptp(target[learn]) == 0:
+            found[judge] = target[learn][0]
+            continue
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", ConvergenceWarning)
+            try:
+                fitted = _fitted(clone(model), x[learn], target[learn])
+            except ConvergenceWarning as warning:
+                raise DesignError(f"A learner has not converged beside fold {fold}: {warning}") from warning
+        found[judge] = fitted.predict_proba(x[judge])[:, 1] if is_classifier(fitted) else fitted.predict(x[judge])
     return found
+
+
+def _fitted(model: Any, x: FloatArray, target: FloatArray) -> Any:
+    """The model, fitted.
+
+    Where every coefficient is 0, scikit-learn's "saga" stops after one pass, and the intercept is not yet found.
+    """
+    from sklearn.pipeline import Pipeline
+
+    model.fit(x, target)
+    last = model[-1] if isinstance(model, Pipeline) else model
+    if getattr(last, "solver", "") == "saga" and not last.coef_.any():
+        last.intercept_[:] = np.log(target.mean() / (1 - target.mean()))
+    return model
