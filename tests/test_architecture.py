@@ -129,6 +129,9 @@ LAYERS = " ".join(
         "causal.counterfactual causal.risk",
         "causal.dml causal.methods.plr causal.methods.irm causal.methods.pliv causal.methods.iivm causal.iv_question",
         "causal.methods.two_stage",
+        "causal.sensitivity.ovb causal.sensitivity.contour causal.sensitivity.evalue",
+        "causal.refute causal.refute.protocol causal.refute.repeat causal.refute.placebo causal.refute.subset",
+        "causal.refute.bootstrap causal.refute.negative_control causal.refute.hidden causal.refute.suite",
         # what people see
         "report.entry many instead report.cells report.code report.plot report.view report.render report",
         "encouragement.chart encouragement.page",
