@@ -115,9 +115,9 @@ LAYERS = " ".join(
         # effects of a treatment
         "causal causal.question causal.records causal.method causal.propensity causal.overlap causal.crossfit",
         "causal.r_side causal.agreement causal.scenarios",
-        "causal.methods causal.least_squares causal.stacked causal.weights causal.methods.difference",
-        "causal.methods.stratification causal.methods.regression causal.methods.lin causal.methods.ipw",
-        "causal.methods.aipw",
+        "causal.methods causal.few_clusters causal.least_squares causal.stacked causal.weights",
+        "causal.methods.difference causal.methods.stratification causal.methods.regression causal.methods.lin",
+        "causal.methods.ipw causal.methods.aipw",
         "causal.balance causal.matched causal.matched_score causal.matching",
         "causal.methods.propensity_matching causal.methods.mahalanobis_matching causal.sensitivity",
         "causal.sensitivity.rosenbaum",
@@ -128,13 +128,17 @@ LAYERS = " ".join(
         "causal.heterogeneity.gate",
         "causal.counterfactual causal.risk",
         "causal.dml causal.methods.plr causal.methods.irm causal.methods.pliv causal.methods.iivm causal.iv_question",
-        "causal.methods.two_stage",
+        "causal.methods.two_stage causal.coverage_cases causal.coverage",
         "causal.sensitivity.ovb causal.sensitivity.contour causal.sensitivity.evalue",
         "causal.refute causal.refute.protocol causal.refute.repeat causal.refute.placebo causal.refute.subset",
         "causal.refute.bootstrap causal.refute.negative_control causal.refute.hidden causal.refute.suite",
+        # causal diagrams
+        "diagrams.graph diagrams.text diagrams.paths diagrams.separators diagrams.identify diagrams.reasons",
+        "diagrams.implications diagrams.second diagrams.layout diagrams.svg diagrams.report diagrams",
         # what people see
         "report.entry many instead report.cells report.code report.plot report.view report.render report",
         "encouragement.chart encouragement.page",
+        "diagrams.page",
         # the marketing build
         "marketing marketing.worlds marketing.records marketing.torch_linear marketing.first_stage marketing.checks",
         "marketing.forbidden marketing.exclusion marketing.encoder marketing.uplift marketing.service",
@@ -144,7 +148,7 @@ LAYERS = " ".join(
         "workbook workbook.printed workbook.summaries workbook.today workbook.mechanisms workbook.in_r workbook.rows",
         "certificates certificates.badge certificates.records certificates.issue certificates.verify",
         "setup_r doctor cli_text cli_check cli_select cli_encourage cli_post cli_options cli_experiments cli_drift",
-        "cli_certify cli_marketing",
+        "cli_certify cli_marketing cli_dag",
         "cli_record cli_ports cli_explain cli_scale cli_study cli",
         "pytest_agreement pytest_plugin",
     ]
