@@ -210,8 +210,8 @@ class Preference:
         """One line."""
         better = "treatment" if self.gain > 0 else "no treatment"
         return (
-            f"{self.attitude}: {better} is preferred; certainty equivalents "
-            f"{self.treated:.6g} ({self.treated_error:.3g}) with and {self.without:.6g} ({self.without_error:.3g}) without, "
+            f"{self.attitude}: {better} is preferred; certainty equivalents {self.treated:.6g} "
+            f"({self.treated_error:.3g}) with and {self.without:.6g} ({self.without_error:.3g}) without, "
             f"gain {self.gain:.4g} ({self.gain_error:.3g}), p = {self.p_value:.3g}"
         )
 
@@ -283,16 +283,8 @@ def compare_arms(
                           do="take less aversion, or units with more overlap.")  # fmt: skip
     influence = np.einsum("anq,aq->an", scores - means[:, None], slopes)
     pull = np.vstack([influence, influence[1] - influence[0]])
-    without, treated, gain = np.sqrt((pull**2).mean(axis=1) / pull.shape[1])
-    return Preference(
-        attitude,
-        float(value[0]),
-        float(value[1]),
-        float(without),
-        float(treated),
-        float(value[1] - value[0]),
-        float(gain),
-    )
+    errors = np.sqrt((pull**2).mean(axis=1) / pull.shape[1])
+    return Preference(attitude, *map(float, (*value, value[1] - value[0], *errors)))
 
 
 def rank_units(
