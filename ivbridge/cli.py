@@ -19,6 +19,7 @@ from typer.core import TyperGroup
 import ivbridge
 from ivbridge import (
     cli_certify,
+    cli_dag,
     cli_drift,
     cli_experiments,
     cli_explain,
@@ -261,6 +262,7 @@ app.add_typer(cli_ports.app)
 app.add_typer(cli_explain.app)
 app.add_typer(cli_scale.app)
 app.add_typer(cli_marketing.app)
+app.add_typer(cli_dag.app)
 app.add_typer(cli_study.app)
 
 

@@ -2,6 +2,7 @@
 
     IvbridgeError
     ├── FormulaError          the text is not a formula, or uses something that is not allowed
+    ├── DiagramError          the text is not a causal diagram, or its arrows form a cycle
     ├── DataError             the data cannot answer the question (missing column, infinite value, …)
     ├── DesignError           the model cannot be estimated (under-identified, n ≤ k, …)
     ├── UnsupportedError      this engine, reader or translation does not offer what was asked
@@ -25,6 +26,7 @@ from __future__ import annotations
 __all__ = [
     "DataError",
     "DesignError",
+    "DiagramError",
     "DisagreementError",
     "EditedReferenceError",
     "EngineError",
@@ -78,6 +80,10 @@ def _rebuild(kind: type[IvbridgeError], args: tuple[object, ...], state: dict[st
 
 class FormulaError(IvbridgeError, ValueError):
     """The text is not a formula, or it uses something outside the allow-list."""
+
+
+class DiagramError(IvbridgeError, ValueError):
+    """The text is not a causal diagram, its arrows form a cycle, or a node that was asked for is not in it."""
 
 
 class DataError(IvbridgeError, ValueError):
