@@ -1,5 +1,5 @@
-# References of the methods that adjust by comparing, regressing and weighting. Nothing is attached: every call names its
-# package. Every function returns list(estimate, std_error, vcov, df, parts, calls).
+# References of the methods that adjust by comparing, regressing and weighting. Nothing is attached: every call names
+# its package. Every function returns list(estimate, std_error, vcov, df, parts, calls).
 #
 # y, t: dependent variable and treatment (0, 1). x: matrix of covariates without a constant. groups: numbers of the
 # clusters, or NULL. att: TRUE for the effect on the treated, FALSE for the average effect.
@@ -11,16 +11,31 @@ adjust_answer <- function(estimate, std_error, vcov, calls, df = Inf, parts = li
 
 # standard errors of an lm by the name of the estimator
 adjust_errors <- function(fit, vcov, groups) {
-  sqrt(diag(switch(vcov,
+  errors <- sqrt(diag(switch(vcov,
     classical = stats::vcov(fit),
-    cluster = sandwich::vcovCL(fit, cluster = groups, type = "HC1"),
+    CR1 = sandwich::vcovCL(fit, cluster = groups, type = "HC1"),
+    CR2 = stats::vcov(adjust_cr2(fit, groups)),
     sandwich::vcovHC(fit, type = vcov))))
+  stats::setNames(errors, names(stats::coef(fit)))
 }
 
-adjust_df <- function(fit, vcov, groups) if (vcov == "cluster") length(unique(groups)) - 1 else fit$df.residual
+# the regression again in estimatr, whose CR2 keeps its digits where columns have unequal scales; clubSandwich's loses
+# half of them
+adjust_cr2 <- function(fit, groups) {
+  data <- data.frame(y = unname(fit$model[[1L]]), unname(stats::model.matrix(fit)[, -1L, drop = FALSE]))
+  estimatr::lm_robust(stats::reformulate(names(data)[-1L], "y"), data = data, clusters = groups, se_type = "CR2")
+}
+
+# degrees of freedom of a coefficient's t statistic
+adjust_df <- function(fit, vcov, groups, place = 2L) {
+  switch(vcov, CR1 = length(unique(groups)) - 1,
+         CR2 = adjust_cr2(fit, groups)$df[[place]],
+         fit$df.residual)
+}
 
 adjust_vcov_call <- function(vcov) {
-  switch(vcov, classical = "vcov(fit)", cluster = "sandwich::vcovCL(fit, cluster = groups, type = \"HC1\")",
+  switch(vcov, classical = "vcov(fit)", CR1 = "sandwich::vcovCL(fit, cluster = groups, type = \"HC1\")",
+         CR2 = "estimatr::lm_robust(clusters = groups, se_type = \"CR2\")",
          sprintf("sandwich::vcovHC(fit, type = \"%s\")", vcov))
 }
 
@@ -32,10 +47,10 @@ ivb_causal_difference <- function(y, t, groups = NULL) {
     return(adjust_answer(fit$coefficients, fit$std.error, "HC2", "estimatr::difference_in_means(y ~ t)", fit$df,
                          c(means, df = fit$df[[1L]])))
   }
-  fit <- estimatr::lm_robust(y ~ t, data = data, clusters = groups, se_type = "stata")
-  adjust_answer(fit$coefficients[["t"]], fit$std.error[["t"]], "CR1",
-                "estimatr::lm_robust(y ~ t, clusters = groups, se_type = \"stata\")", fit$df[["t"]],
-                c(means, df = fit$df[["t"]]))
+  # difference_in_means(clusters = ) refuses clusters that hold both arms
+  fit <- estimatr::lm_robust(y ~ t, data = data, clusters = groups, se_type = "CR2")
+  adjust_answer(fit$coefficients[["t"]], fit$std.error[["t"]], "CR2", "estimatr::lm_robust(y ~ t, clusters = groups)",
+                fit$df[["t"]], c(means, df = fit$df[["t"]]))
 }
 
 ivb_causal_regression <- function(y, t, x, names, vcov, groups = NULL) {
@@ -47,7 +62,8 @@ ivb_causal_regression <- function(y, t, x, names, vcov, groups = NULL) {
   parts[c(2L, 2L + length(terms))] <- NULL  # the treatment's own
   df <- adjust_df(fit, vcov, groups)
   parts <- c(parts, list(r.squared = summary(fit)$r.squared, sigma = stats::sigma(fit), df = df))
-  adjust_answer(stats::coef(fit)[[2L]], errors[[2L]], vcov, c("fit <- lm(y ~ t + x)", adjust_vcov_call(vcov)), df, parts)
+  calls <- c("fit <- lm(y ~ t + x)", adjust_vcov_call(vcov))
+  adjust_answer(stats::coef(fit)[[2L]], errors[[2L]], vcov, calls, df, parts)
 }
 
 ivb_causal_lin <- function(y, t, x, vcov, att, groups = NULL) {
@@ -60,7 +76,7 @@ ivb_causal_lin <- function(y, t, x, vcov, att, groups = NULL) {
     df <- adjust_df(fit, vcov, groups)
     calls <- c("fit <- lm(y ~ t * sweep(x, 2, colMeans(x[t == 1, ])))", adjust_vcov_call(vcov))
   } else {
-    type <- switch(vcov, cluster = "stata", vcov)
+    type <- switch(vcov, CR1 = "stata", vcov)
     data <- data.frame(y = y, t = t, x)
     covariates <- stats::reformulate(names(data)[-(1:2)])
     fit <- if (is.null(groups)) estimatr::lm_lin(y ~ t, covariates = covariates, data = data, se_type = type)

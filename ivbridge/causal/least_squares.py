@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ivbridge.causal.few_clusters import cr2
 from ivbridge.causal.question import CausalData
 from ivbridge.errors import DataError, DesignError, UnsupportedError
 from ivbridge.linear import Basis, Linear, least_squares
@@ -12,10 +13,12 @@ from ivbridge.sandwich import check_groups, covariance
 from ivbridge.vcov import Clustered
 from ivbridge.vcov_text import parse_vcov
 
-__all__ = ["VCOVS", "chosen", "clusters_of", "regress", "std_errors"]
+__all__ = ["VCOVS", "chosen", "clusters_of", "lines", "regress", "std_error"]
 
-#: Names of :mod:`ivbridge.vcov`, the default of a regression first, and ``"cluster"`` for the question's clusters.
-VCOVS = ("HC2", "classical", "HC0", "HC1", "HC3", "cluster")
+#: Names of :mod:`ivbridge.vcov`, the default of a regression first; for the question's clusters CR2 and CR1.
+VCOVS = ("HC2", "classical", "HC0", "HC1", "HC3", "CR2", "CR1")
+#: Those that allow for clusters.
+CLUSTERED = ("CR2", "CR1", "stacked")
 
 
 def regress(y: FloatArray, design: FloatArray, names: tuple[str, ...], weights: FloatArray | None = None) -> Linear:
@@ -58,11 +61,10 @@ def chosen(vcov: str, data: CausalData, offered: tuple[str, ...]) -> str:
     Parameters
     ----------
     vcov : str
-        ``"auto"`` is the first that is offered, or ``"cluster"`` where the question names clusters and the first one
-        ignores them.
+        ``"auto"`` is the first that is offered, or the first one that takes clusters where the question names them.
     data : CausalData
     offered : tuple of str
-        Of :data:`VCOVS`, and ``"stacked"``, which takes clusters by itself.
+        Of :data:`VCOVS`, and ``"stacked"``, which takes clusters where there are any.
 
     Raises
     ------
@@ -73,26 +75,44 @@ def chosen(vcov: str, data: CausalData, offered: tuple[str, ...]) -> str:
     """
     clusters = data.question.clusters
     if vcov == "auto":
-        return offered[0] if clusters is None or offered[0] == "stacked" else "cluster"
+        return offered[0] if clusters is None else next(one for one in offered if one in CLUSTERED)
     if vcov not in offered:
         raise UnsupportedError(f"vcov={vcov!r} was asked.", available=", ".join(("auto", *offered)))
-    if vcov == "cluster" and clusters is None:
-        raise DataError('vcov="cluster" was asked, and the question names no clusters.', do="name the clusters.")
-    if clusters is not None and vcov not in ("cluster", "stacked"):
+    if vcov in ("CR1", "CR2") and clusters is None:
+        raise DataError(f"vcov={vcov!r} was asked, and the question names no clusters.", do="name the clusters.")
+    if clusters is not None and vcov not in CLUSTERED:
         raise DataError(f"The question names the clusters {clusters!r}; {vcov} ignores them.", do='take vcov="auto".')
     return vcov
 
 
-def std_errors(model: Linear, vcov: str, data: CausalData) -> tuple[FloatArray, float]:
-    """(k,) standard errors and degrees of freedom.
+def std_error(model: Linear, vcov: str, data: CausalData, place: int) -> tuple[float, float]:
+    """Standard error of one coefficient and its degrees of freedom.
 
-    n - k degrees of freedom, as R's ``lm`` and estimatr. With clusters G - 1 of them and the factor
-    (n - 1)/(n - k)·G/(G - 1), as Stata and ``estimatr::lm_robust(se_type = "stata")``; R's ``sandwich::vcovCL(fit)``.
+    HC0 to HC3 and classical: n - k degrees of freedom, as R's ``lm`` and estimatr. CR2:
+    :func:`ivbridge.causal.few_clusters.cr2`. CR1: G - 1 and the factor (n - 1)/(n - k)·G/(G - 1), as Stata and
+    ``estimatr::lm_robust(se_type = "stata")``; R's ``sandwich::vcovCL(fit)``.
     """
     groups = clusters_of(data)
-    if vcov == "cluster" and groups is not None:
-        name = str(data.question.clusters)
-        found = covariance(model, Clustered(by=(name,)), {name: groups})
-        return np.sqrt(np.diag(found)), float(groups.max())
-    found = covariance(model, parse_vcov(vcov), {})
-    return np.sqrt(np.diag(found)), float(model.df_resid)
+    if groups is None:
+        return float(np.sqrt(covariance(model, parse_vcov(vcov), {})[place, place])), float(model.df_resid)
+    if vcov == "CR2":
+        return cr2(model, groups, place)
+    name = str(data.question.clusters)
+    return float(np.sqrt(covariance(model, Clustered(by=(name,)), {name: groups})[place, place])), float(groups.max())
+
+
+def lines(data: CausalData, design: FloatArray) -> FloatArray:
+    """(2, k) coefficients of a regression of the outcome on `design` in each arm, the treated first.
+
+    Raises
+    ------
+    DesignError
+        If an arm's columns are linearly dependent, or too many; the message names the arm.
+    """
+    found = []
+    for arm, rows in (("treated", data.treated), ("untreated", ~data.treated)):
+        try:
+            found.append(regress(data.y[rows], design[rows], ("(Intercept)", *data.x_names)).coef)
+        except DesignError as error:
+            raise DesignError(f"Among the {arm} units: {error}") from error
+    return np.array(found)

@@ -112,4 +112,4 @@ def separated(design: FloatArray, t: FloatArray) -> bool:
 
     signed = (2 * t - 1)[:, None] * design
     found = linprog(-signed.sum(axis=0), A_ub=-signed, b_ub=np.zeros(len(t)), bounds=(-1, 1), method="highs")
-    return bool(found.status != 0 or -found.fun > 1e-6)
+    return bool(found.status != 0 or -found.fun > 1e-6 * len(t))

@@ -91,22 +91,33 @@ def solve(equations: Equations, start: FloatArray, groups: IntArray | None = Non
     DesignError
         If the equations have no single root near the start.
     """
-    theta = np.asarray(start, dtype=np.float64)
-    best, smallest = theta, np.inf
+    theta = best = np.asarray(start, dtype=np.float64)
+    smallest = np.inf
     for _ in range(STEPS):
         psi = equations(theta + 0j).real
-        size = np.sqrt((psi**2).mean(axis=0))
-        left = float((np.abs(psi.mean(axis=0)) / np.where(size > 0, size, 1.0)).max())
+        size = _sizes(psi)
+        left = float(np.abs(psi.mean(axis=0) / size).max())
         if not left < smallest:
             break
         best, smallest = theta, left
-        slope = derivative(equations, theta)
-        if not np.isfinite(slope).all() or np.linalg.matrix_rank(slope) < len(theta):
-            raise DesignError("The stacked estimating equations do not determine every parameter.")
         if left <= SOLVED:
             break
-        theta = theta - np.linalg.solve(slope, psi.mean(axis=0))
+        theta = theta - _divided(psi.mean(axis=0)[:, None], derivative(equations, theta), size)[:, 0]
     if not smallest < 1e3 * SOLVED:
         raise DesignError(f"The stacked estimating equations have no root: {smallest:.2g} is left of one of them.")
-    psi, slope = equations(best + 0j).real, derivative(equations, best)
-    return Stacked(best, -np.linalg.solve(slope, psi.T).T, groups)
+    psi = equations(best + 0j).real
+    return Stacked(best, -_divided(psi.T, derivative(equations, best), _sizes(psi)).T, groups)
+
+
+def _sizes(psi: FloatArray) -> FloatArray:
+    size = np.sqrt((psi**2).mean(axis=0))
+    return np.asarray(np.where(size > 0, size, 1.0))
+
+
+def _divided(right: FloatArray, slope: FloatArray, size: FloatArray) -> FloatArray:
+    """slope⁻¹ right, with rows and columns brought to one size first: the units of y and of θ mean nothing."""
+    rows = slope / size[:, None]
+    columns = np.abs(rows).max(axis=0)
+    if not (np.isfinite(columns).all() and columns.all()) or np.linalg.matrix_rank(rows / columns) < len(size):
+        raise DesignError("The stacked estimating equations do not determine every parameter.")
+    return np.asarray(np.linalg.solve(rows / columns, right / size[:, None]) / columns[:, None])

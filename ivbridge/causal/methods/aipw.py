@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ivbridge.causal.least_squares import clusters_of
+from ivbridge.causal.least_squares import clusters_of, lines
 from ivbridge.causal.method import CausalMethod
 from ivbridge.causal.overlap import describe, refuse
 from ivbridge.causal.question import CausalData
@@ -101,7 +101,7 @@ def _stacked(weighted: Weighted) -> Stacked:
             _effect(weighted, theta),
         ])  # fmt: skip
 
-    return solve(equations, np.r_[weighted.coef, np.zeros(2 * k + 1)], clusters_of(data))
+    return solve(equations, np.r_[weighted.coef, lines(data, design).ravel(), 0.0], clusters_of(data))
 
 
 def _effect(weighted: Weighted, theta: Any) -> Any:

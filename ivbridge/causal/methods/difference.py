@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from ivbridge.causal.least_squares import clusters_of, regress, std_errors
+from ivbridge.causal.least_squares import clusters_of, regress, std_error
 from ivbridge.causal.method import CausalMethod
 from ivbridge.causal.question import CausalData
 from ivbridge.causal.r_side import r_answer
@@ -26,8 +26,8 @@ class Difference(CausalMethod):
     The squared standard error is s₁²/n₁ + s₀²/n₀ (Neyman 1923; Statistical Science 5(4), 1990, 465–472), which equals
     HC2 of the regression on the treatment (Samii & Aronow 2012, Statistics & Probability Letters 82(2)). Degrees of
     freedom are Welch's (1947, Biometrika 34). R: ``estimatr::difference_in_means``, ``t.test``; Stata: ``ttest, welch``
-    has Welch's other df. With clusters: CR1 of the regression and G - 1 degrees of freedom, as
-    ``estimatr::lm_robust(se_type = "stata")``.
+    has Welch's other df. With clusters both take CR2 and its degrees of freedom
+    (:func:`ivbridge.causal.few_clusters.cr2`).
     """
 
     name: ClassVar[str] = "difference"
@@ -50,8 +50,7 @@ class Difference(CausalMethod):
             model = regress(
                 data.y, np.column_stack([np.ones(data.n), data.t]), ("(Intercept)", data.question.treatment)
             )
-            errors, df = std_errors(model, "cluster", data)
-            error, vcov = float(errors[1]), f"CR1, {groups.max() + 1} clusters"
+            (error, df), vcov = std_error(model, "CR2", data, 1), f"CR2, {groups.max() + 1} clusters"
         names = ", ".join(data.question.covariates)
         notes = (f"Not adjusted for {names}: right where chance assigned the treatment, naive elsewhere.",)
         return Answer(

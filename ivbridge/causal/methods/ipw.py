@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ivbridge.causal.least_squares import chosen, clusters_of, regress, std_errors
+from ivbridge.causal.least_squares import chosen, clusters_of, regress, std_error
 from ivbridge.causal.method import CausalMethod
 from ivbridge.causal.overlap import describe, refuse
 from ivbridge.causal.question import CausalData
@@ -20,7 +20,7 @@ from ivbridge.progress import Progress
 __all__ = ["IPW"]
 
 #: The default first; a variance that takes the errors' variances for equal makes no sense with such weights.
-OFFERED = ("stacked", "HC0", "HC1", "HC2", "HC3", "cluster")
+OFFERED = ("stacked", "HC0", "HC1", "HC2", "HC3", "CR1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +36,7 @@ class IPW(CausalMethod):
         Divide by the sum of the weights (Hájek), so that adding a constant to the outcome changes nothing; otherwise
         by n, or by the number of the treated for the ATT (Horvitz & Thompson 1952). Stata's ``teffects ipw``
         normalises.
-    vcov : {"auto", "stacked", "HC0", "HC1", "HC2", "HC3", "cluster"}, default "auto"
+    vcov : {"auto", "stacked", "HC0", "HC1", "HC2", "HC3", "CR1"}, default "auto"
         ``"auto"`` is ``"stacked"``: the score is estimated, which often makes the standard error smaller. The others
         take the weights for given, as ``lm(weights=)`` and ``survey::svyglm`` do.
     trim : float, optional
@@ -107,11 +107,11 @@ def _fixed(weighted: Weighted, vcov: str, normalised: bool) -> Answer:
         of = data.t.sum() if data.question.estimand == "ATT" else data.n
         signed = (2 * data.t - 1) * weights * data.y * (data.n / of)
         model = regress(signed, np.ones((data.n, 1)), ("(Intercept)",))
-    errors, df = std_errors(model, vcov, data)
+    error, df = std_error(model, vcov, data, model.k - 1)
     parts = {"df": df}
     if normalised and vcov == "HC0":
-        parts["svyglm std.error"] = float(errors[-1]) * (data.n / (data.n - 1)) ** 0.5
-    return Answer(float(model.coef[-1]), float(errors[-1]), f"{vcov}, weights taken for given", df, parts=parts)
+        parts["svyglm std.error"] = error * (data.n / (data.n - 1)) ** 0.5
+    return Answer(float(model.coef[-1]), error, f"{vcov}, weights taken for given", df, parts=parts)
 
 
 def _stacked(weighted: Weighted, normalised: bool) -> Stacked:

@@ -7,9 +7,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ivbridge.causal.least_squares import VCOVS, chosen, clusters_of, regress, std_errors
+from ivbridge.causal.least_squares import VCOVS, chosen, clusters_of, lines, regress, std_error
 from ivbridge.causal.method import CausalMethod
 from ivbridge.causal.overlap import look
+from ivbridge.causal.propensity import standardised
 from ivbridge.causal.question import CausalData
 from ivbridge.causal.r_side import r_answer
 from ivbridge.causal.records import Answer
@@ -31,10 +32,10 @@ class Lin(CausalMethod):
 
     Parameters
     ----------
-    vcov : {"auto", "HC2", "classical", "HC0", "HC1", "HC3", "cluster", "stacked"}, default "auto"
-        ``"auto"`` is HC2, the default of ``estimatr::lm_lin``, or CR1 where the question names clusters. All of these
-        take the covariates' means for given, so that the interval is about the effect on these units. ``"stacked"``
-        adds that the means are estimated, for the effect in the population they come from; Stata's ``teffects ra``.
+    vcov : {"auto", "HC2", "classical", "HC0", "HC1", "HC3", "CR2", "CR1", "stacked"}, default "auto"
+        ``"auto"`` is HC2, or CR2 where the question names clusters, as in ``estimatr::lm_lin``. All but the last take
+        the covariates' means for given, so that the interval is about the effect on these units. ``"stacked"`` adds
+        that the means are estimated, for the effect in the population they come from; Stata's ``teffects ra``.
     """
 
     name: ClassVar[str] = "lin"
@@ -63,9 +64,10 @@ class Lin(CausalMethod):
         if vcov == "stacked":
             estimate, error, influence = _stacked(data).combine(1.0)
             return Answer(estimate, error, "stacked estimating equations", influence=influence, **made)
-        errors, df = std_errors(model, vcov, data)
-        parts = {"(Intercept)": float(model.coef[0]), "(Intercept) std.error": float(errors[0]), "df": df}
-        return Answer(float(model.coef[1]), float(errors[1]), vcov, df, parts=parts, **made)
+        error, df = std_error(model, vcov, data, 1)
+        own = std_error(model, vcov, data, 0)[0]
+        parts = {"(Intercept)": float(model.coef[0]), "(Intercept) std.error": own, "df": df}
+        return Answer(float(model.coef[1]), error, vcov, df, parts=parts, **made)
 
     def reference(self, data: CausalData, seed: int) -> Answer:
         """See :meth:`CausalMethod.reference`."""
@@ -81,7 +83,7 @@ def _names(data: CausalData) -> tuple[str, ...]:
 
 def _stacked(data: CausalData) -> Stacked:
     """Parameters: the line of the treated, the line of the others, the effect."""
-    design = np.column_stack([np.ones(data.n), (data.x - data.x.mean(axis=0)) / data.x.std(axis=0)])
+    design = standardised(data)
     t, k = data.t, design.shape[1]
     whose = t if data.question.estimand == "ATT" else np.ones(data.n)
 
@@ -93,4 +95,4 @@ def _stacked(data: CausalData) -> Stacked:
             whose * (with_ - without - theta[-1]),
         ])  # fmt: skip
 
-    return solve(equations, np.zeros(2 * k + 1), clusters_of(data))
+    return solve(equations, np.r_[lines(data, design).ravel(), 0.0], clusters_of(data))

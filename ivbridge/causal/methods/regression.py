@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from ivbridge.causal.least_squares import VCOVS, chosen, clusters_of, regress, std_errors
+from ivbridge.causal.least_squares import VCOVS, chosen, clusters_of, regress, std_error
 from ivbridge.causal.method import CausalMethod
 from ivbridge.causal.overlap import look
 from ivbridge.causal.question import CausalData
@@ -28,10 +28,10 @@ class Regression(CausalMethod):
 
     Parameters
     ----------
-    vcov : {"auto", "classical", "HC0", "HC1", "HC2", "HC3", "cluster"}, default "auto"
-        ``"auto"`` is HC2, the default of ``estimatr::lm_robust``, or CR1 where the question names clusters. R's ``lm``
-        and Stata's ``regress`` have ``"classical"`` by default. The interval has n - k degrees of freedom, with
-        clusters G - 1.
+    vcov : {"auto", "HC2", "classical", "HC0", "HC1", "HC3", "CR2", "CR1"}, default "auto"
+        ``"auto"`` is HC2, or CR2 where the question names clusters, as in ``estimatr::lm_robust``. R's ``lm`` and
+        Stata's ``regress`` have ``"classical"`` by default, and Stata has CR1 for clusters. Degrees of freedom: n - k,
+        Satterthwaite's for CR2, G - 1 for CR1.
     """
 
     name: ClassVar[str] = "regression"
@@ -49,16 +49,17 @@ class Regression(CausalMethod):
         vcov = chosen(self.vcov, data, VCOVS)
         names = ("(Intercept)", data.question.treatment, *data.x_names)
         model = regress(data.y, np.column_stack([np.ones(data.n), data.t, data.x]), names)
-        errors, df = std_errors(model, vcov, data)
+        error, df = std_error(model, vcov, data, 1)
         parts = {"r.squared": model.r2(intercept=True)[0], "sigma": model.sigma, "df": df}
-        for name, coef, error in zip(names, model.coef, errors, strict=True):
-            if name != data.question.treatment:
-                parts |= {name: float(coef), f"{name} std.error": float(error)}
+        for place, name in enumerate(names):
+            if place != 1:
+                own = std_error(model, vcov, data, place)[0]
+                parts |= {name: float(model.coef[place]), f"{name} std.error": own}
         overlap, warnings = look(data)
         note = "Where effects differ, this is their average weighted by the variance of the treatment: see lin."
         return Answer(
-            float(model.coef[1]), float(errors[1]), vcov, df, overlap=overlap, parts=parts, notes=(note,),
-            warnings=warnings, calls=(f'statsmodels.api.OLS(y, sm.add_constant(np.c_[t, x])).fit(cov_type="{vcov}")',),
+            float(model.coef[1]), error, vcov, df, overlap=overlap, parts=parts, notes=(note,),
+            warnings=warnings, calls=("statsmodels.api.OLS(y, np.c_[1, t, x])",),
         )  # fmt: skip
 
     def reference(self, data: CausalData, seed: int) -> Answer:

@@ -103,7 +103,7 @@ class Stratification(CausalMethod):
         return Answer(
             float(share @ table["difference"]), math.sqrt(share**2 @ table["std.error"] ** 2),
             "Neyman's in each stratum", parts["df"], overlap=overlap, parts=parts, table=table.assign(share=share),
-            notes=_notes(data, self.by),
+            unit_effects=table["difference"].to_numpy()[strata.codes], notes=_notes(data, self.by),
             calls=("frame.groupby([stratum, treatment])[dependent].agg(['mean', 'var', 'size'])",),
         )  # fmt: skip
 
