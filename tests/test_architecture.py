@@ -145,7 +145,8 @@ LAYERS = " ".join(
         "marketing.serving marketing.sample marketing.report marketing.words marketing.gates marketing.analysis",
         "marketing.plots marketing.page",
         # the notebook on causal inference
-        "workbook workbook.printed workbook.summaries workbook.today workbook.mechanisms workbook.in_r workbook.rows",
+        "workbook workbook.printed workbook.faults workbook.summaries workbook.today workbook.mechanisms workbook.in_r",
+        "workbook.rows workbook.corrected workbook.agreeing workbook.figures workbook.analysis",
         "certificates certificates.badge certificates.records certificates.issue certificates.verify",
         "setup_r doctor cli_text cli_check cli_select cli_encourage cli_post cli_options cli_experiments cli_drift",
         "cli_certify cli_marketing cli_dag",

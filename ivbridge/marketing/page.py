@@ -10,12 +10,13 @@ from typing import Any
 
 import ivbridge
 from ivbridge.encouragement.words import rounded
-from ivbridge.marketing.plots import Plot, drift_plot, first_stage_plot, scatter_plot, weak_plot
+from ivbridge.marketing.plots import drift_plot, first_stage_plot, scatter_plot, weak_plot
 from ivbridge.marketing.records import Average, Estimated, FirstStageRow, Share
 from ivbridge.marketing.report import MarketingReport
 from ivbridge.marketing.sample import FORMULA, PLUGGED
 from ivbridge.marketing.words import power, sentences
 from ivbridge.report.cells import Number
+from ivbridge.report.drawing import Plot
 from ivbridge.report.render import fill
 
 __all__ = ["html", "text"]

@@ -3,80 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from ivbridge.marketing.records import Average, Drift, FirstStageRow, Scatter, Weak
 from ivbridge.marketing.worlds import TRUTH
-from ivbridge.report.plot import round_values, tick
+from ivbridge.report.drawing import FOOT, TOP, Frame, Line, Plot, Point
+from ivbridge.report.plot import tick
 
-__all__ = ["Line", "Plot", "Point", "drift_plot", "first_stage_plot", "scatter_plot", "weak_plot"]
+__all__ = ["drift_plot", "first_stage_plot", "scatter_plot", "weak_plot"]
 
-WIDTH, RIGHT, TOP, FOOT = 340.0, 10.0, 8.0, 38.0
 _RANGE = "median, 5 % to 95 % of the draws"
-
-
-@dataclass(frozen=True, slots=True)
-class Point:
-    """A mark; ``kind`` s0 is a disc, s1 a square, dot a small disc; ``text`` appears under the pointer."""
-
-    kind: str
-    x: float
-    y: float
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """A line of class s0, s1, theory or truth."""
-
-    kind: str
-    ends: tuple[float, float, float, float]
-
-
-@dataclass(frozen=True, slots=True)
-class Plot:
-    """Size, ticks as (place, text), what is drawn, and what the axes and the whole are called."""
-
-    title: str
-    about: str
-    height: float
-    left: float
-    x_ticks: tuple[tuple[float, str], ...]
-    y_ticks: tuple[tuple[float, str], ...]
-    lines: tuple[Line, ...]
-    points: tuple[Point, ...]
-    x_label: str
-    y_label: str = ""
-    rows: bool = False
-    width: float = WIDTH
-    foot: float = FOOT
-
-
-class _Frame:
-    """From numbers to drawing units; what lies outside is put on the edge."""
-
-    def __init__(self, x: tuple[float, float], y: tuple[float, float], left: float, height: float) -> None:
-        self.xs, self.ys, self.left, self.height = x, y, left, height
-
-    def x(self, value: float) -> float:
-        share = (min(max(value, self.xs[0]), self.xs[1]) - self.xs[0]) / (self.xs[1] - self.xs[0])
-        return round(self.left + share * (WIDTH - self.left - RIGHT), 2)
-
-    def y(self, value: float) -> float:
-        share = (min(max(value, self.ys[0]), self.ys[1]) - self.ys[0]) / (self.ys[1] - self.ys[0])
-        return round(self.height - FOOT - share * (self.height - FOOT - TOP), 2)
-
-    def inside(self, value: float) -> bool:
-        return self.xs[0] <= value <= self.xs[1]
-
-    def x_ticks(self, most: int = 6) -> tuple[tuple[float, str], ...]:
-        return tuple((self.x(value), tick(round(value, 10))) for value in round_values(*self.xs, most))
-
-    def y_ticks(self, most: int = 6) -> tuple[tuple[float, str], ...]:
-        return tuple((self.y(value), tick(round(value, 10))) for value in round_values(*self.ys, most))
-
-    def segment(self, kind: str, x0: float, y0: float, x1: float, y1: float) -> Line:
-        return Line(kind, (self.x(x0), self.y(y0), self.x(x1), self.y(y1)))
 
 
 def drift_plot(drifts: Sequence[Drift]) -> Plot:
@@ -84,7 +19,7 @@ def drift_plot(drifts: Sequence[Drift]) -> Plot:
     everything = [value for one in drifts for value in (*one.theory, *(e.mean for e in one.estimates))]
     grid = drifts[0].violations
     pad = 0.05 * (grid[-1] - grid[0])
-    frame = _Frame((grid[0] - pad, grid[-1] + pad), (min(everything) - 0.2, max(everything) + 0.2), 34.0, 250.0)
+    frame = Frame((grid[0] - pad, grid[-1] + pad), (min(everything) - 0.2, max(everything) + 0.2), 34.0, 250.0)
     lines = [frame.segment("truth", frame.xs[0], TRUTH, frame.xs[1], TRUTH)]
     points = []
     for side, one in enumerate(drifts):
@@ -100,7 +35,7 @@ def drift_plot(drifts: Sequence[Drift]) -> Plot:
 def scatter_plot(found: Scatter) -> Plot:
     """Points and the line through them."""
     wide, high = (1.02 * float(abs(values).max()) for values in (found.across, found.up))
-    frame = _Frame((-wide, wide), (-high, high), 34.0, 220.0)
+    frame = Frame((-wide, wide), (-high, high), 34.0, 220.0)
     pairs = zip(found.across.tolist(), found.up.tolist(), strict=True)
     points = tuple(Point("dot", frame.x(a), frame.y(b), "") for a, b in pairs)
     end = min(wide, high / abs(found.slope)) if found.slope else wide
@@ -113,7 +48,7 @@ def scatter_plot(found: Scatter) -> Plot:
 def first_stage_plot(rows: Sequence[FirstStageRow]) -> Plot:
     """One world: each first stage plugged in (square), and its randomised part as the instrument (disc)."""
     height, left = TOP + 34.0 * len(rows) + FOOT, 104.0
-    frame = _Frame((1.5, 4.0), (0.0, 1.0), left, height)
+    frame = Frame((1.5, 4.0), (0.0, 1.0), left, height)
     lines, points, names = [_truth(frame)], [], []
     for i, row in enumerate(rows):
         middle = TOP + 34.0 * i + 17
@@ -125,11 +60,11 @@ def first_stage_plot(rows: Sequence[FirstStageRow]) -> Plot:
                 tuple(points), _RANGE, rows=True)  # fmt: skip
 
 
-def _truth(frame: _Frame) -> Line:
+def _truth(frame: Frame) -> Line:
     return Line("truth", (frame.x(TRUTH), TOP, frame.x(TRUTH), frame.height - FOOT))
 
 
-def _median(frame: _Frame, kind: str, found: Average, y: float) -> Point:
+def _median(frame: Frame, kind: str, found: Average, y: float) -> Point:
     text = f"median {found.median:.3f}, {found.low:.2f} to {found.high:.2f}"
     return Point(kind if frame.inside(found.median) else "off", frame.x(found.median), y, text)
 
@@ -137,7 +72,7 @@ def _median(frame: _Frame, kind: str, found: Average, y: float) -> Point:
 def weak_plot(rows: Sequence[Weak]) -> Plot:
     """The 5 % to 95 % range of the estimate by strength of the instrument."""
     height, left = TOP + 26.0 * len(rows) + FOOT, 104.0
-    frame = _Frame((-1.0, 5.0), (0.0, 1.0), left, height)
+    frame = Frame((-1.0, 5.0), (0.0, 1.0), left, height)
     lines, points, names = [_truth(frame)], [], []
     for i, one in enumerate(rows):
         y = TOP + 26.0 * i + 13
