@@ -28,6 +28,7 @@ from ivbridge import (
     cli_record,
     cli_scale,
     cli_study,
+    cli_workbook,
 )
 from ivbridge.cli_options import (
     DATA,
@@ -262,6 +263,7 @@ app.add_typer(cli_ports.app)
 app.add_typer(cli_explain.app)
 app.add_typer(cli_scale.app)
 app.add_typer(cli_marketing.app)
+app.add_typer(cli_workbook.app)
 app.add_typer(cli_dag.app)
 app.add_typer(cli_study.app)
 

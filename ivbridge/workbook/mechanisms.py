@@ -18,7 +18,7 @@ from ivbridge.workbook.today import Steps, double, imagined, matched_difference
 __all__ = ["LastBits", "Stopped", "last_bits", "stopped"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Stopped:
     """A propensity model whose solver stopped too early.
 
@@ -31,6 +31,7 @@ class Stopped:
         What the solver said.
     coef_income, correlation : float
         Of income in the logit; of the scores with income.
+    scores : (n,) array
     """
 
     effect: float
@@ -38,6 +39,7 @@ class Stopped:
     said: str
     coef_income: float
     correlation: float
+    scores: FloatArray
 
 
 def stopped(frame: pd.DataFrame) -> Stopped:
@@ -62,7 +64,7 @@ def stopped(frame: pd.DataFrame) -> Stopped:
     income = COVARIATES.index("income")
     correlation = float(np.corrcoef(score, x[:, income])[0, 1])
     effect = matched_difference(score, frame)
-    return Stopped(effect, int(found.nit), str(found.message), float(found.x[income]), correlation)
+    return Stopped(effect, int(found.nit), str(found.message), float(found.x[income]), correlation, score)
 
 
 @dataclass(frozen=True, slots=True)
