@@ -9,11 +9,16 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 import numpy as np
+from scipy.special import expit
 
+from ivbridge.causal.propensity import CONVERGED, SUSPECT, separated
 from ivbridge.errors import DataError, DesignError, MissingExtraError
 from ivbridge.records import FloatArray, IntArray
 
-__all__ = ["Learner", "draw_folds", "out_of_fold"]
+__all__ = ["Learner", "draw_folds", "fitted", "out_of_fold", "predict"]
+
+#: Newton steps of a logit; ten are many.
+NEWTON = 50
 
 Kind = Literal["linear", "lasso", "forest", "boosting"]
 
@@ -180,10 +185,9 @@ def out_of_fold(
     Raises
     ------
     DesignError
-        If a fold leaves nobody to learn from, or a fit has not converged.
+        If a fold leaves nobody to learn from, or as :func:`fitted`.
     """
-    from sklearn.base import clone, is_classifier
-    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.base import clone
 
     found = np.empty(len(target))
     may = np.ones(len(target), dtype=bool) if among is None else np.asarray(among, dtype=bool)
@@ -194,25 +198,80 @@ def out_of_fold(
         if np.ptp(target[learn]) == 0:
             found[judge] = target[learn][0]
             continue
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", ConvergenceWarning)
-            try:
-                fitted = _fitted(clone(model), x[learn], target[learn])
-            except ConvergenceWarning as warning:
-                raise DesignError(f"A learner has not converged beside fold {fold}: {warning}") from warning
-        found[judge] = fitted.predict_proba(x[judge])[:, 1] if is_classifier(fitted) else fitted.predict(x[judge])
+        found[judge] = predict(fitted(clone(model), x[learn], target[learn]), x[judge])
     return found
 
 
-def _fitted(model: Any, x: FloatArray, target: FloatArray) -> Any:
-    """The model, fitted.
+def predict(model: Any, x: FloatArray) -> FloatArray:
+    """(m,) predictions of a fitted model; of a classifier, the probability of 1."""
+    from sklearn.base import is_classifier
 
-    Where every coefficient is 0, scikit-learn's "saga" stops after one pass, and the intercept is not yet found.
+    found = model.predict_proba(x)[:, 1] if is_classifier(model) else model.predict(x)
+    return np.asarray(found, dtype=np.float64)
+
+
+def fitted(model: Any, x: FloatArray, target: FloatArray, weights: FloatArray | None = None) -> Any:
+    """The model, fitted; a logit without penalty is known to have reached its maximum.
+
+    Parameters
+    ----------
+    model : scikit-learn estimator, or a pipeline that ends with one
+    x, target : (n, p), (n,) arrays
+    weights : (n,) array, optional
+        Of the units.
+
+    Raises
+    ------
+    DesignError
+        If the fit has not converged, or a logit's likelihood has no maximum.
     """
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import Pipeline
 
-    model.fit(x, target)
-    last = model[-1] if isinstance(model, Pipeline) else model
-    if getattr(last, "solver", "") == "saga" and not last.coef_.any():
+    steps = model.steps if isinstance(model, Pipeline) else []
+    last = steps[-1][1] if steps else model
+    plain = type(last) is LogisticRegression and np.isinf(last.C)
+    given = {} if weights is None else {f"{steps[-1][0]}__sample_weight" if steps else "sample_weight": weights}
+    with warnings.catch_warnings():
+        # scikit-learn's line search fails where it starts at the maximum; what matters is looked at below
+        warnings.simplefilter("ignore" if plain else "error", ConvergenceWarning)
+        try:
+            model.fit(x, target, **given)
+        except ConvergenceWarning as warning:
+            raise DesignError(f"A learner has not converged: {warning}") from warning
+    if plain:
+        _maximise(last, model[:-1].transform(x) if steps else x, target, weights)
+    elif getattr(last, "solver", "") == "saga" and not last.coef_.any():
+        # where every coefficient is 0, "saga" stops after one pass, and the intercept is not yet found
         last.intercept_[:] = np.log(target.mean() / (1 - target.mean()))
     return model
+
+
+def _maximise(model: Any, x: FloatArray, target: FloatArray, weights: FloatArray | None) -> None:
+    """Newton steps from scikit-learn's coefficients to the maximum of the likelihood."""
+    design = np.column_stack([np.ones(len(x)), x])
+    one, weight = (target == model.classes_[1]).astype(np.float64), np.ones(len(x)) if weights is None else weights
+    coef = np.r_[model.intercept_, model.coef_[0]]
+
+    def likelihood(of: FloatArray) -> float:
+        index = design @ of
+        return float(weight @ (one * index - np.logaddexp(0, index)))
+
+    for _ in range(NEWTON):
+        chance = expit(design @ coef)
+        score = design.T @ (weight * (one - chance))
+        step = np.linalg.lstsq((design.T * (weight * chance * (1 - chance))) @ design, score, rcond=None)[0]
+        now = likelihood(coef)
+        while likelihood(coef + step) < now - 1e-12 * abs(now) and np.abs(step).max() > 1e-14:
+            step = step / 2
+        coef = coef + step
+        if np.abs(step).max() <= 1e-12 * (1 + np.abs(coef).max()):
+            break
+    chance = expit(design @ coef)
+    if min(chance.min(), 1 - chance.max()) < SUSPECT and separated(design, one):
+        raise DesignError("The covariates separate 0 from 1 in a fold: a logit without penalty has no maximum.",
+                          do="take another learner, fewer folds, or leave out what decides.")  # fmt: skip
+    if np.abs(design.T @ (weight * (one - chance))).max() > CONVERGED * weight.sum():
+        raise DesignError("A logit has not converged.", do="look for an extreme value among the covariates.")
+    model.intercept_[:], model.coef_[0] = coef[0], coef[1:]

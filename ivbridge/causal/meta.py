@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ivbridge.causal.arms import Arms
-from ivbridge.causal.crossfit import Learner, draw_folds
+from ivbridge.causal.crossfit import Learner, draw_folds, fitted, predict
 from ivbridge.causal.method import CausalMethod
 from ivbridge.causal.question import CausalData
 from ivbridge.causal.r_side import ask_r, r_versions
@@ -21,30 +21,16 @@ from ivbridge.errors import DataError, UnsupportedError
 from ivbridge.progress import Progress
 from ivbridge.records import FloatArray, IntArray
 
-__all__ = ["LINEAR", "MetaLearner", "answer_of", "fit", "predict", "propensity"]
+__all__ = ["LINEAR", "MetaLearner", "answer_of", "propensity"]
 
 #: Least squares, or a logit without penalty.
 LINEAR = Learner("linear")
 VCOV = "doubly robust scores, cross-fitted"
 
 
-def fit(model: Any, x: FloatArray, target: FloatArray, weights: FloatArray | None = None) -> Any:
-    """Fit a regression or classifier of scikit-learn, or a pipeline that ends with one; returns it."""
-    if weights is None:
-        return model.fit(x, target)
-    steps = getattr(model, "steps", None)
-    return model.fit(x, target, **{f"{steps[-1][0]}__sample_weight" if steps else "sample_weight": weights})
-
-
-def predict(model: Any, x: FloatArray) -> FloatArray:
-    """(n,) predictions; of a classifier, the probability of 1."""
-    found = model.predict_proba(x)[:, 1] if hasattr(model, "predict_proba") else model.predict(x)
-    return np.asarray(found, dtype=np.float64)
-
-
 def propensity(model: Any, learn: CausalData, x: FloatArray, clip: float) -> FloatArray:
     """(n,) propensity scores of other units, kept within [clip, 1 - clip]."""
-    return np.clip(predict(fit(model, learn.x, learn.t), x), clip, 1 - clip)
+    return np.clip(predict(fitted(model, learn.x, learn.t), x), clip, 1 - clip)
 
 
 def answer_of(arms: Arms, data: CausalData, clip: float, **more: Any) -> Answer:
@@ -104,8 +90,7 @@ class MetaLearner(CausalMethod):
     estimands: ClassVar[tuple[str, ...]] = ("ATE", "ATT")
     packages: ClassVar[tuple[str, ...]] = ("sklearn",)
     extra: ClassVar[str] = "causal"
-    relative: ClassVar[float] = 1e-9
-    why_relative: ClassVar[str] = "least squares on columns of unequal scale, and a logit that stops at 1e-10"
+    why_relative: ClassVar[str] = "least squares on columns of unequal scale, and logits at their maximum"
 
     learner: Learner = LINEAR
     propensity: Learner = LINEAR

@@ -46,7 +46,6 @@ class CausalTree(CausalMethod):
     packages: ClassVar[tuple[str, ...]] = ("sklearn",)
     extra: ClassVar[str] = "causal"
     r_call: ClassVar[str] = "rpart::rpart"
-    relative: ClassVar[float] = 1e-9
     why_relative: ClassVar[str] = "as the learners; scikit-learn splits on float32, a unit at a split may differ"
 
     depth: int = 3

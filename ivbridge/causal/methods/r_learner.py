@@ -7,8 +7,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from ivbridge.causal.crossfit import out_of_fold
-from ivbridge.causal.meta import MetaLearner, fit, predict
+from ivbridge.causal.crossfit import fitted, out_of_fold, predict
+from ivbridge.causal.meta import MetaLearner
 from ivbridge.causal.question import CausalData
 from ivbridge.records import FloatArray, IntArray
 
@@ -36,6 +36,6 @@ class RLearner(MetaLearner):
         inner = out_of_fold(self.propensity.classifier(seed), learn.x, learn.t, folds)
         taken = learn.t - np.clip(inner, self.clip, 1 - self.clip)
         left = learn.y - out_of_fold(regressor, learn.x, learn.y, folds)
-        mean = predict(fit(regressor, learn.x, learn.y), judge.x)
-        effect = predict(fit(self.learner.regressor(seed), learn.x, left / taken, taken**2), judge.x)
+        mean = predict(fitted(regressor, learn.x, learn.y), judge.x)
+        effect = predict(fitted(self.learner.regressor(seed), learn.x, left / taken, taken**2), judge.x)
         return mean - score * effect, effect

@@ -7,7 +7,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from ivbridge.causal.meta import MetaLearner, fit, predict
+from ivbridge.causal.crossfit import fitted, predict
+from ivbridge.causal.meta import MetaLearner
 from ivbridge.causal.question import CausalData
 from ivbridge.records import FloatArray, IntArray
 
@@ -30,6 +31,6 @@ class SLearner(MetaLearner):
         self, learn: CausalData, judge: CausalData, score: FloatArray, folds: IntArray, seed: int
     ) -> tuple[FloatArray, FloatArray]:
         """Mean without treatment, and effect."""
-        model = fit(self.learner.regressor(seed), np.column_stack([learn.x, learn.t]), learn.y)
+        model = fitted(self.learner.regressor(seed), np.column_stack([learn.x, learn.t]), learn.y)
         mu0, mu1 = (predict(model, np.column_stack([judge.x, np.full(judge.n, arm)])) for arm in (0.0, 1.0))
         return mu0, mu1 - mu0

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ivbridge.causal.meta import MetaLearner, fit, predict
+from ivbridge.causal.crossfit import fitted, predict
+from ivbridge.causal.meta import MetaLearner
 from ivbridge.causal.question import CausalData
 from ivbridge.records import FloatArray, IntArray
 
@@ -38,5 +39,5 @@ def both_arms(
 ) -> tuple[FloatArray, FloatArray]:
     """(m,) mean outcomes without and with treatment at rows `x`, each learned from its arm alone."""
     made = method.learner.classifier if classify else method.learner.regressor
-    control, treated = (fit(made(seed), learn.x[learn.t == arm], learn.y[learn.t == arm]) for arm in (0.0, 1.0))
+    control, treated = (fitted(made(seed), learn.x[learn.t == arm], learn.y[learn.t == arm]) for arm in (0.0, 1.0))
     return predict(control, x), predict(treated, x)

@@ -8,8 +8,8 @@ from typing import ClassVar, Literal, get_args
 import numpy as np
 
 from ivbridge.causal.arms import Arms
-from ivbridge.causal.crossfit import out_of_fold
-from ivbridge.causal.meta import MetaLearner, fit, predict
+from ivbridge.causal.crossfit import fitted, out_of_fold, predict
+from ivbridge.causal.meta import MetaLearner
 from ivbridge.causal.methods.t_learner import both_arms
 from ivbridge.causal.question import CausalData
 from ivbridge.causal.records import Answer
@@ -47,8 +47,6 @@ class Uplift(MetaLearner):
     name: ClassVar[str] = "uplift"
     title: ClassVar[str] = "uplift"
     r_call: ClassVar[str] = "stats::glm"
-    relative: ClassVar[float] = 1e-8
-    why_relative: ClassVar[str] = "logits of outcomes that stop when a step is below 1e-10, and differences of them"
 
     way: Way = "two_model"
 
@@ -70,11 +68,11 @@ class Uplift(MetaLearner):
         if self.way == "class":
             same = (learn.y == learn.t).astype(np.float64)
             weights = 0.5 / np.where(learn.t == 1, e, 1 - e)
-            effect = 2 * predict(fit(self.learner.classifier(seed), learn.x, same, weights), judge.x) - 1
+            effect = 2 * predict(fitted(self.learner.classifier(seed), learn.x, same, weights), judge.x) - 1
         else:
             target = learn.y * (learn.t - e) / (e * (1 - e))
-            effect = predict(fit(self.learner.regressor(seed), learn.x, target), judge.x)
-        mean = predict(fit(self.learner.classifier(seed), learn.x, learn.y), judge.x)
+            effect = predict(fitted(self.learner.regressor(seed), learn.x, target), judge.x)
+        mean = predict(fitted(self.learner.classifier(seed), learn.x, learn.y), judge.x)
         return mean - score * effect, effect
 
     def arms(self, data: CausalData, seed: int, progress: Progress | None = None) -> Arms:

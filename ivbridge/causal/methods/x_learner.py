@@ -7,7 +7,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from ivbridge.causal.meta import MetaLearner, fit, predict
+from ivbridge.causal.crossfit import fitted, predict
+from ivbridge.causal.meta import MetaLearner
 from ivbridge.causal.methods.t_learner import both_arms
 from ivbridge.causal.question import CausalData
 from ivbridge.records import FloatArray, IntArray
@@ -35,7 +36,7 @@ class XLearner(MetaLearner):
         treated, control = learn.t == 1, learn.t == 0
         both0, both1 = both_arms(self, learn, np.vstack([learn.x, judge.x]), seed)
         mu0, mu1 = both0[learn.n :], both1[learn.n :]
-        gained = fit(self.learner.regressor(seed), learn.x[treated], (learn.y - both0[: learn.n])[treated])
-        missed = fit(self.learner.regressor(seed), learn.x[control], (both1[: learn.n] - learn.y)[control])
+        gained = fitted(self.learner.regressor(seed), learn.x[treated], (learn.y - both0[: learn.n])[treated])
+        missed = fitted(self.learner.regressor(seed), learn.x[control], (both1[: learn.n] - learn.y)[control])
         effect = score * predict(missed, judge.x) + (1 - score) * predict(gained, judge.x)
         return mu0 + score * (mu1 - mu0) - score * effect, effect
