@@ -125,3 +125,11 @@ dml_models <- list(
                     ml_r0 = dml_loss(t, r0, z == 0), ml_r1 = dml_loss(t, r1, z == 1)))
   }
 )
+
+# Two-stage least squares by hand with lm: what its second regression prints, and what it should.
+ivb_causal_two_step <- function(y, t, x, z) {
+  hat <- stats::fitted(stats::lm(t ~ x + z))
+  second <- stats::lm(y ~ x + hat)
+  right <- summary(AER::ivreg(y ~ x + t | x + z))$coefficients
+  list(estimate = stats::coef(second)[["hat"]], by_hand = summary(second)$coefficients["hat", 2L], right = right["t", 2L])
+}

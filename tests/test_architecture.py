@@ -128,7 +128,7 @@ LAYERS = " ".join(
         "causal.heterogeneity.gate",
         "causal.counterfactual causal.risk",
         "causal.dml causal.methods.plr causal.methods.irm causal.methods.pliv causal.methods.iivm causal.iv_question",
-        "causal.methods.two_stage causal.coverage_cases causal.coverage",
+        "causal.methods.two_stage causal.two_step causal.forest_spread causal.coverage_cases causal.coverage",
         "causal.sensitivity.ovb causal.sensitivity.contour causal.sensitivity.evalue",
         "causal.refute causal.refute.protocol causal.refute.repeat causal.refute.placebo causal.refute.subset",
         "causal.refute.bootstrap causal.refute.negative_control causal.refute.hidden causal.refute.suite",
@@ -139,6 +139,12 @@ LAYERS = " ".join(
         "report.entry many instead report.cells report.code report.plot report.drawing report.view report.render report",
         "encouragement.chart encouragement.page",
         "diagrams.page",
+        # mistakes in the user's own analysis
+        "audit audit.records audit.catalogue audit.reading audit.nodes audit.vocabulary audit.scope audit.calls",
+        "audit.tables audit.values audit.flow audit.models audit.view",
+        "audit.checks audit.checks.scores audit.checks.simulated audit.checks.instruments audit.checks.learners",
+        "audit.checks.effects audit.checks.differences audit.checks.habits audit.checks.outputs audit.code",
+        "audit.duplicates audit.columns audit.roles audit.checking audit.page",
         # the marketing build
         "marketing marketing.worlds marketing.records marketing.torch_linear marketing.first_stage marketing.checks",
         "marketing.forbidden marketing.exclusion marketing.encoder marketing.uplift marketing.service",
@@ -150,7 +156,7 @@ LAYERS = " ".join(
         "certificates certificates.badge certificates.records certificates.issue certificates.verify",
         "setup_r doctor cli_text cli_check cli_select cli_encourage cli_post cli_options cli_experiments cli_drift",
         "cli_certify cli_marketing cli_dag",
-        "cli_record cli_ports cli_explain cli_scale cli_study cli",
+        "cli_record cli_ports cli_explain cli_scale cli_audit cli_study cli",
         "pytest_agreement pytest_plugin",
     ]
 ).split()

@@ -24,14 +24,15 @@ from ivbridge.causal import method_class
 from ivbridge.causal.coverage_cases import CASES, Case
 from ivbridge.causal.method import CausalMethod
 from ivbridge.causal.scenarios import POPULATION, TWINS, CausalDraw, Twin
-from ivbridge.errors import UnsupportedError
 from ivbridge.progress import Progress
 from ivbridge.study_records import Method, Outcome
 
-__all__ = ["Coverage", "ZeroOne", "band", "coverage", "judged"]
+__all__ = ["QUICK", "Coverage", "ZeroOne", "band", "coverage", "judged"]
 
 #: Of the intervals, and of the band in which their share has to lie.
 LEVEL, BAND = 0.95, 0.99
+#: Draws of a quick run.
+QUICK = 40
 #: Outcomes above it count as 1 in a world of 0/1 outcomes; about the mean of the outcomes.
 ABOVE = 104.0
 _COLUMNS = (
@@ -120,8 +121,8 @@ def judged(share: float, draws: int, why: str) -> str:
 
 
 def coverage(
-    draws: int = 500, folder: Path | str | None = None, jobs: int | None = None, only: Sequence[str] = (),
-    n: int | None = None, progress: Progress | None = None,
+    draws: int = 500, folder: Path | str | None = None, jobs: int | None = None, cases: Sequence[Case] = CASES,
+    progress: Progress | None = None,
 ) -> Coverage:  # fmt: skip
     """Run the plan, or part of it.
 
@@ -135,30 +136,21 @@ def coverage(
         Each answer is kept there, in a file for each case, and not computed again. The table is ``coverage.csv``.
     jobs : int, optional
         Processes; default one for each processor that may be used.
-    only : sequence of str
-        Names of cases; default: all.
-    n : int, optional
-        Units of each draw; default: what each case says.
+    cases : sequence of Case, default CASES
     progress : callable, optional
         Called with (draws done, total, what), anew for each case.
 
     Raises
     ------
-    UnsupportedError
-        If there is no case of a name.
     MissingExtraError
         If a package that a method needs is missing.
     """
-    known = {case.name: case for case in CASES}
-    if unknown := [name for name in only if name not in known]:
-        raise UnsupportedError(f"There is no case {unknown[0]!r}.", available="; ".join(known))
     place = None if folder is None else Path(folder)
     if place is not None:
         place.mkdir(parents=True, exist_ok=True)
     rows: list[dict[str, Any]] = []
-    for case in [known[name] for name in only] or CASES:
-        asked = case if n is None else replace(case, n=n)
-        rows += _rows(asked, min(draws, case.draws or draws), place, jobs, progress)
+    for case in cases:
+        rows += _rows(case, min(draws, case.draws or draws), place, jobs, progress)
         found = Coverage(pd.DataFrame(rows, columns=list(_COLUMNS)))
         if place is not None:
             found.table.to_csv(place / "coverage.csv", index=False, float_format="%.6g", lineterminator="\n")

@@ -102,12 +102,15 @@ class CrossFitted(CausalMethod):
     repeats : int, default 1
         Splits into folds. Estimates are their median; the squared standard error is the median of
         se² + (estimate - median)², definition 3.3 of the paper. (DoubleML 0.11 leaves the second term out.)
+    fold_seed : int, optional
+        Of the folds; default: the seed of the fit, which also grows the trees.
     """
 
     learner: Learner = Learner()  # noqa: RUF009
     treatment_learner: Learner | None = None
     folds: int = 5
     repeats: int = 1
+    fold_seed: int | None = None
 
     def __post_init__(self) -> None:
         if self.folds < 2 or self.repeats < 1:
@@ -204,8 +207,9 @@ class CrossFitted(CausalMethod):
 
     def splits(self, data: CausalData, seed: int) -> IntArray:
         """(n, repeats) fold numbers."""
+        start, strata = seed if self.fold_seed is None else self.fold_seed, self._strata(data)
         return np.column_stack(
-            [draw_folds(data.n, self.folds, seed + 10_007 * r, self._strata(data)) for r in range(self.repeats)]
+            [draw_folds(data.n, self.folds, start + 10_007 * r, strata) for r in range(self.repeats)]
         )
 
     def _strata(self, data: CausalData) -> FloatArray:
@@ -230,7 +234,7 @@ class Clipped(CrossFitted):
     ----------
     clip : float, default 0.01
         Probabilities below it, or above one minus it, are set to that; DoubleML's default. How many were is a warning.
-    learner, treatment_learner, folds, repeats
+    learner, treatment_learner, folds, repeats, fold_seed
         As :class:`CrossFitted`.
     """
 
