@@ -27,8 +27,9 @@ LEFT_WARN, LEFT_STOP = 0.5, 0.02
 FEWEST = 2.0
 #: A unit that stands for so many others of its arm is warned of.
 HEAVY = 20.0
-#: Share of an arm's units with scores that no unit of the other arm comes near to (outside its range): warned of.
-ALONE = 0.02
+#: Share of an arm's units with scores outside the other arm's range that is warned of; one unit ends a range, so that
+#: a few per cent lie outside where all is well.
+ALONE = 0.05
 
 Verdict = Literal["fine", "warn", "stop"]
 
