@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+from scipy import stats
 
-from ivbridge.causal.sensitivity.ovb import OmittedVariables
+from ivbridge.causal.sensitivity.ovb import OmittedVariables, moved
 from ivbridge.charts import BLACK, BLUE, GREY, ORANGE, blank, styled, words
 from ivbridge.errors import DataError
+from ivbridge.records import FloatArray
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -92,13 +95,11 @@ def _limits(found: OmittedVariables) -> tuple[float, float]:
     return min(0.98, 1.1 * right + 0.02), min(1.0, 1.1 * top + 0.02)
 
 
-def _heights(found: OmittedVariables, kind: str, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, float]:
-    values = np.array([[getattr(found.adjusted(a, b), kind) for a in x] for b in y])
+def _heights(found: OmittedVariables, kind: str, x: FloatArray, y: FloatArray) -> tuple[FloatArray, float]:
+    estimates, errors = moved((found.estimate, found.std_error, found.df), *np.meshgrid(x, y))
     if kind == "estimate":
-        return values, (1 - found.q) * found.estimate
-    from scipy import stats
-
-    return values, float(np.copysign(stats.t.isf(found.alpha / 2, found.df - 1), found.estimate))
+        return estimates, (1 - found.q) * found.estimate
+    return estimates / errors, math.copysign(float(stats.t.isf(found.alpha / 2, found.df - 1)), found.estimate)
 
 
 def _caption(found: OmittedVariables, kind: str, start: float, critical: float) -> str:

@@ -25,7 +25,7 @@ from ivbridge.errors import DataError, DesignError, UnsupportedError
 from ivbridge.records import FloatArray
 
 __all__ = [
-    "Adjusted", "Benchmark", "OmittedVariables", "adjust", "analyse", "benchmark", "explained_share",
+    "Adjusted", "Benchmark", "OmittedVariables", "adjust", "analyse", "benchmark", "explained_share", "moved",
     "robustness_value",
 ]  # fmt: skip
 
@@ -189,8 +189,7 @@ def robustness_value(statistic: float, df: float, q: float = 1.0, alpha: float =
     DataError
         If there are fewer than 2 degrees of freedom, or `q` or `alpha` are not positive, or `alpha` is above 1.
     """
-    if not (df >= 2 and q > 0 and 0 < alpha <= 1):
-        raise DataError(f"df={df!r}, q={q!r}, alpha={alpha!r}", available="df of 2 or more, q above 0, alpha in (0, 1]")
+    _check(df, q, alpha)
     strength = q * abs(statistic) / math.sqrt(df)
     critical = float(stats.t.isf(alpha / 2, df - 1)) / math.sqrt(df - 1)
     gap = strength - critical
@@ -199,6 +198,11 @@ def robustness_value(statistic: float, df: float, q: float = 1.0, alpha: float =
     if critical > 0 and strength > 1 / critical:
         return (strength**2 - critical**2) / (1 + strength**2)
     return 2 / (1 + math.sqrt(1 + 4 / gap**2))
+
+
+def _check(df: float, q: float, alpha: float) -> None:
+    if not (df >= 2 and q > 0 and 0 < alpha <= 1):
+        raise DataError(f"df={df!r}, q={q!r}, alpha={alpha!r}", available="df of 2 or more, q above 0, alpha in (0, 1]")
 
 
 def adjust(
@@ -226,12 +230,20 @@ def adjust(
         raise DataError(
             f"The partial R² {r2_treatment!r} and {r2_outcome!r} were asked.", available="[0, 1) and [0, 1]"
         )
+    found = moved(coefficient, np.array(r2_treatment), np.array(r2_outcome))
+    estimate, spread = float(found[0]), float(found[1])
+    half = float(stats.t.isf(alpha / 2, coefficient[2] - 1)) * spread
+    return Adjusted(estimate, spread, estimate / spread if spread else math.nan, estimate - half, estimate + half)
+
+
+def moved(
+    coefficient: tuple[float, float, float], r2_treatment: FloatArray, r2_outcome: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Estimates and standard errors as :func:`adjust` has them, for arrays of partial R² of the same shape."""
     estimate, error, df = coefficient
-    bias = error * math.sqrt(df) * math.sqrt(r2_outcome * r2_treatment / (1 - r2_treatment))
-    moved = estimate - math.copysign(bias, estimate)
-    spread = error * math.sqrt((1 - r2_outcome) / (1 - r2_treatment) * df / (df - 1))
-    half = float(stats.t.isf(alpha / 2, df - 1)) * spread
-    return Adjusted(moved, spread, moved / spread if spread else math.nan, moved - half, moved + half)
+    bias = error * math.sqrt(df) * np.sqrt(r2_outcome * r2_treatment / (1 - r2_treatment))
+    spread = error * np.sqrt((1 - r2_outcome) / (1 - r2_treatment) * df / (df - 1))
+    return estimate - math.copysign(1.0, estimate) * bias, spread
 
 
 def analyse(
@@ -263,7 +275,7 @@ def analyse(
     UnsupportedError
         If the question asks for a LATE.
     DataError
-        If a benchmark is no covariate, or see :func:`ivbridge.causal.question.build`.
+        If a benchmark is no covariate, a number is out of range, or see :func:`ivbridge.causal.question.build`.
     DesignError
         If columns are collinear.
     """
@@ -274,9 +286,12 @@ def analyse(
     names = tuple(benchmarks) or question.covariates
     if unknown := [name for name in names if name not in question.covariates]:
         raise DataError(f"The benchmark {unknown[0]!r} is no covariate.", available=", ".join(question.covariates))
+    if not all(one > 0 for one in strengths):
+        raise DataError(f"strengths={tuple(strengths)!r} were asked.", available="numbers above 0")
     design = np.column_stack([np.ones(built.n), built.x, built.t])
     model = regress(built.y, design, ("constant", *built.x_names, question.treatment))
     estimate, df = float(model.coef[-1]), model.df_resid
+    _check(df, q, alpha)
     error = model.sigma * abs(float(model.basis.inverse[-1, -1]))
     found = tuple(benchmark(built, name) for name in names)
     rows = [_bound(one, strength, (estimate, error, float(df)), alpha) for one in found for strength in strengths]
@@ -334,9 +349,9 @@ def _bound(
     one: Benchmark, strength: float, coefficient: tuple[float, float, float], alpha: float
 ) -> Mapping[str, float | str]:
     treatment, outcome = one.times(strength)
-    moved = Adjusted(*[math.nan] * 5) if math.isnan(treatment) else adjust(coefficient, treatment, outcome, alpha)
+    to = Adjusted(*[math.nan] * 5) if math.isnan(treatment) else adjust(coefficient, treatment, outcome, alpha)
     return {
         "covariate": one.covariate, "strength": strength, "r2.treatment": treatment, "r2.outcome": outcome,
-        "estimate": moved.estimate, "std.error": moved.std_error, "statistic": moved.statistic,
-        "conf.low": moved.low, "conf.high": moved.high,
+        "estimate": to.estimate, "std.error": to.std_error, "statistic": to.statistic, "conf.low": to.low,
+        "conf.high": to.high,
     }  # fmt: skip
