@@ -80,7 +80,7 @@ class Identification:
 
     @property
     def by(self) -> str:
-        """The first of ``"no effect"``, ``"adjustment"``, ``"front door"``, ``"instrument"`` that applies, or ``"none"``."""
+        """The first that applies of "no effect", "adjustment", "front door" and "instrument"; else "none"."""
         ways = {
             "no effect": not self.affects, "adjustment": bool(self.adjustment), "front door": bool(self.front_doors),
             "instrument": bool(self.instruments),

@@ -20,7 +20,9 @@ MOST_PATHS = 5000
 @lru_cache(maxsize=64)
 def paths(diagram: Diagram, start: str, end: str) -> tuple[Path, ...]:
     """Paths without a repeated node, whatever way their arrows point; :data:`MOST_PATHS` of them, short ones first."""
-    skeleton = diagram.digraph.to_undirected(as_view=True)
+    skeleton = networkx().Graph()  # a view of the directed graph has no fixed order
+    skeleton.add_nodes_from(diagram.digraph)
+    skeleton.add_edges_from(diagram.digraph.edges)
     found: list[Path] = []
     for length in range(1, len(skeleton)):
         if len(found) >= MOST_PATHS:
@@ -59,8 +61,9 @@ def is_open(diagram: Diagram, path: Path, given: Iterable[str]) -> bool:
     """
     fixed = set(given)
     meeting = set(colliders(diagram, path))
-    causes = diagram.ancestors(fixed) if fixed else frozenset()
-    return all(node in causes if node in meeting else node not in fixed for node in path[1:-1])
+    if fixed.intersection(path[1:-1]) - meeting:
+        return False
+    return not meeting or (bool(fixed) and meeting <= diagram.ancestors(fixed))
 
 
 def open_paths(diagram: Diagram, start: str, end: str, given: Iterable[str]) -> list[Path]:

@@ -193,20 +193,25 @@ def _inside(diagram: Diagram, treatment: str, dependent: str, name: str) -> str:
 
 
 def _role(found: Identification, name: str) -> str:
-    """One word or a few for what a node is."""
+    """A few words for what a node is."""
     diagram, treatment, dependent = found.diagram, found.treatment, found.dependent
     after, before = diagram.descendants([treatment]), diagram.ancestors([dependent])
-    meets = [p for p in paths(diagram, treatment, dependent) if _turns(diagram, p, (), name) == "open"]
+    others = [path for path in paths(diagram, treatment, dependent) if not is_causal(diagram, path)]
+    opened = [path for path in others if _turns(diagram, path, (), name) == "open"]
+    closed = any(_turns(diagram, path, (), name) == "closed" for path in others)
     without = diagram.digraph.subgraph(set(diagram.digraph) - {treatment})
-    reaches = networkx().has_path(without, name, dependent) if name != treatment else False
+    confounds = name in diagram.ancestors([treatment]) and networkx().has_path(without, name, dependent)
+    meets = any(name in colliders(diagram, path) for path in opened)
     roles = (
         ("mediator", name in after and name in before),
         ("caused by the dependent variable", name in diagram.descendants([dependent])),
         ("caused by a mediator", name in forbidden(diagram, treatment, dependent)),
-        ("confounder and collider", name in diagram.ancestors([treatment]) and reaches and bool(meets)),
-        ("confounder", name in diagram.ancestors([treatment]) and reaches),
-        ("collider", any(name in colliders(diagram, path) for path in meets)),
-        ("caused by a collider", bool(meets)),
+        ("confounder and collider", confounds and meets),
+        ("confounder", confounds),
+        ("on a back-door path, and collider", closed and meets),
+        ("on a back-door path", closed),
+        ("collider", meets),
+        ("caused by a collider", bool(opened)),
         ("instrument", any(one.name == name and not one.given for one in found.instruments)),
         ("caused by the treatment", name in after),
         ("cause of the treatment", name in diagram.ancestors([treatment])),

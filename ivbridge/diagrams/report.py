@@ -23,7 +23,7 @@ __all__ = ["DiagramReport", "examine"]
 
 WIDTH = 100
 #: Lines of a list that are printed; JSON and the page hold all of them.
-SHOWN = 12
+SHOWN = 8
 
 
 @dataclass(frozen=True)
@@ -202,9 +202,9 @@ def _sentences(report: DiagramReport) -> list[str]:
         words.append(f"{_set(found.precise)} is valid, too, and the most precise in large samples.")
     if found.front_doors:
         words.append(f"Front door: {_sets(found.front_doors)} carries the whole effect and is not confounded.")
-    for one in found.instruments[:SHOWN]:
-        given = f", given {_set(one.given)}" if one.given else ""
-        words.append(f"{one.name} is an instrument{given}.")
+    for name in dict.fromkeys(one.name for one in found.instruments):
+        sets = [one.given for one in found.instruments if one.name == name]
+        words.append(f"{name} is an instrument{'' if sets == [()] else f', given {_sets(sets)}'}.")
     if found.by == "none":
         words.append("No adjustment set, front door or instrument identifies the effect; longer arguments, and front "
                      "doors that need covariates, are not looked for.")  # fmt: skip

@@ -25,7 +25,7 @@ from ivbridge.errors import DiagramError
 __all__ = ["Drawing", "parse", "write"]
 
 _TOKEN = re.compile(
-    r"""(?P<space>[ \t\r]+|\#[^\n]*|//[^\n]*)
+    r"""(?P<space>[ \t\r]+|\#[^\n]*|//[^\n]*|bb="[^"\n]*")
       |(?P<end>[;\n])
       |(?P<arrow><->|->|<-)
       |(?P<mark>\[[^\]\n]*\])
