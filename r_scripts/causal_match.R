@@ -130,14 +130,16 @@ ivb_causal_match <- function(y, t, x, distance, estimand, replace, neighbours, c
   answer
 }
 
-# what a plain call of MatchIt gives, and how many of its pairs are not with the nearest unit
+# what plain calls give: MatchIt's effect from `times` the score, how many of its pairs are not with the nearest unit,
+# and how many pairs Matching makes without ties
 ivb_causal_match_plain <- function(y, t, score, times) {
   fit <- MatchIt::matchit(t ~ 1, data = data.frame(t = t), method = "nearest", distance = score * times,
                           replace = TRUE)
   unit <- as.integer(rownames(fit$match.matrix))
   partner <- as.integer(fit$match.matrix[, 1L])
   list(estimate = mean(y[unit] - y[partner]), wrong = match_wrong(scale(score), t, unit, partner),
-       pairs = length(unit))
+       pairs = length(unit), matching = length(Matching::Match(y, t, score, distance.tolerance = 0)$index.treated),
+       by_default = length(Matching::Match(y, t, score)$index.treated))
 }
 
 # the nearest units of `donors` for each unit, ties included, as a list; lowest distances first
@@ -172,4 +174,34 @@ ivb_causal_match_score <- function(y, t, x, distance, estimand, estimate) {
   c <- colSums(fit$design * f * (gap(place) - estimate) + (one + p / (1 - p) * zero) * f)
   d <- colSums(fit$design * f * (gap(match_place(t, x, "within")) - estimate))
   list(change = drop(t(d) %*% information %*% d - t(c) %*% information %*% c) / sum(t)^2)
+}
+
+# balance by MatchIt, which is handed weights; the first covariate alone makes its pairs, which are not used
+ivb_causal_balance <- function(t, x, weights, estimand) {
+  data <- data.frame(t = t, x)
+  fit <- MatchIt::matchit(t ~ ., data = data, method = "nearest", replace = TRUE,
+                          distance = match_matrix(x[, 1L, drop = FALSE], which(t == 1), which(t == 0)))
+  fit$weights <- weights
+  fit$estimand <- estimand
+  found <- summary(fit, pair.dist = FALSE)
+  list(before = unname(found$sum.all[, 1:6]), after = unname(found$sum.matched[, 1:6]),
+       names = rownames(found$sum.all))
+}
+
+# tests of an experiment with pairs, and by enumeration the same where each rank counts with another chance
+ivb_causal_rosenbaum <- function(differences, treated_only, control_only, gammas, few) {
+  normal <- function(side) suppressWarnings(stats::wilcox.test(differences, exact = FALSE, correct = FALSE,
+                                                               alternative = side)$p.value)
+  events <- function(chance) stats::binom.test(treated_only, treated_only + control_only, chance,
+                                               alternative = "greater")$p.value
+  signs <- as.matrix(expand.grid(rep(list(0:1), length(few))))
+  ranks <- rank(abs(few))
+  high <- signs %*% ranks >= sum(ranks[few > 0]) - 1e-9
+  enumerated <- function(chance) sum((chance^rowSums(signs) * (1 - chance)^(length(few) - rowSums(signs)))[high])
+  walsh <- outer(differences, differences, "+") / 2
+  list(greater = normal("greater"), less = normal("less"),
+       exact = stats::wilcox.test(few, exact = TRUE, alternative = "greater")$p.value,
+       binary_high = vapply(gammas / (1 + gammas), events, 0), binary_low = vapply(1 / (1 + gammas), events, 0),
+       high = vapply(gammas / (1 + gammas), enumerated, 0), low = vapply(1 / (1 + gammas), enumerated, 0),
+       median = stats::median(walsh[!lower.tri(walsh)]))
 }

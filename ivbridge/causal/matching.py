@@ -98,7 +98,7 @@ def answered(data: CausalData, place: FloatArray, rule: Rule, order: IntArray) -
         name, size = achieved.worst
         cure = "" if rule.adjust else " adjust=True removes a difference whose effect is linear."
         warnings.append(
-            f"After matching {name} still differs by {size:.2f} standard deviations between the arms, "
+            f"After matching {name} still differs by {abs(size):.2f} standard deviations between the arms, "
             f"so that the pairs alone do not make them comparable.{cure}"
         )
     pairs = len(matches.unit)
