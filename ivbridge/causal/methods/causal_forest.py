@@ -21,8 +21,6 @@ __all__ = ["CausalForest"]
 
 #: Of the outcome; and of the treatment, with leaves large enough for probabilities.
 FOREST, CALM = Learner("forest"), Learner("forest", leaf=20)
-#: Trees that econml grows on one half of the units; the number of trees is a multiple of it.
-SUBFOREST = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +38,6 @@ class CausalForest(CausalMethod):
     propensity : Learner, default a random forest with leaves of 20
         Of the treatment given the covariates; small leaves give probabilities of 0.
     trees : int, default 400
-        A multiple of 4.
     leaf : int, default 5
         Smallest leaf, as in R's grf.
     folds : int, default 5
@@ -51,7 +48,7 @@ class CausalForest(CausalMethod):
     Raises
     ------
     DataError
-        If `trees` is no positive multiple of 4, or `clip` does not lie in [0, 0.5).
+        If `clip` does not lie in [0, 0.5).
     """
 
     name: ClassVar[str] = "causal_forest"
@@ -72,8 +69,6 @@ class CausalForest(CausalMethod):
     clip: float = 0.01
 
     def __post_init__(self) -> None:
-        if self.trees < SUBFOREST or self.trees % SUBFOREST:
-            raise DataError(f"{self.trees} trees were asked.", do="ask for a multiple of 4, such as 400.")
         if not 0 <= self.clip < 0.5:
             raise DataError(f"clip={self.clip!r} was asked.", do="give a number from 0 to below 0.5, such as 0.01.")
 
@@ -86,7 +81,7 @@ class CausalForest(CausalMethod):
             model_y=self.learner.regressor(seed), model_t=self.propensity.classifier(seed), discrete_treatment=True,
             cv=[(np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)) for fold in range(self.folds)],
             n_estimators=self.trees, min_samples_leaf=self.leaf, honest=True, drate=False, inference=False,
-            subforest_size=SUBFOREST, n_jobs=1, random_state=seed,
+            n_jobs=1, random_state=seed,
         )  # fmt: skip
         return forest.fit(data.y, data.t, X=data.x, cache_values=True)
 
