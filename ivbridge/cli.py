@@ -19,6 +19,7 @@ from typer.core import TyperGroup
 import ivbridge
 from ivbridge import (
     cli_audit,
+    cli_causal,
     cli_certify,
     cli_dag,
     cli_drift,
@@ -268,6 +269,7 @@ app.add_typer(cli_workbook.app)
 app.add_typer(cli_dag.app)
 app.add_typer(cli_audit.app)
 app.add_typer(cli_study.app)
+app.add_typer(cli_causal.app)
 
 
 def main() -> None:

@@ -145,6 +145,9 @@ LAYERS = " ".join(
         "audit.checks audit.checks.scores audit.checks.simulated audit.checks.instruments audit.checks.learners",
         "audit.checks.effects audit.checks.differences audit.checks.habits audit.checks.outputs audit.code",
         "audit.duplicates audit.columns audit.roles audit.checking audit.page",
+        # the page of one effect
+        "causal.asked causal.analysis causal.report.words causal.report.plots causal.report.page causal.report.text",
+        "causal.report",
         # the marketing build
         "marketing marketing.worlds marketing.records marketing.torch_linear marketing.first_stage marketing.checks",
         "marketing.forbidden marketing.exclusion marketing.encoder marketing.uplift marketing.service",
@@ -155,7 +158,7 @@ LAYERS = " ".join(
         "workbook.rows workbook.corrected workbook.agreeing workbook.figures workbook.analysis",
         "certificates certificates.badge certificates.records certificates.issue certificates.verify",
         "setup_r doctor cli_text cli_check cli_select cli_encourage cli_post cli_options cli_experiments cli_drift",
-        "cli_certify cli_marketing cli_dag",
+        "cli_certify cli_marketing cli_causal cli_dag",
         "cli_record cli_ports cli_explain cli_scale cli_audit cli_study cli",
         "pytest_agreement pytest_plugin",
     ]

@@ -128,9 +128,10 @@ class Judged:
         test = {"AUTOC": self.autoc, "Qini": self.qini, "calibration": self.calibration}[self.options.by]
         many = f", p {self.p_value:.3g} over {len(self.p_values)} splits" if len(self.p_values) > 1 else ""
         told = f"{test} on {self.judged} units that it has not seen{many}"
+        title = self.title[:1].upper() + self.title[1:]
         if self.passed:
-            return f"{self.title} ranks units by effect: {told}."
-        return f"{self.title} ranks noise, as far as the data can tell: {told}; the limit is {self.options.level:g}."
+            return f"{title} ranks units by effect: {told}."
+        return f"{title} ranks noise, as far as the data can tell: {told}; the limit is {self.options.level:g}."
 
 
 @dataclass(frozen=True, slots=True, eq=False)
