@@ -149,6 +149,26 @@ def test_nearest_units_are_those_of_brute_force(neighbours: int, grid: bool) -> 
     assert set(kept.dropped) == set(units) - near
 
 
+def test_a_tie_that_rounding_breaks_is_a_tie() -> None:
+    place = np.array([[0.0], [0.1 + 0.2], [-0.3], [0.3 + 1e-9]])
+    assert nearest(place, np.array([0]), np.array([1, 2, 3])).partner.tolist() == [2, 1]
+
+
+def test_a_score_that_says_nothing_leaves_all_equally_near() -> None:
+    """Both arms have the same shares, so that the logit is flat and matching is the difference in means."""
+    frame = pd.DataFrame({"x": [0, 1] * 20, "t": [1, 1, 0, 0] * 10, "y": np.arange(40.0) ** 2})
+    found = Propensity(known_score=True).fit(CausalQuestion("y", "t", ("x",)), frame)
+    means = frame.groupby("t")["y"].mean()
+    assert found.estimate == pytest.approx(means[1] - means[0], rel=1e-12)
+    assert found.answer.parts["matches"] == 800
+
+
+def test_cells_with_too_many_equals_are_sent_to_stratification(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ivbridge.causal.matched.MOST", 1000)
+    with pytest.raises(DesignError, match="few cells"):
+        nearest(np.zeros((200, 1)), np.arange(100), np.arange(100, 200))
+
+
 def test_greedy_pairs_take_the_nearest_free_unit_in_turn() -> None:
     place = np.array([[0.0], [1.0], [0.4], [5.0], [-0.7]])
     found = greedy(place, [0, 1], np.array([2, 3, 4]))
@@ -233,6 +253,21 @@ def test_the_correction_for_the_score_that_leaves_no_variance_is_not_made(monkey
     found, known = (Propensity(known_score=k).fit(draw.question, draw.frame) for k in (False, True))
     assert found.std_error == known.std_error
     assert "leaves no variance" in found.answer.warnings[0]
+
+
+def test_covariates_that_decide_the_treatment_can_be_matched_on_but_not_silently() -> None:
+    frame = pd.DataFrame({"x": np.arange(40.0), "t": np.repeat([0, 1], 20), "y": np.arange(40.0) ** 1.5})
+    question = CausalQuestion("y", "t", ("x",), estimand="ATT")
+    found = Mahalanobis().fit(question, frame)
+    assert found.overlap is None
+    assert "separate treated from untreated" in found.answer.warnings[-1]
+    with pytest.raises(DesignError, match="separate"):
+        Propensity().fit(question, frame)
+    draw = notebook()
+    overlap = Mahalanobis().fit(asked(draw, "ATT"), draw.frame).overlap
+    assert overlap is not None
+    assert overlap.n_treated == overlap.ess_treated == 646
+    assert overlap.ess_control < overlap.n_control < 646  # controls in use, some of them twice
 
 
 DRAW = TWINS["confounded"].draw(60, 3)

@@ -28,6 +28,10 @@ __all__ = [
 
 #: Squared distances in standard deviations that differ by less are equal; rounding is a hundredth of it.
 TIE = 1e-14
+#: Candidates that are looked at at once; more come from covariates with few values in many units.
+MOST = 50_000_000
+#: A score whose standard deviation is smaller says nothing: what is left of it is rounding.
+FLAT = 1e-12
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -99,8 +103,10 @@ def unit_weights(table: pd.DataFrame | None, n: int) -> FloatArray:
 
 
 def scaled(score: FloatArray) -> FloatArray:
-    """(n, 1) a score in its standard deviations over all units."""
-    return np.asarray((score - score.mean()) / score.std(ddof=1))[:, None]
+    """(n, 1) a score in its standard deviations over all units; zeros, so that all are equally near, if it is flat."""
+    spread = score.std(ddof=1)
+    apart = score - score.mean()
+    return np.asarray(apart / spread if spread > FLAT else np.zeros_like(apart))[:, None]
 
 
 def whitened(x: FloatArray, t: FloatArray, *, within: bool) -> FloatArray:
@@ -169,6 +175,11 @@ def _candidates(
     """(u, k) donors by distance, their distances, and which of them are matches; k grows until no tie is cut off."""
     tree, asked = cKDTree(place[donors]), min(neighbours + 4, len(donors))
     while True:
+        if len(units) * asked > MOST:
+            raise DesignError(
+                f"{len(units)} units have {asked} and more units that are equally near: the covariates make few cells.",
+                do="compare within the cells: stratification.",
+            )
         apart, found = tree.query(place[units], k=np.arange(1, asked + 1))
         inside = apart**2 <= apart[:, [neighbours - 1]] ** 2 + TIE
         if asked == len(donors) or not inside[:, -1].any():
@@ -184,10 +195,10 @@ def greedy(place: FloatArray, units: Sequence[int] | IntArray, donors: IntArray,
     DesignError
         If no unit has a match within the caliper.
     """
-    free = np.ones(len(donors), dtype=bool)
+    others, free = place[donors], np.ones(len(donors), dtype=bool)
     pairs: list[tuple[int, int, float]] = []
     for unit in units:
-        apart = np.sqrt(((place[donors] - place[unit]) ** 2).sum(axis=1))
+        apart = np.sqrt(((others - place[unit]) ** 2).sum(axis=1))
         apart[~free] = math.inf
         best = int(apart.argmin())
         if free[best] and apart[best] <= caliper:

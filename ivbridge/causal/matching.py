@@ -18,13 +18,14 @@ from ivbridge.causal.matched import (
     paired_effect,
     unit_weights,
 )
+from ivbridge.causal.overlap import describe
 from ivbridge.causal.question import CausalData
 from ivbridge.causal.r_side import ask_r, r_versions
-from ivbridge.causal.records import Answer
+from ivbridge.causal.records import Answer, Overlap
 from ivbridge.errors import DataError, UnsupportedError
 from ivbridge.records import FloatArray, IntArray
 
-__all__ = ["Rule", "answered", "asked_of_r", "known"]
+__all__ = ["Rule", "answered", "arms", "asked_of_r", "overlap_of"]
 
 R_PACKAGES = ("Matching", "MatchIt", "sandwich")
 
@@ -133,14 +134,21 @@ def asked_of_r(data: CausalData, distance: str, rule: Rule) -> Answer:
     )  # fmt: skip
 
 
-def known(data: CausalData) -> tuple[IntArray, IntArray]:
+def arms(data: CausalData) -> tuple[IntArray, IntArray]:
     """Positions of the treated and of the others."""
     return np.flatnonzero(data.treated), np.flatnonzero(~data.treated)
 
 
+def overlap_of(data: CausalData, score: FloatArray, found: Answer) -> Overlap:
+    """Overlap of the units that are compared, weighted by their use; a control that serves nobody does no harm."""
+    weights = unit_weights(found.table, data.n)
+    used = weights > 0
+    return describe(score[used], data.t[used], weights[used], data.question.estimand)
+
+
 def _matches(data: CausalData, place: FloatArray, rule: Rule, order: IntArray) -> Matches:
     rule.check(data)
-    treated, others = known(data)
+    treated, others = arms(data)
     if not rule.replace:
         return greedy(place, order, others, rule.limit)
     found = nearest(place, treated, others, rule.neighbours, rule.limit)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from ivbridge.causal.matched import whitened
-from ivbridge.causal.matching import Rule, answered, asked_of_r, known
+from ivbridge.causal.matching import Rule, answered, arms, asked_of_r, overlap_of
 from ivbridge.causal.method import CausalMethod
-from ivbridge.causal.propensity import standardised
+from ivbridge.causal.propensity import logit, standardised
 from ivbridge.causal.question import CausalData
 from ivbridge.causal.records import Answer
-from ivbridge.errors import DataError
+from ivbridge.errors import DataError, DesignError
 from ivbridge.progress import Progress
 
 __all__ = ["MahalanobisMatching"]
@@ -52,7 +53,8 @@ class MahalanobisMatching(CausalMethod):
     name: ClassVar[str] = "mahalanobis_matching"
     title: ClassVar[str] = "Mahalanobis matching"
     estimands: ClassVar[tuple[str, ...]] = ("ATE", "ATT")
-    packages: ClassVar[tuple[str, ...]] = ("numpy", "scipy")
+    packages: ClassVar[tuple[str, ...]] = ("numpy", "scipy", "statsmodels")
+    extra: ClassVar[str] = "causal"
     r_call: ClassVar[str] = "Matching::Match and MatchIt::matchit"
     relative: ClassVar[float] = 1e-10
     why_relative: ClassVar[str] = "the same pairs, and sums over them: a few thousand roundings of 1e-16"
@@ -71,7 +73,12 @@ class MahalanobisMatching(CausalMethod):
     def answer(self, data: CausalData, seed: int, progress: Progress | None) -> Answer:
         """See :meth:`CausalMethod.answer`."""
         place = whitened(standardised(data)[:, 1:], data.t, within=self.metric == "within")
-        return answered(data, place, self._rule(), known(data)[0])
+        found = answered(data, place, self._rule(), arms(data)[0])
+        try:
+            return dataclasses.replace(found, overlap=overlap_of(data, logit(data).score, found))
+        except DesignError as error:
+            said = f"Whether the arms overlap could not be told from a propensity score: {error}"
+            return dataclasses.replace(found, warnings=(*found.warnings, said))
 
     def reference(self, data: CausalData, seed: int) -> Answer:
         """See :meth:`CausalMethod.reference`."""

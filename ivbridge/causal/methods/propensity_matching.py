@@ -9,11 +9,11 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from ivbridge.causal.matched import scaled, unit_weights, whitened
+from ivbridge.causal.matched import scaled, whitened
 from ivbridge.causal.matched_score import variance_change
-from ivbridge.causal.matching import Rule, answered, asked_of_r, known
+from ivbridge.causal.matching import Rule, answered, arms, asked_of_r, overlap_of
 from ivbridge.causal.method import CausalMethod
-from ivbridge.causal.overlap import describe, refuse
+from ivbridge.causal.overlap import refuse
 from ivbridge.causal.propensity import Propensity, logit
 from ivbridge.causal.question import CausalData
 from ivbridge.causal.r_side import ask_r
@@ -87,12 +87,10 @@ class PropensityMatching(CausalMethod):
         """See :meth:`CausalMethod.answer`."""
         fitted = logit(data)
         place = scaled(fitted.score if self.on == "score" else fitted.design @ fitted.scaled)
-        treated, _ = known(data)
+        treated, _ = arms(data)
         order = treated[np.argsort(-place[treated, 0], kind="stable")]
         found = answered(data, place, self._rule(), order)
-        weights = unit_weights(found.table, data.n)
-        used = weights > 0
-        overlap = describe(fitted.score[used], data.t[used], weights[used], data.question.estimand)
+        overlap = overlap_of(data, fitted.score, found)
         refuse(overlap)
         found = dataclasses.replace(found, overlap=overlap)
         if not self._corrected():
