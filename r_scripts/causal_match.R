@@ -102,6 +102,13 @@ match_paired <- function(y, t, x, pairs, adjust) {
   list(estimate = stats::coef(fit)[["t"]], std_error = error)
 }
 
+# what a user would type
+match_call <- function(distance, estimand, neighbours, adjust, spread) {
+  near <- c(score = "score", logit = "logit", overall = "x, Weight = 2", within = "x, Weight.matrix = <within arms>")
+  sprintf(paste0("Matching::Match(y, t, %s, Z = x, estimand = \"%s\", M = %d, BiasAdjust = %s, Var.calc = %d, ",
+                 "distance.tolerance = 0)"), near[[distance]], estimand, neighbours, adjust, spread)
+}
+
 ivb_causal_match <- function(y, t, x, distance, estimand, replace, neighbours, caliper, adjust, spread) {
   place <- match_place(t, x, distance)
   treated <- which(t == 1)
@@ -124,8 +131,8 @@ ivb_causal_match <- function(y, t, x, distance, estimand, replace, neighbours, c
   }
   if (answer$wrong > 0) stop(answer$wrong, " of ", length(answer$unit), " pairs are not with the nearest unit.")
   answer$vcov <- if (replace) "Abadie and Imbens (2006)" else "clustered by pair"
-  answer$calls <- if (replace) "Matching::Match(y, t, x, Z, Var.calc = 1, distance.tolerance = 0)"
-                  else "MatchIt::matchit(t ~ 1, distance = <matrix>); sandwich::vcovCL(lm(y ~ t), cluster = pair)"
+  answer$calls <- if (replace) match_call(distance, estimand, neighbours, adjust, spread) else
+    "MatchIt::matchit(t ~ 1, distance = <matrix>); sandwich::vcovCL(lm(y ~ t), cluster = pair)"
   answer$distance <- sqrt(rowSums((place[answer$unit, , drop = FALSE] - place[answer$partner, , drop = FALSE])^2))
   answer
 }

@@ -178,4 +178,6 @@ def _parts(unit: IntArray, partner: IntArray, distance: FloatArray, dropped: int
 
 
 def _call(rule: Rule) -> str:
-    return "scipy.spatial.cKDTree(controls).query(treated, k=1)" if rule.replace else "abs(controls - treated).argmin()"
+    if rule.replace:
+        return f"scipy.spatial.cKDTree(controls).query(treated, k={rule.neighbours})"
+    return "numpy.abs(free_controls - treated_unit).argmin()"
