@@ -27,6 +27,8 @@ _PROMPT = re.compile(r"^In[^\w\[\n]{0,4}[^\[\n\x00-\x7f]{0,8}[ \xa0]?\[(\d*| |\*
 _MAGIC = re.compile(r"^(\s*)(?:[%!]|\w[\w. ]*=\s*[%!](?=\w)).*$|^(\s*)[\w.]+\?{1,2}\s*$|^(\s*)\?{1,2}[\w.]+\s*$")
 #: Cell magics whose cell is still Python.
 _PYTHON_CELLS = ("%%time", "%%timeit", "%%capture", "%%prun", "%%memit")
+#: ``effect of the mailing: 12.3``, but no line of a table.
+_PRINTED = re.compile(r"^\S(?:(?!  ).)*[:=] ?-?\d[\d,.]*(?:e[+-]?\d+)?[ %]*$", re.MULTILINE)
 _SCRIPT_CELL = re.compile(r"^# ?%%.*$", re.MULTILINE)
 
 
@@ -52,11 +54,9 @@ class Cell:
 
     @property
     def printed(self) -> str:
-        """The first printed line that holds a number, for a reader to find the place by; at most 100 letters."""
-        lines = [line.strip() for line in self.output.strip().splitlines()]
-        block = lines[: lines.index("")] if "" in lines else lines
-        numbers = [line for line in block[:8] if re.search(r"\d", line) and not line.startswith(("Out[", "="))]
-        return numbers[0][:100] if numbers else ""
+        """The first printed line that ends with a number, for a reader to find the place by; at most 100 letters."""
+        found = _PRINTED.search(self.output)
+        return found.group().strip()[:100] if found else ""
 
 
 @dataclass(frozen=True, slots=True)

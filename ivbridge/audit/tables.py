@@ -26,6 +26,8 @@ def column(program: Program, table: Node, name: str, place: Place) -> Node:
     if table.op == "subset":
         rows = table.args[1]
         return program.make("take", name, (column(program, table.args[0], name, place), rows), place)
+    if table.op == "method" and table.name == "groupby":
+        return program.make("take", name, (column(program, table.args[0], name, place), table), place)
     if table.op == "method" and table.name in COPIES:
         return column(program, table.args[0], name, place)
     if table.op in ("method", "call") and table.name.endswith(("assign", "add_constant")) and table.args:

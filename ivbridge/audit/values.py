@@ -96,7 +96,7 @@ def _call(node: ast.Call, scope: Scope) -> Node:
 
 def _subscript(node: ast.Subscript, scope: Scope) -> Node:
     base, index, program, place = evaluate(_table(node), scope), node.slice, scope.program, scope.place(node)
-    if not isinstance(index, ast.Tuple):
+    if not isinstance(index, ast.Tuple) or not index.elts:
         if isinstance(index, ast.Slice) and not (index.lower or index.upper or index.step):
             return base
         return chosen(program, base, evaluate(index, scope), place)

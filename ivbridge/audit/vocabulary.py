@@ -132,15 +132,14 @@ _WRAPPERS = frozenset(
 )
 
 _TREATMENT = re.compile(
-    r"(^|_)(treat(ed|ment|ments)?|exposed|exposure|intervention|encouraged|program|participat(ed|ion))(_|\d*$)"
-    r"|^[TDW](_[a-z]{1,4})?$",
-    re.IGNORECASE,
+    r"(?i:(^|_)(treat(ed|ment|ments)?|exposed|exposure|intervention|encouraged|program|participat(ed|ion))(_|\d*$))"
+    r"|^[TDW](_[a-z]{1,4})?$"
 )
 _NO_TREATMENT = re.compile(r"hat|prob|pred|propens|placebo|fake|resid|effect|mean|model|score|rate|diff|control|group",
                            re.IGNORECASE)  # fmt: skip
 _PROPENSITY = re.compile(r"propens|^p_?s(core)?(_|$)|(^|_)pscore|^e_?(hat|x)$|^(e|pi)_?(hat|x)?$|^p_treat|^ps$",
                          re.IGNORECASE)  # fmt: skip
-_PLACEBO = re.compile(r"placebo|fake|dummy_treat|random_treat|shuffled", re.IGNORECASE)
+_PLACEBO = re.compile(r"placebo|fake_|dummy_treat|random_treat", re.IGNORECASE)
 _HIDDEN = re.compile(r"hidden|unobserved|unmeasured|latent|omitted|(^|_)confounder$|^U$")
 _POTENTIAL = re.compile(r"^(y|outcome|po)_?([01])$|^potential_outcome_?([01])$", re.IGNORECASE)
 
@@ -158,7 +157,7 @@ def matches(pattern: re.Pattern[str], node: Node) -> bool:
 
 def is_treatment(node: Node | None, given: Iterable[str] = ()) -> bool:
     """Whether a value is a treatment: by the names that were given, otherwise by its own."""
-    if node is None:
+    if node is None or (node.op == "arith" and any(one.fitted for one in node.args)):  # a residual is none
         return False
     chosen = tuple(given)
     if chosen:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -9,11 +10,12 @@ from ivbridge.audit.checks.simulated import is_simulated
 from ivbridge.audit.models import Model
 from ivbridge.audit.nodes import Node, ancestors
 from ivbridge.audit.view import Hit, View, title
-from ivbridge.audit.vocabulary import is_placebo, learner
+from ivbridge.audit.vocabulary import is_placebo, learner, names_of
 
 __all__ = ["by_hand", "exogenous", "no_effect", "strength"]
 
 _LIBRARY = frozenset(["IV2SLS", "IVLIML", "IVGMM", "IVGMMCUE"])
+_CONTROL = re.compile(r"negative|placebo|falsif|before|(^|_)(pre|past|lag|nco)(_|\d|$)", re.IGNORECASE)
 _PREDICTS = ("predict", "fittedvalues", "fitted_values")
 
 
@@ -98,7 +100,7 @@ def no_effect(view: View) -> Iterator[Hit]:
             is_simulated(outcome)
             and is_simulated(treatment)
             and treatment not in ancestors(outcome)
-            and not _negative(outcome)
+            and not _negative(outcome, fit)
             and outcome not in ancestors(treatment)
         ):
             yield Hit(
@@ -109,8 +111,9 @@ def no_effect(view: View) -> Iterator[Hit]:
             )
 
 
-def _negative(outcome: Node) -> bool:
-    return any("negative" in name.lower() or "placebo" in name.lower() for name in outcome.labels)
+def _negative(outcome: Node, fit: Node) -> bool:
+    """Whether an outcome is one that the treatment cannot have changed, by what it or its regression is called."""
+    return any(_CONTROL.search(name) for name in (*names_of(outcome), *fit.labels))
 
 
 def exogenous(view: View) -> Iterator[Hit]:

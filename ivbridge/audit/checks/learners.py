@@ -102,6 +102,11 @@ def splits(view: View) -> Iterator[Hit]:
     """train_test_split whose test parts nobody uses."""
     for call in view.named(frozenset(("train_test_split",))):
         parts = [one for one in view.program.users(call) if one.op == "split" and one.name == "test"]
-        if parts and not any(view.program.users(one) for one in parts):
+        if parts and not any(view.program.users(one) or _loaded(view, one) for one in parts):
             names = ", ".join(title(one) for one in parts)
             yield Hit("split-unused", call.place, f"{names}: made and never used.")
+
+
+def _loaded(view: View, node: Node) -> bool:
+    """Whether a name that the value was given is used further down; in a branch it may stand for something else, too."""
+    return any(place > node.place for name in node.labels for place in view.program.loads.get(name, ()))

@@ -18,7 +18,7 @@ def seeds(view: View) -> Iterator[Hit]:
     """Generators that are started twice from the same seed, both times to draw."""
     drawing = [one for one in view.program.streams if one.draws and isinstance(one.seed, int)]
     for i, later in enumerate(drawing):
-        if later.place.loop:
+        if later.place.loop and later.kind == "numpy.random":
             yield Hit(
                 "same-seed-twice",
                 later.place,
@@ -26,13 +26,23 @@ def seeds(view: View) -> Iterator[Hit]:
             )
             continue
         for earlier in drawing[:i]:
-            if earlier.seed == later.seed and earlier.kind == later.kind and _apart(earlier, later):
+            same = earlier.seed == later.seed and earlier.kind == later.kind
+            if same and _apart(earlier, later) and _meet(view, earlier, later):
                 yield _repeated(view, earlier, later)
                 break
 
 
 def _apart(earlier: Stream, later: Stream) -> bool:
     return (earlier.place.cell, earlier.place.line) != (later.place.cell, later.place.line)
+
+
+def _meet(view: View, earlier: Stream, later: Stream) -> bool:
+    """Whether draws of both streams end in one value or in one table; otherwise repeating them does no harm."""
+    reach = [{one for draw in stream.draws for one in view.program.descendants(draw)} for stream in (earlier, later)]
+    if any(one.op not in ("list", "dict") for one in reach[0] & reach[1]):
+        return True
+    tables = [set(columns.values()) for columns in view.program.columns.values()]
+    return any(table & reach[0] and table & reach[1] for table in tables)
 
 
 def _repeated(view: View, earlier: Stream, later: Stream) -> Hit:
