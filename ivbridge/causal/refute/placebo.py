@@ -6,7 +6,7 @@ import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
 from scipy import stats
@@ -21,6 +21,8 @@ from ivbridge.progress import Progress
 from ivbridge.records import FloatArray
 
 __all__ = ["Placebo"]
+
+By = Literal["studentised", "estimate"]
 
 #: A placebo that is found significant at 5 % too often, or too seldom, by this p-value is a failure.
 LEVEL, SUSPECT = 0.05, 0.01
@@ -60,7 +62,7 @@ class Placebo(Refuter):
     )
     draws: int = 199
     column: str | None = None
-    by: Literal["studentised", "estimate"] = "studentised"
+    by: By = "studentised"
 
     def attempt(
         self, method: CausalMethod, effect: EffectEstimate, data: CausalData, frame: Any, progress: Progress | None
@@ -68,8 +70,10 @@ class Placebo(Refuter):
         """Permute and estimate; see :meth:`Refuter.refute`."""
         if data.question.estimand == "LATE":
             raise UnsupportedError("A permuted treatment has no relation to the instruments.", available="ATE, ATT")
-        if self.draws < 19:
-            raise DataError(f"{self.draws} permutations were asked.", available="19 or more")
+        if self.draws < 19 or self.by not in get_args(By):
+            raise DataError(
+                f"draws={self.draws!r}, by={self.by!r}", available="19 draws or more, studentised, estimate"
+            )
         if self.column is not None:
             data = _placebo_data(data, frame, self.column)
             effect = method.fit(data.question, data, effect.seed)
@@ -143,8 +147,8 @@ def _permutation_p(found: Repeated, effect: EffectEstimate, by: str, exact: bool
 
 def _judge_column(column: str, effect: EffectEstimate, found: Repeated, parts: dict[str, float], kind: str) -> Found:
     p = parts["permutation p"]
-    failed = p < LEVEL or found.too_many
-    reasons = (f"The placebo {column!r} seems to have an effect.",) if p < LEVEL else ()
+    failed = p <= LEVEL or found.too_many
+    reasons = (f"The placebo {column!r} seems to have an effect.",) if p <= LEVEL else ()
     done = (
         f"The effect of {column} was estimated, {effect.estimate:.5g} with standard error {effect.std_error:.4g}, and "
         f"compared with {len(found.estimates)} {kind} permutations of it."

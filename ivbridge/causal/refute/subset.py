@@ -1,4 +1,4 @@
-"""Subsets: does the estimate rest on all units, and is its standard error what dropping units says?"""
+"""Random subsets: does the estimate scatter as its standard error says when units are dropped?"""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Subset(Refuter):
 
     name: ClassVar[str] = "subset"
     title: ClassVar[str] = "Random subsets"
-    shows: ClassVar[str] = "whether a few units carry the estimate, and whether its standard error is right."
+    shows: ClassVar[str] = "whether the standard error is what dropping units says, and how far the estimate moves."
     cannot: ClassVar[str] = (
         "anything about confounding, or about a wrong model: every subset has the same fault, and the same bias."
     )
