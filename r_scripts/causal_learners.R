@@ -96,3 +96,19 @@ ivb_causal_tree <- function(score, x, half, depth, leaf) {
   groups <- split(score[half == 1], stats::predict(tree, columns[half == 1, , drop = FALSE]))
   list(estimate = vapply(groups, mean, 0), std_error = vapply(groups, function(g) stats::sd(g) / sqrt(length(g)), 0))
 }
+
+# Certainty equivalents without and with treatment by base R: doubly robust scores of the utility of each outcome, with
+# the T-learner's means. `kind` is "absolute" (exp) or "relative" (power); `aversion` is positive and not 1.
+ivb_causal_certainty <- function(kind, aversion, y, t, x, folds, clip) {
+  utility <- if (kind == "absolute") function(y) -exp(-aversion * (y - mean(y))) else function(y) y^(1 - aversion)
+  u <- utility(y)
+  arms <- ivb_causal_meta_learner("t_learner", u, t, x, folds, clip)
+  mu1 <- arms$mu0 + arms$effect
+  scores <- cbind(arms$mu0 + (1 - t) * (u - arms$mu0) / (1 - arms$score), mu1 + t * (u - mu1) / arms$score)
+  m <- colMeans(scores)
+  value <- if (kind == "absolute") mean(y) - log(-m) / aversion else m^(1 / (1 - aversion))
+  slope <- if (kind == "absolute") -1 / (aversion * m) else value / ((1 - aversion) * m)
+  influence <- sweep(sweep(scores, 2L, m), 2L, slope, `*`)
+  error <- function(psi) sqrt(mean(psi^2) / length(y))
+  list(value = value, std_error = c(apply(influence, 2L, error), error(influence[, 2L] - influence[, 1L])))
+}

@@ -337,7 +337,10 @@ def _moments(
         raise DataError(f"The estimand {question.estimand} was asked.", available="ATE")
     built = data if isinstance(data, CausalData) else build(question, data)
     unit = attitude.unit(built.y)
-    columns = attitude.moments(built.y, unit).T
+    with np.errstate(over="ignore"):
+        columns = attitude.moments(built.y, unit).T
+    if not np.isfinite(columns).all():
+        raise DataError(f"{attitude}: utilities of these outcomes overflow.", do="take less aversion.")
     found = [method.arms(replace(built, y=np.ascontiguousarray(column)), seed) for column in columns]
     found[0].overlap()  # refuses where next to nothing is left
     return found, unit
