@@ -244,7 +244,8 @@ def fitted(model: Any, x: FloatArray, target: FloatArray, weights: FloatArray | 
         _maximise(last, model[:-1].transform(x) if steps else x, target, weights)
     elif getattr(last, "solver", "") == "saga" and not last.coef_.any():
         # where every coefficient is 0, "saga" stops after one pass, and the intercept is not yet found
-        last.intercept_[:] = np.log(target.mean() / (1 - target.mean()))
+        share = np.average(target, weights=weights)
+        last.intercept_[:] = np.log(share / (1 - share))
     return model
 
 

@@ -7,6 +7,7 @@ import pandas as pd
 from ivbridge.causal.question import CausalData, CausalQuestion
 from ivbridge.expr import quote_name
 from ivbridge.spec import IVSpec
+from ivbridge.vcov import Clustered
 from ivbridge.vcov_text import parse_vcov
 
 __all__ = ["numeric_frame", "spec_of"]
@@ -20,13 +21,13 @@ def spec_of(question: CausalQuestion, vcov: str = "HC1") -> IVSpec:
     question : CausalQuestion
         Without instruments it becomes least squares.
     vcov : str, default "HC1"
-        A question with clusters has ``cluster(…)`` instead.
+        A question with clusters has Stata's ``vce(cluster …) small`` instead.
     """
     covariates, instruments = (tuple(map(quote_name, names)) for names in (question.covariates, question.instruments))
     treatment = (quote_name(question.treatment),)
-    asked = vcov if question.clusters is None else f"cluster({quote_name(question.clusters)})"
+    asked = parse_vcov(vcov) if question.clusters is None else Clustered((question.clusters,), "HC1")
     exog, endog = (covariates, treatment) if instruments else ((*covariates, *treatment), ())
-    return IVSpec(quote_name(question.dependent), exog, endog, instruments, vcov=parse_vcov(asked))
+    return IVSpec(quote_name(question.dependent), exog, endog, instruments, vcov=asked)
 
 
 def numeric_frame(data: CausalData) -> pd.DataFrame:

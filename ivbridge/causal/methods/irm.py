@@ -56,6 +56,6 @@ class IRM(Clipped):
         weights = np.where(data.treated, 1.0, odds)
         if data.question.estimand == "ATE":
             weights = np.where(data.treated, 1 / score, 1 / (1 - score))
-        overlap = describe(raw, data.t, weights)
+        overlap = describe(raw, data.t, weights, data.question.estimand)
         refuse(overlap)
         return Seen(overlap, warnings=self.clipped(raw, "treatment"))

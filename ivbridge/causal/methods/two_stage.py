@@ -27,13 +27,15 @@ class TwoStageLeastSquares(CausalMethod):
 
     With one instrument that is independent of the covariates it estimates the LATE of Imbens and Angrist (1994,
     Econometrica 62); otherwise a weighted mean of LATEs. Reference: ``AER::ivreg`` with ``sandwich``. Both build their
-    own matrices from the columns; ``ivbridge.crosscheck(method.spec(question), data)`` compares all of their numbers.
+    own matrices from the columns; ``ivbridge.crosscheck(spec_of(question), data)`` compares all of their numbers
+    (:func:`ivbridge.causal.iv_question.spec_of`).
 
     Parameters
     ----------
     vcov : str, default "HC1"
         Any vcov of ivbridge; ``"HC1"`` is Stata's ``vce(robust)``. Intervals take t with n - k degrees of freedom, as
-        R's ``confint``. Of a question with clusters, ``cluster(…)`` (CR1) is computed instead.
+        R's ``confint``. A question with clusters gets CR1: Stata's ``vce(cluster …) small``, R's
+        ``vcovCL(type = "HC1")``.
     """
 
     name: ClassVar[str] = "two_stage"
