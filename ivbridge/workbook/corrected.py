@@ -152,16 +152,16 @@ def _hidden(bench: _Bench) -> Iterator[Measured]:
 
 
 def _instrument(bench: _Bench) -> Iterator[Measured]:
-    from ivbridge.causal.two_step import two_step
+    from ivbridge.causal.two_step import compare
 
     asked = CausalQuestion("Y_obs", "T_iv", COVARIATES, ("Z",), "LATE")
     right = bench.fit("two_stage", asked, vcov="classical")
     yield _of(right, 3, "both stages at once (truth 0)", ("iv-effect", *_EFFECT), ("iv", "T_hat", "coef"),
               ("iv", "T_hat", "std err"))  # fmt: skip
     moved = bench.frame.assign(Y_obs=bench.frame["Y_0"] + 10 * bench.frame["T_iv"])
-    by_hand = two_step(asked, moved)
-    yield _number(3, "standard error by hand, if the effect were 10", by_hand.by_hand, "second stage by hand")
-    yield _number(3, "and both stages at once", by_hand.right, "two-stage least squares, classical")
+    by_hand = compare(asked, moved)
+    yield _number(3, "standard error by hand, if the effect were 10", by_hand.manual, "second stage by hand")
+    yield _number(3, "and both stages at once", by_hand.correct, "two-stage least squares, classical")
     weak = bench.fit("two_stage", CausalQuestion("Y_obs", "T", COVARIATES, ("Z",), "LATE"), vcov="classical")
     yield _of(weak, 3, "the treatment itself with this instrument")
 
