@@ -18,6 +18,7 @@ from typer.core import TyperGroup
 
 import ivbridge
 from ivbridge import (
+    cli_advise,
     cli_audit,
     cli_causal,
     cli_certify,
@@ -267,6 +268,7 @@ app.add_typer(cli_scale.app)
 app.add_typer(cli_marketing.app)
 app.add_typer(cli_workbook.app)
 app.add_typer(cli_dag.app)
+app.add_typer(cli_advise.app)
 app.add_typer(cli_audit.app)
 app.add_typer(cli_study.app)
 app.add_typer(cli_causal.app)

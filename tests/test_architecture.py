@@ -138,7 +138,7 @@ LAYERS = " ".join(
         # what people see
         "report.entry many instead report.cells report.code report.plot report.drawing report.view report.render report",
         "encouragement.chart encouragement.page",
-        "diagrams.page",
+        "diagrams.page advice",
         # mistakes in the user's own analysis
         "audit audit.records audit.catalogue audit.reading audit.nodes audit.vocabulary audit.scope audit.calls",
         "audit.tables audit.values audit.flow audit.models audit.view",
@@ -158,7 +158,7 @@ LAYERS = " ".join(
         "workbook.rows workbook.corrected workbook.agreeing workbook.figures workbook.analysis",
         "certificates certificates.badge certificates.records certificates.issue certificates.verify",
         "setup_r doctor cli_text cli_check cli_select cli_encourage cli_post cli_options cli_experiments cli_drift",
-        "cli_certify cli_marketing cli_causal cli_dag",
+        "cli_certify cli_marketing cli_causal cli_dag cli_advise",
         "cli_record cli_ports cli_explain cli_scale cli_audit cli_study cli",
         "pytest_agreement pytest_plugin",
     ]

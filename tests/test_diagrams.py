@@ -442,6 +442,7 @@ def test_the_data_have_to_show_what_every_world_shows(small: Small) -> None:
             i, j = (nodes.index(name) for name in pair)
             rest = [nodes.index(name) for name in case.diagram.observed if name not in pair]
             if pair in stated:
+                assert set(stated[pair]) <= set(case.diagram.observed) - set(pair)
                 given = case.places(stated[pair])
                 # a correlation that is zero comes out within rounding of a 4×4 system; others are above 1e-3
                 assert all(abs(w.correlation(i, j, given)) < 1e-12 for w in there), case
