@@ -214,12 +214,15 @@ def analyse(opened: Opened, wanted: Wanted | None = None, progress: Progress | N
 def _lines(data: CausalData, asked: Wanted, progress: Progress | None) -> Iterator[Line]:
     """A line for each method; of methods that nobody named, those that cannot answer say why."""
     everything = asked.methods == ("all",)
-    names = tuple(METHODS) if everything else asked.methods or DEFAULTS[data.question.estimand]
+    usual = DEFAULTS[data.question.estimand]
+    names = tuple(dict.fromkeys((*usual, *METHODS))) if everything else asked.methods or usual
     named = bool(asked.methods) and not everything
     for done, text in enumerate(names):
         if progress is not None:
             progress(done, len(names), text)
         method = method_of(text)
+        if everything and data.question.estimand not in method.estimands:
+            continue
         try:
             yield _line(data, asked, method)
         except _REASONS as error:

@@ -143,8 +143,8 @@ class Ranking:
     judged : Judged
     table : DataFrame (n rows)
         ``rank``, ``row`` (position in the data), ``predicted``, the covariates, and, because the largest of many
-        predictions is too large, what the units that were held out say about its group: ``group``, ``estimate``,
-        ``std.error``.
+        predictions is too large, what the units that were held out say about its group: ``group``,
+        ``group.estimate``, ``group.std.error``.
     """
 
     judged: Judged
@@ -249,5 +249,5 @@ def rank(
         group[part] = number
     table = pd.DataFrame({"rank": np.arange(1, built.n + 1), "row": built.rows[order], "predicted": predicted[order]})
     covariates = built.frame[list(question.covariates)].iloc[order].reset_index(drop=True)
-    held = judged.groups.set_index("group").loc[group, ["estimate", "std.error"]].reset_index()
+    held = judged.groups.set_index("group").loc[group, ["estimate", "std.error"]].add_prefix("group.").reset_index()
     return Ranking(judged, pd.concat([table, covariates, held], axis=1))

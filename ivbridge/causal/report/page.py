@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import pandas as pd
@@ -43,6 +43,7 @@ class _Page:
     omitted: Plot | None
     sensitivity: tuple[tuple[str, ...], ...]
     bounds: tuple[Row, ...]
+    rosenbaum: tuple[Row, ...]
     curves: tuple[Plot, ...]
     groups: tuple[Row, ...]
     values: tuple[Row, ...]
@@ -89,6 +90,9 @@ def _page(found: Analysis) -> _Page:
         omitted=None if found.omitted is None else omitted_plot(found.omitted),
         sensitivity=_sensitivity(found),
         bounds=_bounds(found),
+        rosenbaum=() if found.rosenbaum is None else tuple(
+            tuple(map(_n, row)) for row in found.rosenbaum.table.to_numpy().tolist()
+        ),
         curves=curves,
         groups=() if judged is None else _groups(judged.groups),
         values=() if judged is None else tuple(
@@ -124,12 +128,12 @@ def _facts(found: Analysis) -> tuple[Row, ...]:
 
 def _method(line: Line, checked: bool) -> Row:
     if line.effect is None:
-        return (line.method.name, line.title, Number("–"), Number("–"), Number(""), "", line.why)
+        return (line.method.name, Number("–"), Number("–"), Number(""), "", line.why)
     low, high = line.effect.conf_int()
     interval = Number("" if math.isnan(low) else f"{measured(low)} to {measured(high)}")
     r = "" if not checked else "none" if line.agreement is None else (
         f"{line.agreement.verdict}, {line.agreement.worst.digits:.1f} digits")  # fmt: skip
-    return (line.method.name, line.title, _n(line.effect.estimate), _n(line.effect.std_error), interval, r,
+    return (line.method.name, _n(line.effect.estimate), _n(line.effect.std_error), interval, r,
             line.why or line.effect.answer.vcov)  # fmt: skip
 
 
@@ -152,10 +156,16 @@ def _balance(found: Analysis) -> tuple[Row, ...]:
 
 def _sensitivity(found: Analysis) -> tuple[tuple[str, ...], ...]:
     """Lines of each part that stand below one another; tables have their own place."""
-    parts = (found.omitted, found.evalue, found.rosenbaum)
-    sentences = [tuple(line for line in part.summary().splitlines() if line.strip() and "  " not in line.strip())
-                 for part in parts if part is not None]  # fmt: skip
-    return tuple(sentences)
+    summaries = [part.summary() for part in (found.omitted, found.evalue, found.rosenbaum) if part is not None]
+    return tuple(
+        tuple(line if line.endswith(".") else f"{line}." for line in map(str.strip, text.splitlines()) if _words(line))
+        for text in summaries
+    )
+
+
+def _words(line: str) -> bool:
+    """Whether a line of a summary is a sentence, and not a row of a table."""
+    return bool(line.strip()) and "  " not in line.strip()
 
 
 def _bounds(found: Analysis) -> tuple[Row, ...]:
@@ -184,16 +194,18 @@ def _groups(table: pd.DataFrame) -> tuple[Row, ...]:
 
 
 def _code(found: Analysis) -> str:
-    question, lead = found.data.question, next(line for line in found.lines if line.effect)
-    frame = f"asked.opened({found.opened.name!r}, {{}}).frame" if found.opened.truth is not None else "…  # the data"
-    settings = repr(lead.method)
-    kind = type(lead.method)
+    lead = next(line for line in found.lines if line.effect)
+    known = found.opened.truth is not None
+    settings, kind = repr(lead.method), type(lead.method)
     lines = [
-        "from ivbridge.causal import CausalQuestion, asked",
+        "from ivbridge.causal import CausalQuestion",
+        "from ivbridge.causal.asked import opened" if known else "",
         "from ivbridge.causal.crossfit import Learner" if "Learner(" in settings else "",
         f"from {kind.__module__} import {kind.__name__}",
-        f"frame = {frame}",
-        f"question = {question!r}",
+        f"frame = opened({found.opened.name!r}, {{}}).frame" if known else "# frame: the data",
+        "question = CausalQuestion(",
+        *(f"    {field.name}={getattr(found.data.question, field.name)!r}," for field in fields(found.data.question)),
+        ")",
         f"effect = {settings}.fit(question, frame, seed={found.wanted.seed})",
         "print(effect.summary())",
     ]

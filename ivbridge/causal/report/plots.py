@@ -81,7 +81,7 @@ def overlap_plot(score: FloatArray, t: FloatArray) -> Plot:
             if after and i < BINS:
                 lines.append(frame.segment(kind, at, after, float(edges[i + 1]), after))
     about = f"shares of {int(t.sum())} treated and {int((1 - t).sum())} other units by propensity score"
-    return Plot("Overlap", about, 220.0, 34.0, frame.x_ticks(5), frame.y_ticks(4), tuple(lines), (),
+    return Plot("Propensity scores", about, 220.0, 34.0, frame.x_ticks(5), frame.y_ticks(4), tuple(lines), (),
                 "propensity score")  # fmt: skip
 
 
@@ -101,7 +101,7 @@ def love_plot(found: Balance) -> Plot:
         for kind, column in zip(("s1", "s0"), columns, strict=False):
             when = "after weighting" if column.endswith("after") else "before"
             points.append(Point(kind, frame.x(row[column]), y, f"{name} {when}: {row[column]:.3f}"))
-    return Plot("Balance", "standardised differences of the arms", height, LEFT, frame.x_ticks(4), tuple(names),
+    return Plot("Differences of the arms", "before and after weighting", height, LEFT, frame.x_ticks(4), tuple(names),
                 tuple(lines), tuple(points), "difference in standard deviations", rows=True)  # fmt: skip
 
 
@@ -126,8 +126,8 @@ def curve_plot(points: pd.DataFrame, name: str, title: str, label: str) -> Plot:
     for kind, along in (("theory", value - half), ("theory", value + half), ("fit", value)):
         dots = list(zip(share, along.tolist(), strict=True))
         lines += [frame.segment(kind, *one, *other) for one, other in pairwise(dots)]
-    return Plot(title, f"{label} by share treated", 220.0, 34.0, frame.x_ticks(5), frame.y_ticks(5), tuple(lines), (),
-                "share treated, largest predictions first")  # fmt: skip
+    return Plot(f"{title}: {label}", f"{label} by share treated", 220.0, 34.0, frame.x_ticks(5), frame.y_ticks(5),
+                tuple(lines), (), "share treated, largest predictions first")  # fmt: skip
 
 
 def omitted_plot(found: OmittedVariables) -> Plot:

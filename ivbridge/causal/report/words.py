@@ -11,8 +11,10 @@ __all__ = ["assumption", "headline", "measured", "refutation_row", "value_senten
 
 
 def measured(value: float) -> str:
-    """Four significant digits; a dash where there is no number."""
-    return "–" if math.isnan(value) else f"{value:.4g}"
+    """Four significant digits, and all digits before the point; a dash where there is no number."""
+    if math.isnan(value):
+        return "–"
+    return f"{value:.0f}" if 1e4 <= abs(value) < 1e9 else f"{value:.4g}"
 
 
 def headline(found: Analysis) -> str:
