@@ -108,5 +108,5 @@ def splits(view: View) -> Iterator[Hit]:
 
 
 def _loaded(view: View, node: Node) -> bool:
-    """Whether a name that the value was given is used further down; in a branch it may stand for something else, too."""
+    """Whether a name that the value was given is used further down, where it may stand for something else, too."""
     return any(place > node.place for name in node.labels for place in view.program.loads.get(name, ()))

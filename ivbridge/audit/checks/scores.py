@@ -147,10 +147,10 @@ def overlap(view: View) -> Iterator[Hit]:
     """Scores that nobody looks at."""
     if view.says(r"overlap|common_support|effective_sample|^ess(_|$)|trim"):
         return
-    for node in _unique(view).values():
-        if not looked_at(view, node):
+    for score in _unique(view).values():
+        if not _seen(view, score):
             yield Hit(
-                "overlap-not-looked-at", node.place, f"{title(node)} is used; its range in the arms is not shown."
+                "overlap-not-looked-at", score.place, f"{title(score)} is used; its range in the arms is not shown."
             )
 
 
@@ -159,15 +159,22 @@ def weights(view: View) -> Iterator[Hit]:
     if view.says(r"^ess(_|$)|effective_sample|trim|stabili"):
         return
     for score in _unique(view).values():
-        made = [
-            one
-            for one in _arithmetic(view, score)
-            if one.op == "arith" and one.name == "Div" and score in ancestors(one.args[-1])
-        ]
-        if made and not looked_at(view, score) and not any(looked_at(view, one) for one in _labelled(view, made)):
+        made = _weights(view, score)
+        if made and not _seen(view, score):
             yield Hit(
                 "weights-not-looked-at", made[0].place, f"Weights are made from {title(score)} and used as they are."
             )
+
+
+def _weights(view: View, score: Node) -> list[Node]:
+    """Quotients with the score below the line."""
+    made = [one for one in _arithmetic(view, score) if one.name == "Div"]
+    return [one for one in made if score in ancestors(one.args[-1])]
+
+
+def _seen(view: View, score: Node) -> bool:
+    """Whether somebody looks at the score, or at weights that are made from it."""
+    return looked_at(view, score) or any(looked_at(view, one) for one in _labelled(view, _weights(view, score)))
 
 
 def _arithmetic(view: View, node: Node) -> list[Node]:
