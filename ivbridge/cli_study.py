@@ -99,7 +99,6 @@ def _causal(
     methods: tuple[str, ...], draws: int | None, jobs: int | None, out: Path | None, *, quick: bool, json: bool
 ) -> int:
     """Run the coverage study, print it, and return the exit code."""
-    from ivbridge import serial
     from ivbridge.causal.coverage import QUICK, coverage
     from ivbridge.causal.coverage_cases import CASES, chosen
     from ivbridge.progress import progress_bar
@@ -111,7 +110,7 @@ def _causal(
     with progress_bar() as progress:
         found = coverage(draws or (QUICK if quick else 500), folder, jobs, cases, progress)
     if json:
-        typer.echo(serial.dumps(found.table.to_dict("records")))
+        typer.echo(found.to_json())
     else:
         typer.echo(visible(found.summary()))
         typer.echo(f"\nWritten to {folder / 'coverage.csv'}")

@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from ivbridge import study
+from ivbridge import serial, study
 from ivbridge.causal import method_class
 from ivbridge.causal.coverage_cases import CASES, Case
 from ivbridge.causal.method import CausalMethod
@@ -104,6 +104,10 @@ class Coverage:
         text = self.table[shown].to_string(index=False, float_format="{:.3f}".format)
         counts = self.table["verdict"].value_counts()
         return f"{text}\n\n" + ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
+
+    def to_json(self) -> str:
+        """One JSON object with the table's rows."""
+        return serial.dumps({"type": "Coverage", "rows": self.table.to_dict("records")})
 
 
 def band(draws: int) -> tuple[float, float]:

@@ -78,8 +78,10 @@ _LEARNER = _in("confounded", "bent-different", hidden=UNSEEN)
 CASES = (
     Case("difference", "difference", _in("experiment", confounded=OPEN)),
     Case("stratification", "stratification", _in("experiment", confounded=OTHERS), {"by": {"income": 5}}),
-    Case("regression", "regression", _in("experiment", "confounded", bent=BENDS, different=SHARES, hidden=UNSEEN)),
-    Case("lin", "lin", _in("experiment", "confounded", "different", different_att=FIXED, bent_different=BENDS)),
+    Case(
+        "regression", "regression", _in("experiment", "confounded", bent_apart=BENDS, different=SHARES, hidden=UNSEEN)
+    ),
+    Case("lin", "lin", _in("experiment", "different", very_different_att=FIXED, bent_different_att=BENDS)),
     Case("ipw", "ipw", _in("confounded", "bent-different", "bent-different-att", poor_overlap=HEAVY, hidden=UNSEEN)),
     Case("aipw", "aipw", _DOUBLY_ROBUST),
     Case("propensity_matching", "propensity_matching", _in("experiment", "confounded", "different-att", hidden=UNSEEN)),
