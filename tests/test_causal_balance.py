@@ -94,6 +94,10 @@ def test_text_and_json_name_the_worst_covariate() -> None:
     found = balance(with_a_binary_covariate("ATE"))
     assert found.worst[0] in found.summary()
     assert "At least one difference is large" in found.summary()
+    draw = notebook()
+    turned = balance(build(draw.question, draw.frame.assign(income=-draw.frame["income"])))
+    assert turned.worst[0] == "income"
+    assert turned.worst[1] < -0.7  # .79 of the treated's standard deviations, turned round
     said = json.loads(found.to_json())
     assert said["worst"] == found.worst[0]
     assert said["rows"][0]["covariate"] == "age"

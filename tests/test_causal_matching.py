@@ -270,6 +270,16 @@ def test_covariates_that_decide_the_treatment_can_be_matched_on_but_not_silently
     assert overlap.ess_control < overlap.n_control < 646  # controls in use, some of them twice
 
 
+def test_no_correction_is_made_where_none_is_known() -> None:
+    """Abadie and Imbens (2016) have it for the plain estimate, not after the bias adjustment."""
+    draw = TWINS["experiment"].draw(400, 3)
+    plain, adjusted = (Propensity(adjust=a).fit(draw.question, draw.frame) for a in (False, True))
+    known = Propensity(adjust=True, known_score=True).fit(draw.question, draw.frame)
+    assert plain.std_error < plain.answer.parts["std.error, score known"]
+    assert adjusted.std_error == known.std_error
+    assert adjusted.answer.vcov == "Abadie and Imbens (2006)"
+
+
 DRAW = TWINS["confounded"].draw(60, 3)
 TWICE = DRAW.frame.assign(again=DRAW.frame["age"] * 2)
 ALIKE = dataclasses.replace(DRAW.question, covariates=(*DRAW.question.covariates, "again"))

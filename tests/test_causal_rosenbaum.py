@@ -89,6 +89,13 @@ def test_effects_are_the_median_of_walsh_averages_without_a_hidden_cause(r: dict
     assert row["effect.low"] == row["effect.high"] == r["median"][0]
 
 
+def test_between_two_averages_the_effect_is_their_mean() -> None:
+    """Walsh averages of 1, 2, 4, 8: 1, 1.5, 2, 2.5, 3, 4, 4.5, 5, 6, 8."""
+    table = signed_rank([1.0, 2.0, 4.0, 8.0], (1.0, 4.0)).table
+    assert table["effect.high"].tolist() == [3.5, 5.5]  # 5 and 8 of the 10 averages lie below
+    assert table["effect.low"].tolist() == [3.5, 1.75]
+
+
 def test_a_shift_by_the_greatest_effect_makes_the_rank_sum_what_the_bound_expects() -> None:
     """The definition of Hodges and Lehmann's estimate, on differences without equal sizes."""
     values = np.random.default_rng(5).normal(1, 2, 40)
