@@ -115,10 +115,10 @@ LAYERS = " ".join(
         # effects of a treatment
         "causal causal.question causal.records causal.method causal.propensity causal.overlap causal.crossfit",
         "causal.r_side causal.agreement causal.scenarios",
-        "causal.methods causal.few_clusters causal.least_squares causal.stacked causal.weights",
+        "causal.methods causal.balance causal.few_clusters causal.least_squares causal.stacked causal.weights",
         "causal.methods.difference causal.methods.stratification causal.methods.regression causal.methods.lin",
         "causal.methods.ipw causal.methods.aipw",
-        "causal.balance causal.matched causal.matched_score causal.matching",
+        "causal.matched causal.matched_score causal.matching",
         "causal.methods.propensity_matching causal.methods.mahalanobis_matching causal.sensitivity",
         "causal.sensitivity.rosenbaum",
         "causal.arms causal.meta causal.methods.t_learner causal.methods.s_learner causal.methods.x_learner",

@@ -152,6 +152,15 @@ def test_next_to_no_overlap_stops_until_units_are_trimmed() -> None:
         assert abs(trimmed.estimate - 2) < 4 * trimmed.std_error
 
 
+def test_a_score_that_leaves_covariates_apart_is_seen() -> None:
+    """The notebook's treatment follows steps of income, which a logit of income misses; its twin's is a logit."""
+    draw = TWINS["confounded"].draw(2000, 3)
+    for method in (IPW(), AIPW()):
+        (warning,) = method.fit(NOTEBOOK.question, NOTEBOOK.frame).answer.warnings
+        assert "After weighting income still differs by -0.27 standard deviations" in warning
+        assert method.fit(draw.question, draw.frame).answer.warnings == ()
+
+
 def test_limits_for_the_treated_are_one_sided() -> None:
     draw = TWINS["poor-overlap"].draw(1500, 3)
     data = build(replace(draw.question, estimand="ATT"), draw.frame)

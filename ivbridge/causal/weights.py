@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ivbridge.causal.balance import balance
 from ivbridge.causal.propensity import logit
 from ivbridge.causal.question import CausalData
 from ivbridge.errors import DataError, DesignError
@@ -48,6 +49,15 @@ class Weighted:
         fitted = 1 / (1 + np.exp(-(self.design @ coef)))
         clipped = (self.score == self.limits[0]) | (self.score == self.limits[1])
         return fitted, np.where(clipped, self.score, fitted)
+
+    def warnings(self) -> tuple[str, ...]:
+        """What the weights leave undone: a covariate whose means still differ, which a right score would not leave."""
+        found = balance(self.data, self.weights)
+        if found.ok:
+            return ()
+        name, size = found.worst
+        text = f"After weighting {name} still differs by {size:.2f} standard deviations: the logit does not describe "
+        return (text + "who is treated, or the weights rest on too few units.",)
 
 
 def checked_limits(trim: float | None, clip: float | None) -> None:

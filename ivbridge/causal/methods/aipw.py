@@ -71,13 +71,13 @@ class AIPW(CausalMethod):
         whose = kept.t if data.question.estimand == "ATT" else np.ones(kept.n)
         given = Stacked(stacked.theta, (_effect(weighted, stacked.theta) / whose.mean())[:, None], stacked.groups)
         parts = {
-            "regression alone": np.average(effects, weights=whose),
+            "regression alone": float(np.average(effects, weights=whose)),
             "std.error, models given": given.combine(1.0)[1],
         }
         return Answer(
-            estimate, error, "stacked estimating equations", used=kept.n, overlap=overlap, notes=weighted.notes,
-            parts=parts, unit_effects=effects if whole else None,
-            influence=influence if whole else None,
+            estimate, error, "stacked estimating equations", used=kept.n, overlap=overlap, parts=parts,
+            notes=weighted.notes, warnings=weighted.warnings(),
+            unit_effects=effects if whole else None, influence=influence if whole else None,
             calls=("statsmodels.api.GLM(t, X, family=Binomial())", "statsmodels.api.OLS(y[t == arm], X[t == arm])"),
         )  # fmt: skip
 

@@ -77,7 +77,7 @@ class IPW(CausalMethod):
         overlap = describe(weighted.score, weighted.data.t, weighted.weights, data.question.estimand)
         refuse(overlap)
         made: dict[str, Any] = {
-            "used": weighted.data.n, "overlap": overlap, "notes": weighted.notes,
+            "used": weighted.data.n, "overlap": overlap, "notes": weighted.notes, "warnings": weighted.warnings(),
             "calls": ("statsmodels.api.GLM(t, X, family=Binomial())", "statsmodels.api.WLS(y, np.c_[1, t], weights=w)"),
         }  # fmt: skip
         if vcov == "stacked":

@@ -54,9 +54,9 @@ class Stratification(CausalMethod):
 
     The squared standard error is Σ w²(s₁²/n₁ + s₀²/n₀), w the share of the stratum, with n - 2S degrees of freedom; R:
     ``estimatr::difference_in_means(blocks=)``. Shares are taken for given, so that the interval is about the effect on
-    these units; strata of a score that was estimated are taken for given, too, which mostly makes it too wide rather than too
-    short. Strata of a propensity score are those of Rosenbaum & Rubin (1984, Journal of the American Statistical
-    Association 79(387), 516–524); five of them leave about a tenth of the bias (Cochran 1968, Biometrics 24(2)).
+    these units; so are strata of an estimated score, which makes it too wide more often than too short. Strata of a
+    propensity score are those of Rosenbaum & Rubin (1984, Journal of the American Statistical Association 79(387),
+    516–524); five of them leave about a tenth of the bias (Cochran 1968, Biometrics 24(2)).
 
     Parameters
     ----------
