@@ -20,7 +20,7 @@ from scipy import stats
 
 from ivbridge.causal.agreement import crosscheck
 from ivbridge.causal.arms import Arms
-from ivbridge.causal.crossfit import Learner, draw_folds
+from ivbridge.causal.crossfit import Learner, draw_folds, fitted, predict
 from ivbridge.causal.meta import MetaLearner
 from ivbridge.causal.method import CausalMethod
 from ivbridge.causal.methods.causal_forest import CausalForest
@@ -31,7 +31,8 @@ from ivbridge.causal.methods.t_learner import TLearner
 from ivbridge.causal.methods.uplift import Uplift
 from ivbridge.causal.methods.x_learner import XLearner
 from ivbridge.causal.question import CausalData, CausalQuestion, build
-from ivbridge.causal.scenarios import COVARIATES, TWINS, CausalDraw, notebook
+from ivbridge.causal.risk import MeanVariance, compare_arms
+from ivbridge.causal.scenarios import COVARIATES, TWINS, CausalDraw, Twin, notebook
 from ivbridge.errors import DataError, DesignError, MissingExtraError, UnsupportedError
 
 #: Least squares by other routes: some hundred roundings of numbers of size 1e3 (1e-13 each); R against Python per unit.
@@ -461,6 +462,50 @@ def test_little_overlap_is_said() -> None:
     assert f"{held} propensity scores were moved to 0.05 or 0.95." in found.answer.warnings
     assert TLearner(clip=0.05).arms(data, 0).score.min() == 0.05
     assert "moved" not in found.summary().replace(found.answer.warnings[0], "")
+
+
+def test_the_weights_that_are_judged_are_the_estimands() -> None:
+    """Kish's (Σw)²/Σw²: odds of untreated units for the ATT, where treated units count once; inverse chances else."""
+    draw, data = built("confounded", n=1000)
+    e, t = draw.propensity, data.t == 1
+    arms = Arms(data.y, data.t, e, np.zeros(data.n), np.zeros(data.n))
+
+    def kish(weights: np.ndarray) -> float:
+        return float(weights.sum() ** 2 / (weights**2).sum())
+
+    att, ate = arms.overlap("ATT"), arms.overlap()
+    assert (att.ess_treated, att.ess_control) == pytest.approx((t.sum(), kish((e / (1 - e))[~t])), rel=1e-12)
+    assert (ate.ess_treated, ate.ess_control) == pytest.approx((kish(1 / e[t]), kish(1 / (1 - e[~t]))), rel=1e-12)
+
+
+def test_next_to_no_overlap_is_refused() -> None:
+    draw = Twin("apart", overlap=9.0).draw(1500, 1)
+    with pytest.raises(DesignError, match="effective sample size"):
+        TLearner(clip=0.0).fit(draw.question, draw.frame)
+    with pytest.raises(DesignError, match="effective sample size"):
+        compare_arms(draw.question, draw.frame, MeanVariance(), method=TLearner(clip=0.0))
+
+
+def test_a_logit_without_a_maximum_is_refused() -> None:
+    """All treated units have the outcome 1, or nearly: the coefficient of their arm goes to infinity."""
+    x = np.linspace(-1, 1, 200)
+    t = np.tile([0.0, 1.0], 100)
+    y = np.where(t == 1, x > 0, np.sin(40 * x) > 0).astype(float)
+    data = build(CausalQuestion("y", "t", ("x",)), pd.DataFrame({"y": y, "t": t, "x": x}))
+    with pytest.raises(DesignError, match="no maximum"):
+        Uplift().fit(data.question, data)
+    assert Uplift(way="transformed").fit(data.question, data).std_error > 0
+
+
+def test_a_balanced_experiment_has_even_scores() -> None:
+    """scikit-learn's line search fails there, because it starts at the maximum; closed form: the arms' shares."""
+    x, t = np.repeat([0.0, 1.0], 40), np.tile([0.0, 1.0], 40)
+    model = fitted(Learner().classifier(0), x[:, None], t)
+    assert predict(model, np.array([[0.0], [1.0], [5.0]])) == pytest.approx(0.5, abs=1e-12)
+    weights = np.where((x == 1) & (t == 1), 3.0, 1.0)
+    assert predict(fitted(Learner().classifier(0), x[:, None], t, weights), np.array([[0.0], [1.0]])) == pytest.approx(
+        [0.5, 0.75], abs=1e-12  # shares of weights in saturated cells
+    )  # fmt: skip
 
 
 def test_folds_are_counted() -> None:

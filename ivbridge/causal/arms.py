@@ -82,6 +82,6 @@ class Arms:
             weights = self.t + (1 - self.t) * odds
         else:
             weights = self.t / self.score + (1 - self.t) / (1 - self.score)
-        found = describe(self.score, self.t, weights)
+        found = describe(self.score, self.t, weights, estimand)
         refuse(found)
         return found
