@@ -186,6 +186,7 @@ def analyse(opened: Opened, wanted: Wanted | None = None, progress: Progress | N
     """
     asked = wanted or Wanted()
     data = build(opened.question, opened.frame)
+    ranker = method_of(asked.ranker)
     lines = tuple(_lines(data, asked, progress))
     if not any(line.effect for line in lines):
         raise DesignError(f"No method can answer. {lines[0].title}: {lines[0].why}")
@@ -205,7 +206,7 @@ def analyse(opened: Opened, wanted: Wanted | None = None, progress: Progress | N
     omitted = attempt("omitted variables", lambda: _omitted(data), asked.sensitivity)
     evalue = attempt("E-value", lambda: _evalue(leading, data), asked.sensitivity)
     bounds = attempt("Rosenbaum bounds", lambda: _rosenbaum(data, asked), asked.sensitivity)
-    ranking = attempt("ranking", lambda: _ranking(data, asked), asked.rank)
+    ranking = attempt("ranking", lambda: _ranking(ranker, data, asked), asked.rank)
     overlap = None if score is None else describe(score, data.t, estimand=data.question.estimand)
     return Analysis(opened, asked, data, lines, score, overlap, weighed, refuted or (), omitted, evalue, bounds,
                     ranking, undone)  # fmt: skip
@@ -281,8 +282,8 @@ def _rosenbaum(data: CausalData, asked: Wanted) -> RosenbaumBounds:
     return of_estimate(pairs)
 
 
-def _ranking(data: CausalData, asked: Wanted) -> Ranking:
-    return rank(method_of(asked.ranker), data.question, data, GateOptions(seed=asked.seed), anyway=True)
+def _ranking(ranker: CausalMethod, data: CausalData, asked: Wanted) -> Ranking:
+    return rank(ranker, data.question, data, GateOptions(seed=asked.seed), anyway=True)
 
 
 def _objections(found: Analysis) -> Iterator[str]:

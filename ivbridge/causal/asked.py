@@ -111,7 +111,9 @@ def _settings(text: str) -> dict[str, Any]:
         call = ast.parse(text, mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         raise wrong from None
-    if not isinstance(call, ast.Call) or call.args or any(one.arg is None for one in call.keywords):
+    if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Name)) or call.args:
+        raise wrong
+    if any(one.arg is None for one in call.keywords):
         raise wrong
     found = {}
     for one in call.keywords:
