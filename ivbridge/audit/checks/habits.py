@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from ivbridge.audit.models import Model
 from ivbridge.audit.nodes import Node, ancestors, last
 from ivbridge.audit.view import Hit, View, title
 
@@ -39,13 +40,23 @@ def default_errors(view: View) -> Iterator[Hit]:
             n.name in _SHOWN and n.fitted is model.fit for n in view.program.nodes
         ):
             continue
-        effect = [one for one in model.features if view.treated(one) or one.fitted is not None or _residual(one)]
+        effect = [
+            one for one in model.features if view.treated(one) or _first_stage(view, one, model) or _residual(one)
+        ]
         if effect:
             yield Hit(
                 "classical-errors",
                 model.fit.place,
                 f"{model.kind}(…).fit() without cov_type; its errors of {title(effect[0])} are shown.",
             )
+
+
+def _first_stage(view: View, feature: Node, second: Model) -> bool:
+    """Whether a regressor is the prediction of another variable than the regression's own target."""
+    first = next((m for m in view.models if feature.fitted is not None and m.fit is feature.fitted), None)
+    if first is None or first.target is None or second.target is None:
+        return False
+    return first.target.key != second.target.key
 
 
 def _residual(node: Node) -> bool:
