@@ -90,7 +90,7 @@ ivb_causal_lin <- function(y, t, x, vcov, att, groups = NULL) {
     "(Intercept)" = coefs[["(Intercept)"]], "(Intercept) std.error" = errors[["(Intercept)"]], df = df))
 }
 
-ivb_causal_stratification <- function(y, t, strata, att, quantiles = NULL) {
+ivb_causal_stratification <- function(y, t, x, strata, att, quantiles = NULL) {
   data <- data.frame(y = y, t = t, strata = strata)
   of <- function(data) estimatr::difference_in_means(y ~ t, data = data)
   if (att) {
@@ -114,7 +114,8 @@ ivb_causal_stratification <- function(y, t, strata, att, quantiles = NULL) {
   parts <- list(strata = length(unique(strata)), df = df)
   for (name in names(quantiles)) {
     asked <- quantiles[[name]]
-    at <- unique(stats::quantile(asked$x, seq_len(asked$groups - 1) / asked$groups, type = 7, names = FALSE))
+    values <- if (is.null(asked$of)) adjust_logit(t, x)$fitted else asked$of
+    at <- unique(stats::quantile(values, seq_len(asked$groups - 1) / asked$groups, type = 7, names = FALSE))
     names(at) <- paste("cut", name, seq_along(at))
     parts <- c(parts, as.list(at))
   }

@@ -84,6 +84,7 @@ def test_r_says_the_same(method: Any, world: str, estimand: str) -> None:
     found = crosscheck(method, asking(draw, estimand=estimand), draw.frame)
     assert found.ok and found.worst.relative < CLOSE, found.to_frame()
     assert len(found.gaps) >= 2 and {"estimate", "std.error"} <= {gap.quantity for gap in found.gaps}
+    assert found.alone == ()
 
 
 CLUSTERED = [

@@ -26,6 +26,8 @@ __all__ = ["Strata", "Stratification", "strata_of"]
 
 #: How one covariate is cut: a number of quantile groups, the inner cut points, or None for its own values.
 Cut = int | Sequence[float] | None
+#: What is cut where nothing else is named.
+SCORE = "propensity score"
 #: Values that a covariate may have to be taken as it is.
 VALUES = 200
 
@@ -40,7 +42,7 @@ class Strata:
         0 … S-1.
     names : tuple of str, length S
     cuts : mapping of str to array
-        The inner cut points of each covariate that was cut.
+        The inner cut points of each covariate that was cut into groups of equal size.
     """
 
     codes: IntArray
@@ -111,8 +113,11 @@ class Stratification(CausalMethod):
     def reference(self, data: CausalData, seed: int) -> Answer:
         """See :meth:`CausalMethod.reference`."""
         strata = strata_of(data, self.by, self.groups)
-        quantiles = {name: {"x": _values(data, name), "groups": cut} for name, cut in self.by.items() if _is_count(cut)}
-        return r_answer("stratification", ("estimatr",), y=data.y, t=data.t, strata=strata.codes,
+        quantiles = {name: {"of": _values(data, name), "groups": cut}
+                     for name, cut in self.by.items() if isinstance(cut, int)}  # fmt: skip
+        if not self.by:
+            quantiles = {SCORE: {"of": None, "groups": self.groups}}  # R fits the logit itself
+        return r_answer("stratification", ("estimatr",), y=data.y, t=data.t, x=data.x, strata=strata.codes,
                         att=data.question.estimand == "ATT", quantiles=quantiles or None)  # fmt: skip
 
 
@@ -126,11 +131,11 @@ def strata_of(data: CausalData, by: Mapping[str, Cut], groups: int = 5) -> Strat
     DesignError
         If a stratum holds fewer than two treated or two untreated units; the message names it.
     """
-    whole = by or {"propensity score": groups}
+    whole = by or {SCORE: groups}
     codes, labels, cuts = np.zeros(data.n, dtype=np.int64), [""], dict[str, FloatArray]()
     for name, cut in whole.items():
         own, names, at = _cut(name, logit(data).score if not by else _values(data, name), cut)
-        cuts |= {name: at} if len(at) else {}
+        cuts |= {name: at} if isinstance(cut, int) else {}
         combined = codes * len(names) + own
         present, codes = np.unique(combined, return_inverse=True)
         labels = [" & ".join(filter(None, (labels[c // len(names)], names[c % len(names)]))) for c in present]
@@ -143,10 +148,6 @@ def strata_of(data: CausalData, by: Mapping[str, Cut], groups: int = 5) -> Strat
                 do="take fewer or wider strata.",
             )
     return Strata(codes, tuple(labels), cuts)
-
-
-def _is_count(cut: Cut) -> bool:
-    return isinstance(cut, int)
 
 
 def _values(data: CausalData, name: str) -> np.ndarray:
