@@ -121,6 +121,9 @@ def test_forests_of_two_programs_lie_within_a_fraction_of_a_standard_error() -> 
     assert f"{found.in_errors:.2f} standard errors" in found.summary()
     with pytest.raises(DataError, match="1 seeds"):
         forest_spread(PLR(learner=forest), draw.question, draw.frame, [1])
+    for other in (Learner(), Learner("boosting")):
+        with pytest.raises(DataError, match="were given"):
+            forest_spread(PLR(learner=other), draw.question, draw.frame)
 
 
 # --- against DoubleML's own way ---

@@ -56,7 +56,7 @@ class Nuisance:
     among: np.ndarray | None = None
     outcome: bool = False
 
-    def learners_n(self, folds: int) -> int:
+    def seen(self, folds: int) -> int:
         """Units that a learner gets to see, fold sizes being rounded."""
         n = len(self.target) if self.among is None else int(self.among.sum())
         return n - n // folds
@@ -114,10 +114,8 @@ class CrossFitted(CausalMethod):
 
     def __post_init__(self) -> None:
         if self.folds < 2 or self.repeats < 1:
-            raise DataError(
-                f"{self.folds} folds and {self.repeats} repeats were asked.",
-                available="2 folds or more, 1 repeat or more",
-            )
+            asked = f"{self.folds} folds and {self.repeats} repeats were asked."
+            raise DataError(asked, available="2 folds or more, 1 repeat or more")
 
     def nuisances(self, data: CausalData) -> tuple[Nuisance, ...]:
         """What has to be predicted."""
@@ -162,21 +160,20 @@ class CrossFitted(CausalMethod):
         model = self.model(doubleml, given, data.question.estimand)
         model.set_sample_splitting([_pairs(splits[:, r]) for r in range(self.repeats)])
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Propensity predictions", UserWarning)  # `clipped` counts them
-            warnings.filterwarnings(
-                "ignore", "The estimated nu2", UserWarning
-            )  # of a sensitivity that is not asked for
+            # of scores that `clipped` counts, and of a sensitivity analysis that nobody asked for
+            for text in ("Propensity predictions", "The estimated nu2"):
+                warnings.filterwarnings("ignore", text, UserWarning)
             model.fit(external_predictions={given.d_cols[0]: dict(predicted)}, store_predictions=False)
         return model
 
     def reference(self, data: CausalData, seed: int) -> Answer:
         """R's least squares, logit or LASSO on the same folds, and the score written out."""
-        if random := sorted({one.kind for one in self._learners if one.kind in RANDOM}):
+        if random := sorted({one.kind for one in self.learners if one.kind in RANDOM}):
             raise UnsupportedError(
                 f"Trees are grown with random numbers, so that no {random[0]} of R equals one of scikit-learn.",
                 do="compare both within the spread of their seeds: ivbridge.causal.forest_spread.forest_spread.",
             )
-        if any(one.kind == "lasso" and one.penalty is None for one in self._learners):
+        if any(one.kind == "lasso" and one.penalty is None for one in self.learners):
             raise UnsupportedError(
                 "A cross-validated LASSO draws folds within folds, which R would draw otherwise.",
                 do='fix the penalty: Learner("lasso", penalty=…).',
@@ -184,8 +181,8 @@ class CrossFitted(CausalMethod):
         return self.asked_of_r(data, seed)
 
     def asked_of_r(self, data: CausalData, seed: int) -> Answer:
-        """What R computes with any learner, forests (``ranger``) among them."""
-        outcome, treatment = self._learners
+        """What R computes with least squares, logits, a LASSO or forests (``ranger``)."""
+        outcome, treatment = self.learners
         reply = ask_r(
             "dml", model=self.name, y=data.y, t=data.t, x=data.x, z=data.z, folds=self.splits(data, seed).astype(float),
             outcome=_for_r(outcome), treatment=_for_r(treatment), settings=self.settings(data), seed=float(seed),
@@ -203,7 +200,7 @@ class CrossFitted(CausalMethod):
 
     def bound(self) -> float:
         """Rounding for least squares and logits, the solvers' tolerance for a LASSO."""
-        return 1e-6 if any(one.kind == "lasso" for one in self._learners) else self.relative
+        return 1e-6 if any(one.kind == "lasso" for one in self.learners) else self.relative
 
     def splits(self, data: CausalData, seed: int) -> IntArray:
         """(n, repeats) fold numbers."""
@@ -217,12 +214,13 @@ class CrossFitted(CausalMethod):
         return data.t + 2 * data.z[:, 0] if moved else data.t
 
     @property
-    def _learners(self) -> tuple[Learner, Learner]:
+    def learners(self) -> tuple[Learner, Learner]:
+        """Of the dependent variable, and of the treatment and the instruments."""
         return self.learner, self.treatment_learner or self.learner
 
     def _predicted(self, one: Nuisance, data: CausalData, folds: IntArray, seed: int) -> FloatArray:
-        learner = self._learners[0 if one.outcome else 1]
-        made = learner.classifier(seed, one.learners_n(self.folds)) if one.binary else learner.regressor(seed)
+        learner = self.learners[0 if one.outcome else 1]
+        made = learner.classifier(seed, one.seen(self.folds)) if one.binary else learner.regressor(seed)
         return out_of_fold(made, data.x, one.target, folds, one.among)
 
 

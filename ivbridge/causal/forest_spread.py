@@ -87,12 +87,16 @@ def forest_spread(
     Raises
     ------
     DataError
-        If fewer than two seeds are given.
+        If fewer than two seeds are given, or no learner is a forest or one is boosting.
     RNotAvailableError
         If R or ``ranger`` is missing.
     """
     if len(seeds) < 2:
         raise DataError(f"A spread over {len(seeds)} seeds was asked.", available="2 or more")
+    if "forest" not in (kinds := {one.kind for one in method.learners}) or "boosting" in kinds:
+        raise DataError(
+            f"Learners {', '.join(map(str, method.learners))} were given.", available="forests, linear, lasso"
+        )
     built = data if isinstance(data, CausalData) else build(question, data)
     method.check(question)
     asked, found = replace(method, fold_seed=seeds[0]), []
