@@ -108,6 +108,14 @@ def test_effective_sample_sizes_and_reasons() -> None:
         refuse(found)
 
 
+@pytest.mark.parametrize(("left", "verdict"), [(15, "stop"), (25, "warn"), (499, "warn"), (501, "fine")])
+def test_shares_of_a_large_arm(left: int, verdict: str) -> None:
+    t = np.repeat([1.0, 0.0], 1000)
+    weights = np.r_[np.ones(1000), np.ones(left), np.zeros(1000 - left)]
+    found = describe(np.full(2000, 0.5), t, weights)
+    assert found.ess_control == left and found.verdict == verdict
+
+
 def test_extreme_scores_count_where_they_do_harm() -> None:
     t = np.repeat([1.0, 0.0], 100)
     score = np.r_[np.linspace(0.3, 0.7, 100), np.linspace(0.3, 0.7, 94), np.full(5, 0.001), 0.2]
