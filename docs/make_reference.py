@@ -37,8 +37,8 @@ from ivbridge.vcov_text import parse_vcov  # noqa: E402
 HOME = "/home/you"
 MADE = "<!-- made by: python docs/make_reference.py -->\n\n"
 COMMANDS = (
-    "check", "explain", "fit", "certify", "drift", "port", "select", "encourage", "post", "study", "marketing", "datasets",
-    "demo", "doctor", "setup-r",
+    "check", "explain", "fit", "certify", "drift", "port", "select", "encourage", "post", "study", "marketing",
+    "causal", "audit", "dag", "advise", "workbook", "datasets", "demo", "doctor", "setup-r",
 )
 #: One line of the vcov table each: the short text forms that are worth showing.
 FORMS = (

@@ -79,9 +79,7 @@ def test_every_figure_of_the_page_exists(page: ModuleType) -> None:
 
 @pytest.mark.slow
 def test_the_data_come_out_again(page: ModuleType, tmp_path: Path) -> None:
-    """All of it with five trials of last bits instead of sixty. Forests and folds have their seeds; the sums behind them
-    may be ordered otherwise on another processor, which the last test of the page's own figures allows for.
-    """
+    """All of it, with five trials of last bits instead of sixty."""
     found = workbook(quick=True)
     found.write(tmp_path)
     rows = pd.read_csv(tmp_path / "rows.csv", dtype={"printed": str, "row": str, "column": str})
