@@ -132,6 +132,7 @@ LAYERS = " ".join(
         "causal.sensitivity.ovb causal.sensitivity.contour causal.sensitivity.evalue",
         "causal.refute causal.refute.protocol causal.refute.repeat causal.refute.placebo causal.refute.subset",
         "causal.refute.bootstrap causal.refute.negative_control causal.refute.hidden causal.refute.suite",
+        "causal.refute.chart",
         # causal diagrams
         "diagrams.graph diagrams.text diagrams.paths diagrams.separators diagrams.identify diagrams.reasons",
         "diagrams.implications diagrams.second diagrams.layout diagrams.svg diagrams.report diagrams",

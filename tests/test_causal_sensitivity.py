@@ -79,9 +79,11 @@ def test_darfur_as_published() -> None:
     assert robustness_value(t, 783) == pytest.approx(0.1387764, rel=1e-6)
     assert robustness_value(t, 783, alpha=0.05) == pytest.approx(0.07625797, rel=1e-6)
     for given in DARFUR_BOUNDS.values():
-        moved = adjust(DARFUR, given[0], given[1])
-        # printed to 15 digits
-        np.testing.assert_allclose((moved.estimate, moved.std_error, moved.statistic), given[2:], rtol=1e-13)
+        for sign in (1, -1):  # a negative effect moves towards zero as well
+            moved = adjust((sign * DARFUR[0], *DARFUR[1:]), given[0], given[1])
+            # printed to 15 digits
+            expected = (sign * given[2], given[3], sign * given[4])
+            np.testing.assert_allclose((moved.estimate, moved.std_error, moved.statistic), expected, rtol=1e-13)
 
 
 def test_darfur_bounds_as_published() -> None:
