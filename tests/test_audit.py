@@ -25,7 +25,7 @@ DATA = Path(__file__).parent / "data"
 FAULTY, CORRECTED = DATA / "workbook_faulty.ipynb", DATA / "workbook_corrected.ipynb"
 ROOT = Path(__file__).parents[1]
 #: Title and code of snippets that look like a mistake and are none.
-ORDINARY = re.findall(r"^## (.+)\n\n```python\n(.*?)```", (DATA / "audit_ordinary.md").read_text(encoding="utf-8"),
+ORDINARY = re.findall(r"^## ([^\n]+)\n\n```python\n(.*?)```", (DATA / "audit_ordinary.md").read_text(encoding="utf-8"),
                       re.MULTILINE | re.DOTALL)  # fmt: skip
 
 #: What the faulty workbook does wrong: the check, and the cells (by their number) where it has to be seen.
@@ -213,6 +213,9 @@ class TestSilence:
     def test_the_notebooks_data_are_recognised(self) -> None:
         found = {one.check.id for one in audit(ROOT / "ivbridge/causal/scenarios.py").findings}
         assert {"same-seed-twice", "probability-clipped"} <= found
+
+    def test_all_snippets_are_read(self) -> None:
+        assert len(ORDINARY) == (DATA / "audit_ordinary.md").read_text(encoding="utf-8").count("\n## ")
 
     @pytest.mark.parametrize("code", [code for _, code in ORDINARY], ids=[name for name, _ in ORDINARY])
     def test_ordinary_code_is_silent(self, code: str, tmp_path: Path) -> None:
