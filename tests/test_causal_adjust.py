@@ -131,6 +131,17 @@ def test_a_wrong_number_on_either_side_is_noticed(monkeypatch: pytest.MonkeyPatc
     assert found.verdict == "substantive" and found.worst.quantity == "age std.error"
 
 
+@pytest.mark.parametrize("method", [*METHODS, Lin(vcov="stacked")], ids=repr)
+def test_an_outcome_far_from_zero_is_rounding_and_nothing_more(method: Any) -> None:
+    draw = TWINS["bent-different"].draw(600, 4)
+    found = method.fit(draw.question, draw.frame)
+    far = crosscheck(method, draw.question, draw.frame.assign(Y_obs=draw.frame["Y_obs"] + 1e8))
+    assert far.verdict != "substantive", far.to_frame()
+    # a hundred million with sixteen digits leaves seven of an outcome with spread ten, and its mean a few more
+    assert far.candidate.estimate == pytest.approx(found.estimate, rel=1e-8)
+    assert far.candidate.std_error == pytest.approx(found.std_error, rel=1e-8)
+
+
 # -- figures of the notebook, and others' programs ---------------------------------------------------------------------
 
 
@@ -396,6 +407,9 @@ def test_lin_is_two_predictions_and_regression_is_residuals() -> None:
     found = Lin().fit(data.question, data)
     np.testing.assert_allclose(found.unit_effects, effects, rtol=1e-9)
     assert found.estimate == pytest.approx(effects.mean(), rel=1e-11)
+    augmented = AIPW().fit(data.question, data)  # the same lines
+    np.testing.assert_allclose(augmented.unit_effects, effects, rtol=1e-9)
+    assert augmented.answer.parts["regression alone"] == pytest.approx(found.estimate, rel=1e-11)
     att = Lin().fit(replace(data.question, estimand="ATT"), draw.frame)
     assert att.estimate == pytest.approx(effects[data.treated].mean(), rel=1e-11)
     left = [v - design @ np.linalg.lstsq(design, v, rcond=None)[0] for v in (data.y, data.t)]  # Frisch and Waugh

@@ -154,7 +154,7 @@ def test_next_to_no_overlap_stops_until_units_are_trimmed() -> None:
         score = logit(build(question, frame)).score
         kept = int(((score >= 0.1) & (score <= 0.9)).sum())
         assert trimmed.answer.used == kept and f"{3000 - kept} of 3000 units were dropped" in trimmed.summary()
-        assert trimmed.answer.influence is None and trimmed.n == 3000
+        assert trimmed.answer.influence is None and trimmed.unit_effects is None and trimmed.n == 3000
         moved = int(((score < 0.05) | (score > 0.95)).sum())
         assert f"{moved} of 3000 scores were moved" in clipped.summary() and clipped.answer.used == 3000
         assert abs(trimmed.estimate - 2) < 4 * trimmed.std_error

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from ivbridge.causal.method import CausalMethod
@@ -16,6 +17,9 @@ from ivbridge.gaps import Gap, gap_of
 from ivbridge.progress import Progress
 
 __all__ = ["EffectAgreement", "crosscheck"]
+
+#: A hundred roundings of an outcome, relative to it.
+FAR = 100 * 2.0**-53
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -108,12 +112,19 @@ def crosscheck(
     pairs = {"estimate": (theirs.estimate, ours.estimate), "std.error": (theirs.std_error, ours.std_error)}
     pairs |= {name: (other[name], mine[name]) for name in other if name in mine}
     errors = {name: mine.get(f"{name} std.error", 0.0) for name in mine} | {"estimate": ours.std_error}
+    bound = method.bound() + _rounded(built)
     gaps = tuple(
-        gap_of((name, question.treatment), pair, _scale(pair, errors.get(name, 0.0)), method.bound())
+        gap_of((name, question.treatment), pair, _scale(pair, errors.get(name, 0.0)), bound)
         for name, pair in pairs.items()
         if not (math.isnan(pair[0]) and math.isnan(pair[1]))
     )
     return EffectAgreement(ours, theirs, gaps, tuple(sorted(set(mine) ^ set(other))))
+
+
+def _rounded(data: CausalData) -> float:
+    """What the outcome's own digits leave of an effect: they round |y|·1e-16, and an effect is a part of its spread."""
+    spread = float(data.y.std())
+    return FAR * float(np.abs(data.y).max()) / spread if spread else 0.0
 
 
 def _scale(pair: tuple[float, float], error: float) -> float:

@@ -25,8 +25,9 @@ Equations = Callable[[Any], npt.NDArray[Any]]
 
 #: Of the complex step: its square vanishes beside 1.
 STEP = 1e-30
-#: Largest mean of an equation over its root mean square at which it counts as solved.
-SOLVED = 1e-13
+#: Mean of an equation over its root mean square at which iterations end, and the largest with which it counts as
+#: solved: a hundred-millionth of √n standard errors. Rounding leaves more than the first where outcomes are far from 0.
+SOLVED, ACCEPTED = 1e-13, 1e-8
 #: Newton steps; the callers start from closed forms, where none or one is needed.
 STEPS = 25
 
@@ -103,7 +104,7 @@ def solve(equations: Equations, start: FloatArray, groups: IntArray | None = Non
         if left <= SOLVED:
             break
         theta = theta - _divided(psi.mean(axis=0)[:, None], derivative(equations, theta), size)[:, 0]
-    if not smallest < 1e3 * SOLVED:
+    if not smallest < ACCEPTED:
         raise DesignError(f"The stacked estimating equations have no root: {smallest:.2g} is left of one of them.")
     psi = equations(best + 0j).real
     return Stacked(best, -_divided(psi.T, derivative(equations, best), _sizes(psi)).T, groups)
