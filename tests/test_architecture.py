@@ -159,7 +159,7 @@ LAYERS = " ".join(
         "workbook.rows workbook.corrected workbook.agreeing workbook.figures workbook.analysis",
         "certificates certificates.badge certificates.records certificates.issue certificates.verify",
         "setup_r doctor cli_text cli_check cli_select cli_encourage cli_post cli_options cli_experiments cli_drift",
-        "cli_certify cli_marketing cli_causal cli_dag cli_advise",
+        "cli_certify cli_marketing cli_causal cli_dag cli_advise cli_workbook",
         "cli_record cli_ports cli_explain cli_scale cli_audit cli_study cli",
         "pytest_agreement pytest_plugin",
     ]
