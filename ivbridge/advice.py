@@ -11,6 +11,7 @@ What is known lies in ``advice.toml``: tools, questions, rules. This module read
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import tomllib
 from collections.abc import Mapping
@@ -131,9 +132,17 @@ class Tool:
             for word, value in words.items():
                 token = token.replace(word, value)
             found.append(token)
-        asked = roles.estimand if "{data}" in self.template and "--estimand" not in self.template else None
-        fits = asked in method_class(self.name if self.name in METHODS else "aipw").estimands
-        return shlex.join([*found, "--estimand", str(asked)] if fits and not roles.known else found)
+        if roles.estimand and roles.estimand in self._estimands() and not roles.known:
+            found += ["--estimand", roles.estimand]
+        return shlex.join(found)
+
+    def _estimands(self) -> tuple[str, ...]:
+        """Estimands that its command may be asked for; empty where it says one itself, or takes none."""
+        if "{data}" not in self.template or "--estimand" in self.template:
+            return ()
+        named = re.search(r"--method \W*(\w+)", self.template)
+        estimands: tuple[str, ...] = method_class(named.group(1) if named else "aipw").estimands
+        return estimands
 
     @property
     def example(self) -> str:
@@ -282,4 +291,5 @@ def table() -> str:
         (tool.title, tool.when, tool.strengths, tool.weaknesses, tool.r or "none", f"`{tool.command()}`")
         for tool in tools().values()
     ]
-    return "\n".join("| " + " | ".join(row) + " |" for row in (heads, ("---",) * len(heads), *rows))
+    lines = [heads, ("---",) * len(heads), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)

@@ -51,8 +51,12 @@ def _advise(
         raise typer.Exit
     known = {**_from_file(answers), **dict(_pair(one) for one in answer or ())}
     if answer is None and answers is None:
-        while (question := advice.next_question(known)) is not None:
-            known[question.name] = _ask(question)
+        try:
+            while (question := advice.next_question(known)) is not None:
+                known[question.name] = _ask(question)
+        except typer.Abort:  # the end of the input
+            typer.echo("\nivbridge advise: no answer; --list prints the questions, --answer answers them.", err=True)
+            raise typer.Exit(2) from None
     found = advice.advise(known, _roles(data, dependent, treatment, covariates, instruments))
     if json:
         typer.echo(found.to_json())
