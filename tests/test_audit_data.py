@@ -43,17 +43,19 @@ def test_a_clean_table_has_no_finding() -> None:
     assert found(units()) == {}
 
 
-@pytest.mark.parametrize("name", [name for name in TWINS if name != "poor-overlap"])
+@pytest.mark.parametrize("name", [name for name, twin in TWINS.items() if twin.overlap <= 1])
 def test_twins_have_notes_at_most(name: str) -> None:
-    """Worlds without the notebook's faults; the one with little overlap is meant to be warned of."""
+    """Worlds without the notebook's faults; those with little overlap are meant to be warned of."""
     draw = TWINS[name].draw(2000, 3)
     levels = {one.level for one in data_findings(name, draw.frame, draw.question)[0]}
     assert levels <= {"note"}
 
 
-def test_little_overlap_is_warned_of() -> None:
-    draw = TWINS["poor-overlap"].draw(2000, 3)
-    assert "extreme-weights" in {one.check.id for one in data_findings("x", draw.frame, draw.question)[0]}
+@pytest.mark.parametrize("name", [name for name, twin in TWINS.items() if twin.overlap > 1])
+def test_little_overlap_is_warned_of(name: str) -> None:
+    draw = TWINS[name].draw(2000, 3)
+    found = {one.check.id for one in data_findings("x", draw.frame, draw.question)[0] if one.level != "note"}
+    assert found == {"extreme-weights"}
 
 
 class TestNotebook:
@@ -151,11 +153,16 @@ class TestTables:
     def test_a_covariate_that_is_the_treatment(self) -> None:
         frame = units()
         frame["w"] = 1 - frame["t"]
-        assert "covariate-is-treatment" in found(frame, covariates=("x", "w"))
+        assert set(found(frame, covariates=("x", "w"))) == {"covariate-is-treatment", "duplicate-columns"}
+        frame = units().assign(w=lambda f: f["t"] == 1)
+        assert set(found(frame, covariates=("x", "w"))) == {"covariate-is-treatment"}
+        half = frame.assign(w=np.where(frame.index < 200, frame["t"], 0))
+        assert "covariate-is-treatment" not in found(half, covariates=("x", "w"))
 
     def test_potential_outcomes(self) -> None:
         frame = units().assign(y_0=0.5, y_1=lambda f: f["z"])
         assert "both-potential-outcomes" in found(frame)
+        assert "both-potential-outcomes" not in found(units().rename(columns={"y": "y_1"}), dependent="y_1")
 
     def test_missing_by_arm(self) -> None:
         frame = units()
@@ -176,6 +183,35 @@ class TestTables:
         (one,) = found(frame, instruments=("z",))["weak-instruments"]
         full = sm.OLS(frame["t"], sm.add_constant(frame[["x", "z"]])).fit()
         assert one.numbers["F"] == pytest.approx(full.tvalues["z"] ** 2, rel=1e-10)  # one instrument: F = t²
+
+    def test_a_small_group_with_one_arm_is_nothing(self) -> None:
+        frame = units().assign(x=lambda f: (f.index < 390).astype(int))
+        frame.loc[frame.index >= 390, "t"] = 0
+        assert "strata-without-treated" not in found(frame)
+
+    def test_collinearity_is_not_called_scale(self) -> None:
+        frame = units().assign(w=lambda f: 1e6 * f["x"] + f["z"])
+        assert "columns-of-unequal-scale" not in found(frame, covariates=("x", "w"))
+
+    def test_odd_columns(self) -> None:
+        """Constant, infinite, missing and text columns beside, a text covariate, an outcome without noise, few rows."""
+        frame = units().assign(
+            one=1.0, none=np.nan, big=np.inf, word="a", kind=lambda f: np.where(f["x"] > 0, "u", "v")
+        )
+        assert set(found(frame, covariates=("x", "kind"))) <= {"default-scores-differ"}
+        exact = units().assign(y=lambda f: 2.0 * f["t"])
+        assert set(found(exact, covariates=())) == {"r-squared-one", "duplicate-columns"}
+        assert found(units(4), covariates=()) is not None
+        assert list(duplicates(pd.DataFrame({"a": [1.0, 2.0], "b": [3.0, 4.0]}))) == []
+        assert list(duplicates(pd.DataFrame({"a": [1, 0] * 60, "b": [0, 1, 1] * 40}))) == []
+        steps = pd.DataFrame({"a": [0.0] * 200 + list(range(30)), "b": list(range(30)) + [0.0] * 200})
+        assert list(duplicates(steps)) == []
+
+    def test_a_constant_covariate_is_noted_and_the_rest_is_looked_at(self) -> None:
+        frame = units().assign(one=1.0, x=lambda f: f["x"] + f["t"])
+        findings, notes = data_findings("d", frame, CausalQuestion("y", "t", ("x", "one")))
+        assert "arms-differ" in {one.check.id for one in findings}
+        assert any("'one' does not vary" in note for note in notes)
 
     def test_every_check_of_data_is_tested_here(self) -> None:
         text = Path(__file__).read_text(encoding="utf-8")
