@@ -576,6 +576,9 @@ def test_cut_points_belong_to_the_group_below() -> None:
     ("method", "kind", "message"),
     [
         (lambda: Stratification(groups=1), DataError, "groups=1"),
+        (lambda: Stratification(by="income"), DataError, "by='income'"),
+        (lambda: IPW(normalised="false"), DataError, "normalised='false'"),
+        (lambda: IPW(trim="0.1"), DataError, "trim='0.1'"),
         (lambda: IPW(trim=0.5), DataError, "trim=0.5"),
         (lambda: AIPW(clip=0.0), DataError, "clip=0.0"),
         (lambda: IPW(trim=0.1, clip=0.1), DataError, "Both trim and clip"),

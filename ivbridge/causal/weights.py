@@ -68,7 +68,7 @@ def checked_limits(trim: float | None, clip: float | None) -> None:
     DataError
     """
     for name, value in (("trim", trim), ("clip", clip)):
-        if value is not None and not 0 < value < 0.5:
+        if value is not None and not (isinstance(value, float) and 0 < value < 0.5):
             raise DataError(f"{name}={value!r} was asked.", available="numbers between 0 and 0.5, or None")
     if trim is not None and clip is not None:
         raise DataError("Both trim and clip were asked.", do="choose: trim drops units, clip moves their scores.")

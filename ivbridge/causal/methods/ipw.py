@@ -15,6 +15,7 @@ from ivbridge.causal.r_side import r_answer
 from ivbridge.causal.records import Answer
 from ivbridge.causal.stacked import Stacked, solve
 from ivbridge.causal.weights import Weighted, checked_limits, weigh
+from ivbridge.errors import DataError
 from ivbridge.progress import Progress
 
 __all__ = ["IPW"]
@@ -49,7 +50,7 @@ class IPW(CausalMethod):
     Raises
     ------
     DataError
-        If trim or clip does not lie between 0 and 0.5, or both are given.
+        If trim or clip does not lie between 0 and 0.5, or both are given, or normalised is no truth value.
     """
 
     name: ClassVar[str] = "ipw"
@@ -70,6 +71,8 @@ class IPW(CausalMethod):
 
     def __post_init__(self) -> None:
         checked_limits(self.trim, self.clip)
+        if not isinstance(self.normalised, bool):
+            raise DataError(f"normalised={self.normalised!r} was asked.", available="True, False")
 
     def answer(self, data: CausalData, seed: int, progress: Progress | None) -> Answer:
         """See :meth:`CausalMethod.answer`."""

@@ -73,7 +73,7 @@ class Stratification(CausalMethod):
     Raises
     ------
     DataError
-        If groups is below 2.
+        If groups is below 2, or `by` no mapping.
     """
 
     name: ClassVar[str] = "stratification"
@@ -88,8 +88,10 @@ class Stratification(CausalMethod):
     groups: int = 5
 
     def __post_init__(self) -> None:
-        if self.groups < 2:
-            raise DataError(f"groups={self.groups} was asked.", available="2 or more")
+        if not isinstance(self.groups, int) or self.groups < 2:
+            raise DataError(f"groups={self.groups!r} was asked.", available="whole numbers from 2")
+        if not isinstance(self.by, Mapping):
+            raise DataError(f"by={self.by!r} was asked.", do='name covariates and their cuts: {"income": 5}.')
 
     def answer(self, data: CausalData, seed: int, progress: Progress | None) -> Answer:
         """See :meth:`CausalMethod.answer`."""
