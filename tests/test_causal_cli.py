@@ -125,7 +125,7 @@ def test_a_failed_refutation_is_an_exit_code() -> None:
         (["nowhere.csv", "-y", "a", "-t", "b"], "no file"),
         (["card", "-y", "lwage"], "without --treatment"),
         (["notebook", "--method", "magic"], "no causal method 'magic'"),
-        (["notebook", "--method", "two_stage"], "cannot estimate the ATE"),
+        (["notebook", "--method", "difference", "--method", "two_stage"], "cannot estimate the ATE"),
         (["notebook", "--method", "ipw(cut=1)"], "no setting 'cut'"),
         (["notebook", "--covariates", "height"], "no column 'height'"),
         (["notebook", "--estimand", "MTE"], "MTE"),

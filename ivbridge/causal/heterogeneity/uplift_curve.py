@@ -96,8 +96,8 @@ def chart(points: pd.DataFrame, title: str, caption: str) -> Figure:
         left.set_ylabel("effect above the mean effect")
         _band(right, points, "qini")
         right.plot([0, *points["share"]], [0, *points["random"]], color=charts.GREY, linewidth=1, linestyle=(0, (4, 3)))
-        right.annotate("at random", (points["share"].iloc[-1], points["random"].iloc[-1]), xytext=(-4, -14),
-                       textcoords="offset points", color=charts.GREY, fontsize=9, ha="right", va="top")  # fmt: skip
+        right.annotate("at random", (0.5, 0.5 * points["random"].iloc[-1] / points["share"].iloc[-1]), xytext=(6, -4),
+                       textcoords="offset points", color=charts.GREY, fontsize=9, va="top")  # fmt: skip
         right.set_ylabel("gain per unit of the population")
         for axes, head in ((left, "TOC"), (right, "Qini curve")):
             axes.set_xlim(0, 1)
