@@ -150,6 +150,9 @@ def test_groups_gain_what_they_are_said_to_gain(attitude: Any) -> None:
         assert abs(row.gain - gained[here].mean()) < 4 * row.std_error + 4 * gained[here].std() / math.sqrt(1000)
         assert row.predicted == pytest.approx(found.gain[here].mean(), rel=1e-12)
     assert found.informative and "noise" not in found.summary()
+    gains, errors = found.table["gain"].to_numpy(), found.table["std_error"].to_numpy()
+    assert found.contrast == pytest.approx(gains[0] - gains[-1], rel=1e-12)
+    assert found.contrast_error == pytest.approx(math.sqrt(errors[0] ** 2 + errors[-1] ** 2), rel=1e-12)
     assert gained[found.group == 3].mean() > gained[found.group == 0].mean() + 2
     assert found.gain[found.group == 3].min() >= found.gain[found.group == 2].max()
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ivbridge.causal.arms import Arms
-from ivbridge.causal.crossfit import Learner, draw_folds
+from ivbridge.causal.crossfit import Learner, draw_folds, out_of_fold
 from ivbridge.causal.meta import answer_of
 from ivbridge.causal.method import CausalMethod
 from ivbridge.causal.question import CausalData
@@ -25,7 +25,9 @@ FOREST, CALM = Learner("forest"), Learner("forest", leaf=20)
 
 @dataclass(frozen=True, kw_only=True)
 class CausalForest(CausalMethod):
-    """Generalized random forest of effects (Athey, Tibshirani and Wager 2019, Annals of Statistics 47), by econml.
+    """Generalized random forest of effects (Athey, Tibshirani and Wager 2019, Annals of Statistics 47).
+
+    econml grows it; with the same folds and learners it is econml's ``CausalForestDML`` without its intervals.
 
     Outcome and treatment are first centred by predictions of other folds: a forest on the raw columns takes differences
     of outcomes for differences of effects. Trees are honest. A unit's effect comes from the trees that have not seen
@@ -72,18 +74,16 @@ class CausalForest(CausalMethod):
         if not 0 <= self.clip < 0.5:
             raise DataError(f"clip={self.clip!r} was asked.", do="give a number from 0 to below 0.5, such as 0.01.")
 
-    def grown(self, data: CausalData, seed: int) -> Any:
-        """econml's fitted ``CausalForestDML``."""
-        from econml.dml import CausalForestDML
+    def grown(self, data: CausalData, seed: int) -> tuple[Any, FloatArray, FloatArray]:
+        """econml's forest, fitted to residuals, and the (n,) out-of-fold means and propensity scores."""
+        from econml.grf import CausalForest as Grown
 
         folds = draw_folds(data.n, self.folds, seed, data.t)
-        forest = CausalForestDML(
-            model_y=self.learner.regressor(seed), model_t=self.propensity.classifier(seed), discrete_treatment=True,
-            cv=[(np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)) for fold in range(self.folds)],
-            n_estimators=self.trees, min_samples_leaf=self.leaf, honest=True, drate=False, inference=False,
-            n_jobs=1, random_state=seed,
-        )  # fmt: skip
-        return forest.fit(data.y, data.t, X=data.x, cache_values=True)
+        mean = out_of_fold(self.learner.regressor(seed), data.x, data.y, folds)
+        score = out_of_fold(self.propensity.classifier(seed), data.x, data.t, folds)
+        forest = Grown(n_estimators=self.trees, min_samples_leaf=self.leaf, honest=True, inference=False, n_jobs=1,
+                       random_state=seed)  # fmt: skip
+        return forest.fit(data.x, data.t - score, data.y - mean), mean, score
 
     def arms(self, data: CausalData, seed: int) -> Arms:
         """Cross-fitted means and scores, out-of-bag effects.
@@ -91,20 +91,19 @@ class CausalForest(CausalMethod):
         Raises
         ------
         DesignError
-            If a unit is in no tree's sample left out, which more trees cure.
+            If every tree has seen some unit, which more trees cure.
         """
-        forest = self.grown(data, seed)
-        left, taken, _, _ = forest.residuals_
-        effect = forest.model_final_.estimators_[0].oob_predict(data.x)[:, 0]
+        forest, mean, score = self.grown(data, seed)
+        effect = forest.oob_predict(data.x)[:, 0]
         if np.isnan(effect).any():
             raise DesignError(f"{self.trees} trees leave a unit without a tree that has not seen it.",
                               do="ask for more trees.")  # fmt: skip
-        score = np.clip(data.t - taken[:, 0], self.clip, 1 - self.clip)
-        return Arms(data.y, data.t, score, data.y - left - score * effect, effect)
+        score = np.clip(score, self.clip, 1 - self.clip)
+        return Arms(data.y, data.t, score, mean - score * effect, effect)
 
     def effects(self, learn: CausalData, judge: CausalData, seed: int = 0) -> FloatArray:
         """(m,) effects of the units of `judge`, by a forest grown on the units of `learn`."""
-        return np.asarray(self.grown(learn, seed).effect(judge.x), dtype=np.float64).reshape(-1)
+        return np.asarray(self.grown(learn, seed)[0].predict(judge.x), dtype=np.float64).reshape(-1)
 
     def answer(self, data: CausalData, seed: int, progress: Progress | None) -> Answer:
         """Grow the forest, and average doubly robust scores."""
@@ -117,5 +116,5 @@ class CausalForest(CausalMethod):
             f"{self.trees} honest trees on residuals of {self.folds} folds; effects of units are out of bag.",
             "Ranks of units are worth no more than a test on held-out units says.",
         )
-        calls = ("econml.dml.CausalForestDML(discrete_treatment=True, honest=True)",)
+        calls = ("econml.dml.CausalForestDML(discrete_treatment=True, inference=False)",)
         return answer_of(arms, data, self.clip, notes=notes, calls=calls, versions={"econml": econml.__version__})
