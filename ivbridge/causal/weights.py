@@ -60,7 +60,7 @@ class Weighted:
         return (text + "who is treated, or the weights rest on too few units.",)
 
 
-def checked_limits(trim: float | None, clip: float | None) -> None:
+def checked_limits(trim: object, clip: object) -> None:
     """Refuse limits that are none.
 
     Raises

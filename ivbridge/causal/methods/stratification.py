@@ -88,8 +88,9 @@ class Stratification(CausalMethod):
     groups: int = 5
 
     def __post_init__(self) -> None:
-        if not isinstance(self.groups, int) or self.groups < 2:
-            raise DataError(f"groups={self.groups!r} was asked.", available="whole numbers from 2")
+        groups: object = self.groups
+        if not (isinstance(groups, int) and groups >= 2):
+            raise DataError(f"groups={groups!r} was asked.", available="whole numbers from 2")
         if not isinstance(self.by, Mapping):
             raise DataError(f"by={self.by!r} was asked.", do='name covariates and their cuts: {"income": 5}.')
 
