@@ -191,6 +191,8 @@ def _column(column: str, data: CausalData, frame: Any) -> FloatArray:
     if column in data.question.columns:
         raise DataError(f"The column {column!r} has a role in the question already, so it is not hidden.")
     whole = build(replace(data.question, covariates=(column,), instruments=(), clusters=None), as_pandas(frame))
+    if whole.x.shape[1] != 1:
+        raise DataError(f"The column {column!r} holds text, not numbers.")
     values = pd.Series(whole.x[:, 0], index=whole.rows).reindex(data.rows).to_numpy()
     if not np.isfinite(values).all():
         raise DataError(f"The column {column!r} has missing values in the rows that are used.")

@@ -147,14 +147,14 @@ def _permutation_p(found: Repeated, effect: EffectEstimate, by: str, exact: bool
 
 def _judge_column(column: str, effect: EffectEstimate, found: Repeated, parts: dict[str, float], kind: str) -> Found:
     p = parts["permutation p"]
-    failed = p <= LEVEL or found.too_many
     reasons = (f"The placebo {column!r} seems to have an effect.",) if p <= LEVEL else ()
     done = (
         f"The effect of {column} was estimated, {effect.estimate:.5g} with standard error {effect.std_error:.4g}, and "
         f"compared with {len(found.estimates)} {kind} permutations of it."
     )
-    return Found(done, f"effect of {column}", effect.estimate, p, verdict_of(failed), found.estimates,
-                 parts, (*reasons, *found.reasons))  # fmt: skip
+    verdict = verdict_of(bool(reasons) or found.too_many)
+    return Found(done, f"effect of {column}", effect.estimate, p, verdict, found.estimates, parts,
+                 (*reasons, *found.reasons))  # fmt: skip
 
 
 def _judge_level(effect: EffectEstimate, found: Repeated, parts: dict[str, float], kind: str) -> Found:
