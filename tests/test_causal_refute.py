@@ -130,6 +130,7 @@ def test_placebos_find_a_wrong_standard_error_and_a_leak(faulty: CausalMethod, w
     draw = world("experiment")
     found = Placebo().refute(faulty, draw.question, draw.frame)
     assert found.verdict == "failed"
+    assert found.p_value < 1e-3  # of the worse of level and centre, doubled
     assert any(words in reason for reason in found.reasons)
     assert Placebo().refute(PLAIN, draw.question, draw.frame).verdict == "passed"
 
