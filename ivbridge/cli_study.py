@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ivbridge.cli_options import JSON
 from ivbridge.visible import visible
+
+if TYPE_CHECKING:
+    from ivbridge.iv_ml.paper.publishing import Asked
 
 __all__ = ["app"]
 
@@ -69,30 +72,38 @@ def _study(
     """
     from ivbridge.errors import UnsupportedError
 
+    methods = tuple(method or ())
     if name == "causal":
         if table or figure or data is not None:
             raise typer.BadParameter("--table, --figure and --data are metaem's.")
-        raise typer.Exit(_causal(tuple(method or ()), replications, jobs, out, quick=quick, json=json))
+        raise typer.Exit(_causal(methods, replications, jobs, out, quick=quick, json=json))
     if name != "metaem":
         raise UnsupportedError(f"The study {name!r} was asked.", available="metaem, causal")
+    from ivbridge.iv_ml.paper.publishing import Asked
+
+    tables = tuple(table or (() if figure else ("1",)))
+    asked = Asked(tables, tuple(figure or ()), methods, quick, None if data is None else str(data))
+    raise typer.Exit(_metaem(asked, replications, jobs, out, json=json))
+
+
+def _metaem(asked: Asked, replications: int | None, jobs: int | None, out: Path | None, *, json: bool) -> int:
+    """Run the paper's study, print it, and return the exit code."""
     from ivbridge.iv_ml.paper.parts import METHODS
-    from ivbridge.iv_ml.paper.publishing import Asked, publish
+    from ivbridge.iv_ml.paper.publishing import publish
     from ivbridge.progress import progress_bar
 
-    for one in method or ():
+    for one in asked.methods:
         if one not in METHODS:
             raise typer.BadParameter(f"--method {one}: the tables have {', '.join(METHODS)}.")
-    tables = tuple(table or (() if figure else ("1",)))
-    asked = Asked(tables, tuple(figure or ()), tuple(method or ()), quick, None if data is None else str(data))
-    folder = out or Path("ivbridge-metaem-quick" if quick else "ivbridge-metaem")
+    folder = out or Path("ivbridge-metaem-quick" if asked.quick else "ivbridge-metaem")
     with progress_bar() as progress:
-        found = publish(asked, folder, replications or (2 if quick else 10), jobs, progress)
+        found = publish(asked, folder, replications or (2 if asked.quick else 10), jobs, progress)
     if json:
         typer.echo(found.to_json())
     else:
         typer.echo(visible(found.summary()))
         typer.echo(f"\nWritten to {folder}: {', '.join(path.name for path in found.files)}")
-    raise typer.Exit(1 if len(found.failed) else 0)
+    return 1 if len(found.failed) else 0
 
 
 def _causal(

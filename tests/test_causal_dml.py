@@ -183,6 +183,22 @@ def test_medians_over_splits_are_definition_3_3() -> None:
     )
 
 
+def test_folds_hold_as_many_of_each_arm_of_treatment_and_instrument() -> None:
+    method, draw = MODELS["iivm"]
+    data = build(draw.question, draw.frame)
+    folds = method.splits(data, 1)[:, 0]
+    for t in (0, 1):
+        for z in (0, 1):
+            sizes = np.bincount(folds[(data.t == t) & (data.z[:, 0] == z)], minlength=5)
+            assert sizes.max() - sizes.min() <= 1
+
+
+def test_splits_differ() -> None:
+    method, draw = MODELS["plr, three splits"]
+    parts = method.fit(draw.question, draw.frame).answer.parts
+    assert len({parts[f"estimate of split {r}"] for r in (1, 2, 3)}) == 3
+
+
 def test_doubleml_leaves_the_spread_over_splits_out() -> None:
     """What the docstring says of it: with equal errors its error is theirs, however far the splits lie apart."""
     _, error = _aggregate_coefs_and_ses(np.array([[1.0, 2.0, 4.0]]), np.array([[0.1, 0.1, 0.1]]))
