@@ -25,9 +25,9 @@ class Difference(CausalMethod):
 
     The squared standard error is s₁²/n₁ + s₀²/n₀ (Neyman 1923; Statistical Science 5(4), 1990, 465–472), which equals
     HC2 of the regression on the treatment (Samii & Aronow 2012, Statistics & Probability Letters 82(2)). Degrees of
-    freedom are Welch's (1947, Biometrika 34). R: ``estimatr::difference_in_means``, ``t.test``; Stata: ``ttest, welch``
-    has Welch's other df. With clusters both take CR2 and its degrees of freedom
-    (:func:`ivbridge.causal.few_clusters.cr2`).
+    freedom are Welch's (1947, Biometrika 34). R: ``estimatr::difference_in_means``, ``t.test``; Stata:
+    ``ttest, unequal``. With clusters: CR2 and its degrees of freedom (:func:`ivbridge.causal.few_clusters.cr2`), as
+    ``estimatr::lm_robust(clusters =)``.
     """
 
     name: ClassVar[str] = "difference"
