@@ -463,7 +463,7 @@ def test_the_command_refuses_what_is_not_there(arguments: list[str], code: int, 
 def test_a_study_that_is_none_is_refused() -> None:
     done = CliRunner().invoke(app, ["study", "deepiv"])
     assert done.exit_code == 2
-    assert "The study 'deepiv' was asked. Available: metaem." in done.output
+    assert "The study 'deepiv' was asked. Available: metaem, causal." in done.output
 
 
 def test_a_cell_that_failed_is_named_and_the_exit_code_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
