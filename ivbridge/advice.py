@@ -72,7 +72,7 @@ class Roles:
         return {
             "{dependent}": self.dependent, "{treatment}": self.treatment, "{+covariates}": more,
             "{instruments}": " + ".join(self.instruments), "{table}": self.data, "{file}": "analysis.ipynb",
-            "{block}": "BLOCK", "{cluster}": "CLUSTER", "{control}": "CONTROL",
+            "{block}": "BLOCK", "{cluster}": "CLUSTER", "{control}": "W" if self.known else "CONTROL",
             "{diagram}": "; ".join([f"{self.treatment} -> {self.dependent}", *drawn]),
         }  # fmt: skip
 
@@ -125,13 +125,13 @@ class Tool:
         roles = roles or Roles()
         words = roles.words()
         found: list[str] = []
-        for token in shlex.split(self.template):
-            if token == "{data}":
+        for part in shlex.split(self.template):
+            if part == "{data}":
                 found += roles.arguments(self.name)
                 continue
             for word, value in words.items():
-                token = token.replace(word, value)
-            found.append(token)
+                part = part.replace(word, value)
+            found.append(part)
         if roles.estimand and roles.estimand in self._estimands() and not roles.known:
             found += ["--estimand", roles.estimand]
         return shlex.join(found)

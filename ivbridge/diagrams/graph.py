@@ -64,10 +64,7 @@ class Diagram:
     latent: frozenset[str] = field(default_factory=frozenset)
 
     def __post_init__(self) -> None:
-        known = set(self.nodes)
-        for name in (*(end for edge in (*self.arrows, *self.arcs) for end in edge), *self.latent):
-            if name not in known:
-                raise DiagramError(f"The diagram has no node {name!r}.", available=", ".join(self.nodes))
+        self.check(*(end for edge in (*self.arrows, *self.arcs) for end in edge), *self.latent)
         for one, other in (*self.arrows, *self.arcs):
             if one == other:
                 raise DiagramError(f"{one!r} is joined to itself.", do="join two different nodes.")
