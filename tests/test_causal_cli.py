@@ -184,7 +184,9 @@ def test_methods_with_settings() -> None:
     learned = method_of("irm(learner=forest, treatment_learner='lasso', folds=3)")
     assert (learned.learner, learned.treatment_learner) == (Learner("forest"), Learner("lasso"))
     assert dataclasses.asdict(method_of('stratification(by={"income": 5, "age": [30, 40]})'))["by"]["age"] == [30, 40]
-    for text in ("ipw(trim=__import__('os'))", "ipw(0.1)", "ipw(**{})", "ipw(trim=0.1", "ipw(trim=0.1); 1", "lin()()"):
+    assert method_of("ipw(normalised=false, trim=none)") == method_of("ipw(normalised=False)")
+    unreadable = ["ipw(trim=__import__('os'))", "ipw(0.1)", "ipw(**{})", "ipw(trim=0.1", "ipw(trim=0.1); 1", "lin()()"]
+    for text in (*unreadable, "ipw(normalised=no)", "ipw(normalised='False')", "plr(folds=many)", "plr(folds=[1])"):
         with pytest.raises(UnsupportedError):
             method_of(text)
     with pytest.raises(DataError):

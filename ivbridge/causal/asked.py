@@ -24,6 +24,8 @@ from ivbridge.errors import DataError, UnsupportedError
 
 __all__ = ["BUILT_IN", "Opened", "method_of", "opened"]
 
+#: Words without quotes that are no texts, as R and JSON write them.
+_BARE = {"true": True, "false": False, "none": None, "null": None}
 #: Data that need no file, and have their question and their truth with them.
 BUILT_IN = ("notebook", *TWINS)
 
@@ -79,8 +81,8 @@ def opened(data: str, roles: Mapping[str, Any]) -> Opened:
 def method_of(text: str) -> CausalMethod:
     """A method by its name, with settings as in ``ipw(trim=0.05)`` or ``propensity_matching(replace=False)``.
 
-    Settings are numbers, texts, None, True, False, and lists, tuples and dicts of them; nothing is evaluated. The
-    name of a learner stands for the learner: ``irm(learner=forest)``.
+    Settings are numbers, texts, None, True, False (also in small letters), and lists, tuples and dicts of them;
+    nothing is evaluated. The name of a learner stands for the learner: ``irm(learner=forest)``.
 
     Raises
     ------
@@ -96,9 +98,15 @@ def method_of(text: str) -> CausalMethod:
     if odd := [key for key in given if key not in fields]:
         raise UnsupportedError(f"{name} has no setting {odd[0]!r}.", available=", ".join(fields) or "none")
     for key, value in given.items():
+        usual = fields[key].default
+        if isinstance(usual, bool | int | float) and not isinstance(value, type(usual) | int | float):
+            raise UnsupportedError(f"{name}({key}={value!r}) was asked.", do=f"give a value like {usual!r}.")
         if "Learner" in str(fields[key].type) and isinstance(value, str):
             given[key] = Learner(value)  # type: ignore[arg-type]
-    found: CausalMethod = kind(**given)
+    try:
+        found: CausalMethod = kind(**given)
+    except TypeError as error:  # a text where a number is compared
+        raise UnsupportedError(f"{text} was asked: {error}.", do="give each setting a value of its kind.") from error
     return found
 
 
@@ -113,12 +121,11 @@ def _settings(text: str) -> dict[str, Any]:
         raise wrong from None
     if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Name)) or call.args:
         raise wrong
-    if any(one.arg is None for one in call.keywords):
-        raise wrong
     found = {}
     for one in call.keywords:
         try:
-            value = one.value.id if isinstance(one.value, ast.Name) else ast.literal_eval(one.value)
+            bare = one.value.id if isinstance(one.value, ast.Name) else None
+            value = ast.literal_eval(one.value) if bare is None else _BARE.get(bare.lower(), bare)
         except (ValueError, TypeError):
             raise wrong from None
         found[str(one.arg)] = value
