@@ -59,6 +59,7 @@ SHARES = "another mean: units count by m(X)(1 - m(X)), and effects differ along 
 FIXED = "too narrow: the error takes the covariates' means for known, and effects differ with the covariates"
 HEAVY = "too narrow: a few units carry the weights, and the draws without them look precise; the overlap is warned of"
 FAR = "biased: pairs of three continuous covariates are not equal (Abadie and Imbens 2006, Econometrica 74)"
+SMOOTH = "biased: forests of 1000 units smooth over the bends and leave a part of the confounding"
 USED_UP = "biased: without replacement the alike controls are used up, and the rest are matched badly"
 
 _FOREST = MappingProxyType(
@@ -101,8 +102,8 @@ CASES = (
     Case("r_learner", "r_learner", _LEARNER),
     Case("causal_tree", "causal_tree", _LEARNER),
     Case("uplift", "uplift", _in("confounded 0/1")),
-    Case("plr, forests", "plr", _in("bent"), _FOREST, 1000, 300),
-    Case("irm, forests", "irm", _in("bent-different"), _FOREST, 1000, 300),
+    Case("plr, forests", "plr", _in("experiment", bent=SMOOTH), _FOREST, 1000, 300),
+    Case("irm, forests", "irm", _in("experiment", bent_different=SMOOTH), _FOREST, 1000, 300),
     Case("causal_forest", "causal_forest", _in("bent-different"), {"trees": 100}, 1000, 300),
 )
 
