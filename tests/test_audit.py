@@ -108,6 +108,7 @@ class TestWorkbooks:
     def test_numbers_that_the_code_says(self) -> None:
         report = audit(FAULTY)
         assert {one.numbers["share in-sample"] for one in report.of("nuisance-in-sample")} == {0.6}  # test_size=0.4
+        assert report.of("strata-leave-confounders")[0].found == "Strata of rich; open: tenure, visits."
         assert report.of("outcome-without-treatment")[0].numbers == {"true effect": 0.0}
         assert [one.printed for one in report.of("propensity-penalised")] == ["matched: 6.35"]
         assert "unobserved repeats tenure" in report.of("same-seed-twice")[1].found

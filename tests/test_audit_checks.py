@@ -91,3 +91,25 @@ def test_cells_and_outputs(check: str, tmp_path: Path) -> None:
     faulty, corrected = BOOKS[check]
     assert [one.check.id for one in of_cells(faulty, tmp_path).findings] == [check]
     assert of_cells(corrected, tmp_path).findings == ()
+
+
+OTHERS = (Path(__file__).parent / "data" / "audit_variants.md").read_text(encoding="utf-8")
+#: Check, a piece of what it says, code.
+VARIANTS = re.findall(r"^## (\S+): ([^\n]+)\n\n```python\n(.*?)```", OTHERS, re.MULTILINE | re.DOTALL)
+
+
+def test_all_variants_are_read() -> None:
+    assert len(VARIANTS) == OTHERS.count("\n## ")
+
+
+@pytest.mark.parametrize(("check", "said", "code"), VARIANTS)
+def test_other_ways_to_make_it(check: str, said: str, code: str, tmp_path: Path) -> None:
+    found = of_code(code, tmp_path).of(check)
+    assert said in " ".join(one.found for one in found)
+
+
+def test_the_treatment_can_be_named(tmp_path: Path) -> None:
+    code = "gap = df.loc[df['voucher'] == 1, 'Y'].mean() - df.loc[df['voucher'] == 0, 'Y'].mean()"
+    assert of_code(code, tmp_path).findings == ()
+    assert len(of_code(code, tmp_path, "treatment=voucher").of("difference-without-error")) == 1
+    assert of_code(code.replace("voucher", "T"), tmp_path, "treatment=voucher").findings == ()

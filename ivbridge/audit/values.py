@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import builtins
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +14,8 @@ from ivbridge.audit.tables import chosen, column, keep_column
 
 __all__ = ["assign_item", "evaluate"]
 
+#: Modules by the names that everybody gives them, where a fragment does not import them.
+_MODULES = frozenset(("np", "pd", "sm", "smf", "plt", "sns", "stats"))
 _LOCATORS = frozenset(("loc", "iloc", "at", "iat"))
 
 
@@ -59,7 +62,11 @@ def _name(node: ast.Name, scope: Scope) -> Node:
     scope.program.loads.setdefault(node.id, []).append(scope.place(node))
     if node.id in scope.names:
         return scope.names[node.id]
-    return scope.program.make("global", scope.imports.get(node.id, node.id), (), scope.place(node))
+    if node.id in scope.imports or node.id in scope.functions or node.id in _MODULES or hasattr(builtins, node.id):
+        return scope.program.make("global", scope.imports.get(node.id, node.id), (), scope.place(node))
+    # made elsewhere, in a file that this one continues
+    scope.names[node.id] = scope.program.make("input", node.id, (), scope.place(node))
+    return scope.names[node.id]
 
 
 def _attribute(node: ast.Attribute, scope: Scope) -> Node:
@@ -78,7 +85,10 @@ def _attribute(node: ast.Attribute, scope: Scope) -> Node:
 
 def _call(node: ast.Call, scope: Scope) -> Node:
     function, place = node.func, scope.place(node)
-    base = evaluate(function.value if isinstance(function, ast.Attribute) else function, scope)
+    if isinstance(function, ast.Name) and function.id not in scope.names:  # also of a star import
+        base = scope.program.make("global", scope.imports.get(function.id, function.id), (), place)
+    else:
+        base = evaluate(function.value if isinstance(function, ast.Attribute) else function, scope)
     given = [evaluate(one, scope) for one in node.args]
     named = {one.arg or "**": evaluate(one.value, scope) for one in node.keywords}
     own = scope.functions.get(base.name) if base.op == "global" and isinstance(function, ast.Name) else None
@@ -103,8 +113,8 @@ def _subscript(node: ast.Subscript, scope: Scope) -> Node:
     rows, rest = index.elts[0], index.elts[1:]
     if not (isinstance(rows, ast.Slice) and not (rows.lower or rows.upper or rows.step)):
         base = program.make("subset", "", (base, evaluate(rows, scope)), place)
-    if _locates(node) and len(rest) == 1 and not isinstance(rest[0], ast.Slice):
-        return chosen(program, base, evaluate(rest[0], scope), place)
+    if len(rest) == 1 and (_locates(node) or isinstance(rest[0], ast.Name | ast.Call | ast.Compare | ast.Attribute)):
+        return base if isinstance(rest[0], ast.Slice) else chosen(program, base, evaluate(rest[0], scope), place)
     return base
 
 

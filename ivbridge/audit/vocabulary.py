@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from ivbridge.audit.nodes import Node, ancestors, last
 
 __all__ = [
-    "CATE_LEARNERS", "CLASSIFIERS", "DISTRIBUTIONS", "FLEXIBLE", "LINEAR", "RANDOMISED", "REGRESSORS", "called",
+    "CATE_LEARNERS", "DISTRIBUTIONS", "FLEXIBLE", "LINEAR", "RANDOMISED", "REGRESSORS",
     "is_hidden", "is_placebo", "is_potential", "is_propensity", "is_treatment", "learner", "matches", "names_of",
 ]  # fmt: skip
 
@@ -73,8 +73,8 @@ FLEXIBLE = frozenset(
         "Voting",
     ]
 )
-#: Their endings, by what they predict.
-REGRESSORS, CLASSIFIERS = ("Regressor", "R", "RegressorCV"), ("Classifier", "C")
+#: Their endings where they predict numbers.
+REGRESSORS = ("Regressor", "R", "RegressorCV")
 #: Learners whose fit draws random numbers unless a seed is given.
 RANDOMISED = frozenset(
     ["RandomForest", "ExtraTrees", "GradientBoosting", "MLP", "AdaBoost", "Bagging", "DecisionTree", "ExtraTree"]
@@ -146,7 +146,10 @@ _POTENTIAL = re.compile(r"^(y|outcome|po)_?([01])$|^potential_outcome_?([01])$",
 
 def names_of(node: Node) -> tuple[str, ...]:
     """What a value is called in the code: its labels, and its column's name."""
-    own = (node.name,) if node.op in ("column", "take", "input") else ()
+    column = node.op in ("column", "take", "input") or (
+        node.op == "attribute" and node.name != "T"
+    )  # X.T is a transpose
+    own = (node.name,) if column else ()
     return tuple(dict.fromkeys((*node.labels, *own)))
 
 
@@ -193,11 +196,6 @@ def _stem(name: str) -> str:
         if name.endswith(ending):
             return name.removesuffix(ending)
     return name
-
-
-def called(node: Node, names: Iterable[str]) -> bool:
-    """Whether it is the call of one of these classes or functions."""
-    return node.op == "call" and last(node) in names
 
 
 def learner(model: Node | None, names: Iterable[str]) -> Node | None:

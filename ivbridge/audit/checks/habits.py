@@ -31,7 +31,7 @@ _METHODS = {
 
 def default_errors(view: View) -> Iterator[Hit]:
     """Least squares with classical errors, where its coefficient is read as an effect."""
-    if view.says(r"get_robustcov_results|^HC[0-3]$|cov_cluster|cov_hac|^cluster(ed)?$"):
+    if view.says(r"get_robustcov_results|cov_cluster|cov_hac"):
         return
     for model in view.models:
         if not model.linear or "sklearn" in model.maker.name or model.kind in ("feols", "PanelOLS"):
