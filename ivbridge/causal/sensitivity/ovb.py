@@ -211,7 +211,7 @@ def adjust(
     """A coefficient as it would be with an omitted variable that pulled it away from zero.
 
     Equal to least squares with such a variable, to rounding. R's ``sensemakr::adjusted_estimate`` and ``adjusted_se``;
-    the limits differ from its in the fifth digit at 783 degrees of freedom, since they count the omitted variable.
+    the limits differ from its in the sixth digit at 783 degrees of freedom, since they count the omitted variable.
 
     Parameters
     ----------
@@ -259,7 +259,7 @@ def analyse(
     Parameters
     ----------
     question : CausalQuestion
-        Not with instruments.
+        Not with instruments; clusters are not used.
     data : table of n rows, or CausalData that was built for this question
     benchmarks : sequence of str, optional
         Covariates to compare an omitted variable with; default: all of them.
