@@ -86,6 +86,15 @@ def test_a_lasso_of_fixed_penalty_equals_glmnet(name: str) -> None:
     assert abs(found.candidate.estimate - plain.candidate.estimate) > 1e-6  # the penalty does something
 
 
+def test_the_treatment_may_have_a_learner_of_its_own() -> None:
+    draw = DRAWS["bent"]
+    found, plain = (crosscheck(PLR(treatment_learner=learner), draw.question, draw.frame) for learner in (LASSO, None))
+    found.assert_ok()
+    parts, others = found.candidate.answer.parts, plain.candidate.answer.parts
+    assert parts["rmse ml_l"] == others["rmse ml_l"]
+    assert parts["rmse ml_m"] != others["rmse ml_m"]
+
+
 def test_several_instruments_equal_r() -> None:
     question, frame = two_instruments()
     found = crosscheck(PLIV(), question, frame)
