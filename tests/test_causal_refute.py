@@ -446,6 +446,8 @@ def test_a_column_drawn_by_chance_confounds_nothing() -> None:
     design = sm.add_constant(build(draw.question, frame).x)
     whole = sm.OLS(frame["T"].to_numpy(float), np.column_stack([design, u])).fit()
     assert found.parts["p treatment"] == pytest.approx(whole.pvalues[-1], rel=1e-8)  # unscaled income there
+    whole = sm.OLS(frame["Y_obs"].to_numpy(), np.column_stack([design, frame["T"], u])).fit()
+    assert math.log(found.parts["p outcome"]) == pytest.approx(math.log(whole.pvalues[-1]), rel=1e-8)
 
 
 def test_a_method_without_covariates_takes_no_notice() -> None:
