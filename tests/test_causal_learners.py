@@ -408,7 +408,7 @@ def test_honesty_keeps_the_level_of_the_trees_test() -> None:
     honest, grown = [], []
     for seed in range(120):
         _, data = built("experiment", n=800, seed=seed)
-        found = CausalTree().fit(data.question, data, seed=seed)
+        found = CausalTree(folds=2).fit(data.question, data, seed=seed)
         honest.append(found.answer.parts["p of equal effects"])
         score, half = found.estimate + found.answer.influence, draw_folds(data.n, 2, seed, data.t)
         assert found.answer.table is not None
