@@ -42,13 +42,14 @@ LASSO = Learner("lasso", penalty=0.02)
 DRAWS = {
     name: TWINS[name].draw(1000, 3) for name in ("bent", "bent-different-att", "encouraged", "encouraged-different")
 }
+#: Clipping wide enough that it clips: scores of an encouragement by a coin lie near one half.
 MODELS: dict[str, tuple[CrossFitted, CausalDraw]] = {
     "plr": (PLR(), NOTEBOOK),
     "plr, three splits": (PLR(repeats=3, folds=3), DRAWS["bent"]),
     "irm": (IRM(), NOTEBOOK),
-    "irm, ATT": (IRM(clip=0.1), DRAWS["bent-different-att"]),
+    "irm, ATT": (IRM(clip=0.2), DRAWS["bent-different-att"]),
     "pliv": (PLIV(), DRAWS["encouraged"]),
-    "iivm": (IIVM(), DRAWS["encouraged-different"]),
+    "iivm": (IIVM(clip=0.49), DRAWS["encouraged-different"]),
 }
 
 
@@ -150,13 +151,15 @@ def by_doubleml(method: CrossFitted, draw: CausalDraw) -> Any:
     match method:
         case PLR():
             model = doubleml.DoubleMLPLR(given, least, logit)
-        case IIVM():
-            model = doubleml.DoubleMLIIVM(given, least, logit, logit)
+        case IIVM(clip=clip):
+            limits = PSProcessorConfig(clipping_threshold=clip)
+            model = doubleml.DoubleMLIIVM(given, least, logit, logit, ps_processor_config=limits)
         case IRM(clip=clip):
-            score = "ATTE" if draw.question.estimand == "ATT" else "ATE"
-            model = doubleml.DoubleMLIRM(
-                given, least, logit, score=score, ps_processor_config=PSProcessorConfig(clipping_threshold=clip)
+            limits, score = (
+                PSProcessorConfig(clipping_threshold=clip),
+                "ATTE" if draw.question.estimand == "ATT" else "ATE",
             )
+            model = doubleml.DoubleMLIRM(given, least, logit, score=score, ps_processor_config=limits)
     folds = method.splits(data, 7)[:, 0]
     model.set_sample_splitting([(np.flatnonzero(folds != k), np.flatnonzero(folds == k)) for k in range(5)])
     return model.fit()
