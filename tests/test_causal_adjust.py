@@ -61,7 +61,7 @@ def cells(n: int = 600, seed: int = 2) -> CausalData:
 # -- against R ---------------------------------------------------------------------------------------------------------
 
 CHECKED = [
-    Difference(), Stratification(), Stratification(groups=3),
+    Difference(), Stratification(), Stratification(groups=2),
     *(Stratification(by=by) for by in (
         {"income": 5}, {"income": (70_000.0,)}, {"income": 3, "prior_engagement": (0.2, 0.4)})),
     *(Regression(vcov=vcov) for vcov in ("auto", "classical", "HC0", "HC1", "HC3")),
