@@ -294,6 +294,8 @@ def test_whatever_columns_are_called_stays_text(tmp_path: Path, frame: pd.DataFr
 
 
 def test_the_code_on_the_page_runs(whole: Analysis) -> None:
+    seeded = dataclasses.replace(whole, wanted=dataclasses.replace(whole.wanted, seed=7))
+    assert ".fit(question, frame, seed=7)" in report.markdown(seeded)
     code = report.markdown(whole).split("```")[-2].strip()
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
