@@ -334,15 +334,19 @@ def test_effects_far_away_are_arrows_on_the_edge() -> None:
 
 
 def test_the_plot_of_scores_holds_every_unit(whole: Analysis) -> None:
-    """Heights of an arm's steps add up to one."""
+    """Heights of an arm's steps add up to one, and their middle is the arm's mean score."""
     assert whole.score is not None
     plot = overlap_plot(whole.score, whole.data.t)
     place, label = plot.y_ticks[1]
     zero = plot.y_ticks[0][0]
     unit = (zero - place) / float(label)
-    for kind in ("s0", "s1"):
+    (x0, first), (x1, second) = ((at, float(text)) for at, text in plot.x_ticks[:2])
+    for kind, arm in (("s0", 1), ("s1", 0)):
         flat = [line.ends for line in plot.lines if line.kind == kind and line.ends[1] == line.ends[3]]
         assert sum((zero - ends[1]) / unit for ends in flat) == pytest.approx(1, abs=0.01)  # places have two decimals
+        scores = [first + ((ends[0] + ends[2]) / 2 - x0) / (x1 - x0) * (second - first) for ends in flat]
+        middle = sum(score * (zero - ends[1]) / unit for score, ends in zip(scores, flat, strict=True))
+        assert middle == pytest.approx(whole.score[whole.data.t == arm].mean(), abs=0.01)  # a bin is 0.05 wide
 
 
 def test_the_love_plot_has_both_differences(whole: Analysis) -> None:
