@@ -18,6 +18,7 @@ import pandas as pd
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent), str(HERE)]
 
+from ivbridge import advice  # noqa: E402
 from ivbridge.workbook.faults import faults  # noqa: E402
 from ivbridge.workbook.printed import printed  # noqa: E402
 from ivbridge.workbook.rows import VERDICTS  # noqa: E402
@@ -115,6 +116,15 @@ def in_r() -> list[str]:
     return lines + [f"- `{row['method']}`: {row['r_call']}" for _, row in reasons.iterrows()] + [""]
 
 
+def choice() -> list[str]:
+    """The table of methods."""
+    return [
+        "## Which method when", "",
+        "`ivbridge advise` asks a few questions and names the method and the command; this is the table behind it.", "",
+        *advice.table().splitlines(), "",
+    ]  # fmt: skip
+
+
 def coverage() -> list[str]:
     """Coverage on the twins."""
     found = frame("coverage").fillna("")
@@ -128,7 +138,7 @@ def frame(name: str) -> pd.DataFrame:
     return pd.read_csv(DATA / f"{name}.csv", keep_default_na=True, dtype={"printed": str, "row": str, "column": str})
 
 
-SECTIONS: tuple[Callable[[], list[str]], ...] = (verdicts, wrong, coverage, in_r, every)
+SECTIONS: tuple[Callable[[], list[str]], ...] = (verdicts, wrong, choice, coverage, in_r, every)
 
 
 def render() -> str:
