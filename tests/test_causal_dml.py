@@ -133,6 +133,7 @@ def test_forests_of_two_programs_lie_within_a_fraction_of_a_standard_error(monke
     found = forest_spread(PLR(learner=forest), draw.question, draw.frame, range(3))
     assert found.in_errors < 0.5
     assert found.spread > 0
+    assert found.gap == found.ours.mean() - found.theirs.mean() != 0
     assert len(set(found.ours)) == len(set(found.theirs)) == 3
     assert f"{found.in_errors:.2f} standard errors" in found.summary()
     assert all((one == used[0]).all() for one in used)
