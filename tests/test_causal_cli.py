@@ -130,7 +130,7 @@ def test_a_failed_refutation_is_an_exit_code() -> None:
         (["notebook", "--covariates", "height"], "no column 'height'"),
         (["notebook", "--estimand", "MTE"], "MTE"),
         (["notebook", "--covariates", "T"], "two roles"),
-        (["notebook", "--report", "page.pdf"], "page.pdf"),
+        (["notebook", "--method", "magic", "--report", "page.pdf"], "page.pdf"),
         (["encouraged", "--instruments", "Z", "--covariates", "age", "--method", "aipw"], "cannot estimate the LATE"),
         (["notebook", "--method", "difference", "--rank", "--ranker", "magic"], "no causal method"),
     ],
