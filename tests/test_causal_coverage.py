@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from ivbridge.causal import METHODS, method_class
-from ivbridge.causal.coverage import BAND, LEVEL, ZeroOne, band, coverage, judged
+from ivbridge.causal.coverage import ABOVE, ZeroOne, band, coverage, judged
 from ivbridge.causal.coverage_cases import CASES, Case, chosen
 from ivbridge.causal.scenarios import TWINS
 from ivbridge.cli import app
@@ -26,12 +26,12 @@ def test_the_band_holds_ninety_nine_of_a_hundred_right_rows(draws: int) -> None:
     """Sums of exact binomial terms: half a per cent at most on each side, and more than that one count further in."""
 
     def below(count: int) -> float:
-        chance = [math.comb(draws, k) * LEVEL**k * (1 - LEVEL) ** (draws - k) for k in range(count)]
+        chance = [math.comb(draws, k) * 0.95**k * 0.05 ** (draws - k) for k in range(count)]
         return math.fsum(chance)
 
     low, high = (round(share * draws) for share in band(draws))
-    assert below(low) <= (1 - BAND) / 2 < below(low + 1)
-    assert 1 - below(high + 1) <= (1 - BAND) / 2 < 1 - below(high)
+    assert below(low) <= 0.005 < below(low + 1)
+    assert 1 - below(high + 1) <= 0.005 < 1 - below(high)
 
 
 def test_a_verdict_needs_the_band_and_a_reason() -> None:
@@ -74,7 +74,9 @@ def test_a_world_of_zeros_and_ones_has_its_truth() -> None:
     draw = world.draw(300_000, 11)
     assert set(draw.frame["Y_obs"]) == {0.0, 1.0}
     assert draw.scenario == world.name == "confounded 0/1"
-    effects = draw.y1 - draw.y0
+    plain, effects = world.twin.draw(300_000, 11), draw.y1 - draw.y0
+    assert (draw.y0 == (plain.y0 > ABOVE)).all()
+    assert (draw.y1 == (plain.y1 > ABOVE)).all()
     assert (draw.frame["Y_obs"] == np.where(draw.frame["T"] == 1, draw.y1, draw.y0)).all()
     assert abs(effects.mean() - draw.truth) < 4 * effects.std() / math.sqrt(len(effects))
     assert 0.2 < draw.truth < 0.8
@@ -91,14 +93,18 @@ def test_a_row_is_what_the_draws_say_and_draws_are_not_repeated(tmp_path: Path) 
         draw = TWINS["confounded"].draw(300, seed)
         fit = method_class("difference")().fit(draw.question, draw.frame, seed)
         low, high = fit.conf_int()
-        by_hand.append((fit.estimate, fit.std_error, low <= 10 <= high))
-    estimates, errors, covers = map(np.array, zip(*by_hand, strict=True))
+        by_hand.append((fit.estimate, fit.std_error, low <= 10 <= high, low, high))
+    estimates, errors, covers, lows, highs = map(np.array, zip(*by_hand, strict=True))
     row = found.table.set_index("world").loc["confounded"]
     # the same sums in another order
     assert row["bias"] == pytest.approx(estimates.mean() - 10, rel=1e-12)
     assert row["sd"] == pytest.approx(estimates.std(ddof=1), rel=1e-12)
     assert row["error"] == pytest.approx(errors.mean(), rel=1e-12)
     assert (row["coverage"], row["draws"], row["without"], row["truth"]) == (covers.mean(), 12, 0, 10)
+    kept = pd.read_json(tmp_path / "difference.jsonl", lines=True).dropna(subset="seed")
+    kept = kept[kept["scenario"] == "confounded"].sort_values("seed")
+    assert kept["conf.low"].to_numpy() == pytest.approx(lows, rel=1e-12)
+    assert kept["conf.high"].to_numpy() == pytest.approx(highs, rel=1e-12)
     # confounding that is left open and not expected: nothing explains it
     assert list(found.failed["world"]) == ["confounded"]
     assert "1 fails" in found.summary()
@@ -108,6 +114,19 @@ def test_a_row_is_what_the_draws_say_and_draws_are_not_repeated(tmp_path: Path) 
     again = coverage(12, tmp_path, 1, [case])
     pd.testing.assert_frame_equal(again.table, found.table)
     assert (tmp_path / "difference.jsonl").read_text().count("\n") == lines
+
+
+def test_a_slow_case_takes_fewer_draws() -> None:
+    slow = Case("few", "difference", {"experiment": ""}, n=100, draws=3)
+    assert list(coverage(9, None, 1, [slow]).table["draws"]) == [3]
+    assert slow.slow
+
+
+def test_a_row_that_fails_is_told_by_the_exit_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong = Case("difference", "difference", {"confounded": ""}, n=300)
+    monkeypatch.setattr("ivbridge.causal.coverage_cases.CASES", (wrong,))
+    asked = ["study", "causal", "--draws", "4", "--jobs", "1", "--quick", "--out", str(tmp_path)]
+    assert CliRunner().invoke(app, asked).exit_code == 1
 
 
 def test_the_command(tmp_path: Path) -> None:
