@@ -193,6 +193,8 @@ def _forest(bench: _Bench) -> Iterator[Measured]:
 
 def _ranking(bench: _Bench) -> Iterator[Measured]:
     from ivbridge.causal.heterogeneity.gate import judge
+    from ivbridge.causal.heterogeneity.rate import rate
+    from ivbridge.causal.heterogeneity.scores import scores
 
     judged = judge(method_class("causal_forest")(), bench.question, bench.data)
     where = tuple(("top", str(place), "CATE_predicted") for place in range(1, 6))
@@ -200,6 +202,9 @@ def _ranking(bench: _Bench) -> Iterator[Measured]:
     passed = "ranking borne out: AUTOC"
     yield Measured(6, passed if judged.passed else what, judged.autoc.estimate, judged.autoc.std_error,
                    f"held-out units, p = {judged.p_value:.2g}", where)  # fmt: skip
+    seen = rate(scores(bench.data, seed=bench.seed).effect, bench.frame["CATE_predicted"].to_numpy())
+    how = f"the units that the forest has learned from, p = {seen.p_value:.2g}"
+    yield Measured(6, "AUTOC of the notebook's ranking, judged by its own units", seen.estimate, seen.std_error, how)
     incomes = bench.frame.sort_values("CATE_predicted", ascending=False)["income"].head()
     yield _number(6, "range of income among the notebook's top five", incomes.max() - incomes.min(), "numpy")
 
