@@ -20,6 +20,7 @@ import pandas as pd
 from scipy import stats
 
 from ivbridge.causal.arms import Arms
+from ivbridge.causal.crossfit import draw_folds
 from ivbridge.causal.meta import MetaLearner
 from ivbridge.causal.methods.t_learner import TLearner
 from ivbridge.causal.question import CausalData, CausalQuestion, build
@@ -225,17 +226,18 @@ class UnitRanking:
     attitude : Attitude
     gain : (n,) array
         Predicted gain of each unit by models that have not seen it, in units of the outcome at a typical outcome.
-    group : (n,) int array
-        0 for the units with the lowest predictions.
+    held, group : (m,) int arrays
+        Half of the units, by position, and their groups by what was learned from the other half: 0 for the lowest
+        predictions.
     table : DataFrame
-        One row a group, best first: group, n, predicted (mean), gain, std_error. The gain is the mean of doubly robust
-        scores, which do not follow from the predictions.
+        One row a group, best first: group, n, predicted (mean), gain (mean of doubly robust scores), std_error.
     contrast, contrast_error : float
         Gain of the best group less that of the worst.
     """
 
     attitude: Attitude
     gain: FloatArray
+    held: IntArray
     group: IntArray
     table: pd.DataFrame
     contrast: float
@@ -293,6 +295,9 @@ def rank_units(
 ) -> UnitRanking:  # fmt: skip
     """Rank units by their predicted gain in expected utility, and measure the gain of groups of them.
 
+    Groups are made and measured in one half of the units, by predictions from the other half. Groups of all units by
+    cross-fitted predictions would not do: what one fold has by chance, the predictions for the others follow.
+
     Parameters
     ----------
     groups : int, default 5
@@ -310,15 +315,22 @@ def rank_units(
                         do="take ConstantAbsolute or ConstantRelative.")  # fmt: skip
     if groups < 2:
         raise DataError(f"{groups} groups were asked.", available="2 or more")
-    arms = _moments(question, data, attitude, method, seed)[0][0]
-    score, n = arms.scores() @ np.array([-1.0, 1.0]), len(arms.y)
-    group = np.empty(n, dtype=np.int64)
-    group[np.argsort(arms.effect, kind="stable")] = np.arange(n) * groups // n
-    units = pd.DataFrame({"group": group, "predicted": arms.effect, "score": score}).groupby("group")
+    method = TLearner() if method is None else method
+    built = data if isinstance(data, CausalData) else build(question, data)
+    arms = _moments(question, built, attitude, method, seed)[0][0]
+    half = draw_folds(built.n, 2, seed, built.t)
+    learn, held = np.flatnonzero(half == 0), np.flatnonzero(half == 1)
+    valued = replace(built, y=arms.y)
+    predicted = method.effects(valued.take(learn), valued.take(held), seed)
+    group = np.empty(len(held), dtype=np.int64)
+    group[np.argsort(predicted, kind="stable")] = np.arange(len(held)) * groups // len(held)
+    score = arms.scores()[held] @ np.array([-1.0, 1.0])
+    units = pd.DataFrame({"group": group, "predicted": predicted, "score": score}).groupby("group")
     table = units.agg(n=("score", "size"), predicted=("predicted", "mean"), gain=("score", "mean"),
                       std_error=("score", "sem"))[::-1].reset_index()  # fmt: skip
     gain, error = table["gain"].to_numpy(), table["std_error"].to_numpy()
-    return UnitRanking(attitude, arms.effect, group, table, float(gain[0] - gain[-1]), math.hypot(error[0], error[-1]))
+    contrast, contrast_error = float(gain[0] - gain[-1]), math.hypot(error[0], error[-1])
+    return UnitRanking(attitude, arms.effect, held, group, table, contrast, contrast_error)
 
 
 def _positive(aversion: float) -> None:
