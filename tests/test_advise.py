@@ -98,6 +98,13 @@ def test_instruments_are_for_those_who_have_one() -> None:
         assert bool(used & INSTRUMENTAL) is (way.get("assignment") == "encouraged" and way["goal"] != "who"), way
 
 
+def test_blocks_are_never_pooled() -> None:
+    """Where blocks have treated shares of their own, the difference over all of them is biased."""
+    for way, found in zip(EVERY, ADVICE, strict=True):
+        if way.get("design") == "blocks":
+            assert "difference" not in places(found)["use"] | places(found)["beside"], way
+
+
 def test_no_ranking_without_the_gate_and_no_observed_effect_without_sensitivity() -> None:
     for way, found in zip(EVERY, ADVICE, strict=True):
         if way["goal"] == "who":
