@@ -249,7 +249,10 @@ def matched_effect(
 
 
 def nearest_spread(y: FloatArray, t: FloatArray, place: FloatArray, neighbours: int = 1) -> FloatArray:
-    """(n,) variance of y among each unit and its nearest units of the same arm; Abadie and Imbens (2006), eq. (14).
+    """(n,) variance of y among each unit and its nearest units of the same arm, as R's Matching has it.
+
+    With one neighbour, half a squared difference, it is the estimator of Abadie and Imbens (2006), who with J of them
+    take J/(J + 1) times the squared distance to their mean. Both are unbiased where the mean does not differ.
 
     Raises
     ------

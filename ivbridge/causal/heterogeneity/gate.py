@@ -45,7 +45,7 @@ class GateOptions:
         Of the one-sided test.
     splits : int, default 1
         Random halves. With several, twice the median p-value decides (Chernozhukov, Demirer, Duflo and
-        Fernández-Val 2025), and whoever tries seeds until one passes gains nothing.
+        Fernández-Val 2025), which makes it hard to find a seed that passes.
     shares : tuple of float
         Shares of which the value of treating them is reported.
     cost : float, default 0

@@ -25,7 +25,7 @@ __all__ = ["CausalTree"]
 
 @dataclass(frozen=True, kw_only=True)
 class CausalTree(CausalMethod):
-    """A small regression tree of doubly robust scores, honest as in Athey and Imbens (2016, PNAS 113, p. 7354).
+    """A small regression tree of doubly robust scores, honest as in Athey and Imbens (2016, PNAS 113, 7353-7360).
 
     One half of the units grows the tree, the other half measures the effect in each leaf, so that the leaves' standard
     errors and the test of equal effects hold although the tree was chosen from data. Athey and Imbens split on the

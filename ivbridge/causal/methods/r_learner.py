@@ -20,7 +20,7 @@ class RLearner(MetaLearner):
     """Effect function with the smallest Σ (Ỹ - τ(X)·T̃)², Ỹ = Y - m(X) and T̃ = T - e(X).
 
     The residuals are cross-fitted within the units that τ is learned from, and τ is the regression of Ỹ/T̃ with
-    weights T̃² (Nie and Wager 2021, Biometrika 108, equation 5, without its penalty). Parameters:
+    weights T̃² (Nie and Wager 2021, Biometrika 108, 299-319, without their penalty). Parameters:
     :class:`~ivbridge.causal.meta.MetaLearner`.
     """
 

@@ -20,7 +20,7 @@ class SLearner(MetaLearner):
     """Effect of a unit: the regression's prediction with treatment less that without.
 
     With a linear learner all units of a fold have the same effect, the treatment's coefficient. Name and comparison:
-    Künzel, Sekhon, Bickel and Yu (2019, PNAS 116, p. 4156). Parameters: :class:`~ivbridge.causal.meta.MetaLearner`.
+    Künzel, Sekhon, Bickel and Yu (2019, PNAS 116, 4156-4165). Parameters: :class:`~ivbridge.causal.meta.MetaLearner`.
     """
 
     name: ClassVar[str] = "s_learner"

@@ -18,7 +18,7 @@ class TLearner(MetaLearner):
     """Effect of a unit: what treated units predict for it less what untreated units predict.
 
     Its average effect is DoubleML's interactive regression model with the same folds and learners. Name and
-    comparison: Künzel, Sekhon, Bickel and Yu (2019, PNAS 116, p. 4156). Parameters:
+    comparison: Künzel, Sekhon, Bickel and Yu (2019, PNAS 116, 4156-4165). Parameters:
     :class:`~ivbridge.causal.meta.MetaLearner`.
     """
 

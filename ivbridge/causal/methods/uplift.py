@@ -30,7 +30,7 @@ class Uplift(MetaLearner):
     Z = 1(Y = T), units weighted by the inverse probability of their arm, and 2 P(Z = 1 | X) - 1 (Jaskowski and
     Jaroszewicz 2012, ICML workshop on clinical data analysis, who have equal arms; weights make other arms equal).
     ``"transformed"``: one regression of Y (T - e)/(e (1 - e)), whose conditional mean is the effect (Athey and Imbens
-    2016, PNAS 113, p. 7355); noisy where e is near 0 or 1, and not kept within [-1, 1].
+    2016, PNAS 113, 7353-7360); noisy where e is near 0 or 1, and not kept within [-1, 1].
 
     Parameters
     ----------

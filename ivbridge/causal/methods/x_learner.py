@@ -21,7 +21,7 @@ class XLearner(MetaLearner):
     """Effect of a unit: e·τ0 + (1 - e)·τ1.
 
     τ1 is learned from Y - μ0(X) of treated units, τ0 from μ1(X) - Y of the others, so that the small arm borrows the
-    large arm's regression (Künzel, Sekhon, Bickel and Yu 2019, PNAS 116, p. 4157). Parameters:
+    large arm's regression (Künzel, Sekhon, Bickel and Yu 2019, PNAS 116, 4156-4165). Parameters:
     :class:`~ivbridge.causal.meta.MetaLearner`.
     """
 

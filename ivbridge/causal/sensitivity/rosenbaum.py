@@ -184,7 +184,8 @@ def of_estimate(
         Of a matching method with ``replace=False``: pairs that share no unit.
     gammas : sequence of float
     alternative : {"greater", "less"}, optional
-        Default: the direction of the estimate.
+        Default: the direction of the estimate. The p-values are one-sided, so a direction that the data chose doubles
+        the level.
 
     Raises
     ------
