@@ -16,7 +16,7 @@ __all__ = ["VERDICTS", "Reasons", "Row", "rows", "to_frame"]
 #: Verdicts in words.
 VERDICTS = {
     "reproduced": "today's number, rounded as it is printed, is the printed one",
-    "explained": "today's number is another one, and what makes the difference was measured",
+    "explained": "today's number is another one, and something that makes such a difference was measured",
     "no result": "a date or a time",
     "unexplained": "today's number is another one, and nobody knows why",
 }
