@@ -139,4 +139,4 @@ def test_the_command(tmp_path: Path) -> None:
     assert [row["world"] for row in told] == ["experiment", "confounded"]
     assert told[1]["verdict"] == "explained"
     for wrong in (["study", "causal", "--table", "1"], ["study", "causal", "--data", "x"], ["study", "else"]):
-        assert CliRunner().invoke(app, wrong).exit_code != 0
+        assert CliRunner().invoke(app, wrong).exit_code == 2

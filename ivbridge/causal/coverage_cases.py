@@ -104,7 +104,7 @@ CASES = (
     Case("uplift", "uplift", _in("confounded 0/1")),
     Case("plr, forests", "plr", _in("experiment", bent=SMOOTH), _FOREST, 1000, 300),
     Case("irm, forests", "irm", _in("experiment", bent_different=SMOOTH), _FOREST, 1000, 300),
-    Case("causal_forest", "causal_forest", _in("bent-different"), {"trees": 100}, 1000, 300),
+    Case("causal_forest", "causal_forest", _in("experiment", bent_different=SMOOTH), {"trees": 100}, 1000, 300),
 )
 
 
