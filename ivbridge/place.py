@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import shlex
 import tempfile
+from collections.abc import Collection
 from pathlib import Path
 
-from ivbridge.errors import DataError
+from ivbridge.errors import DataError, UnsupportedError
 
-__all__ = ["check_folder", "make_folder", "replace_file", "write_text"]
+__all__ = ["check_folder", "check_report", "make_folder", "replace_file", "write_text"]
 
 
 def check_folder(path: str | Path) -> None:
@@ -31,6 +32,21 @@ def check_folder(path: str | Path) -> None:
             raise DataError(f"{path} cannot be written: it is a folder.", do="give the path of a file in it.")
     except OSError as error:
         raise _unwritable(path, error) from error
+
+
+def check_report(path: Path, endings: Collection[str]) -> None:
+    """Refuse a report that could not be written, before any work is done.
+
+    Raises
+    ------
+    UnsupportedError
+        If no report has such an ending.
+    DataError
+        As :func:`check_folder`.
+    """
+    if path.suffix.lower() not in endings:
+        raise UnsupportedError(f"A report cannot be {path.name}.", available="names ending in " + " ".join(endings))
+    check_folder(path)
 
 
 def make_folder(folder: str | Path) -> None:

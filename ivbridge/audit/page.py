@@ -6,8 +6,7 @@ from pathlib import Path
 
 import ivbridge
 from ivbridge.audit.records import AuditReport
-from ivbridge.errors import UnsupportedError
-from ivbridge.place import check_folder, write_text
+from ivbridge.place import check_report, write_text
 from ivbridge.report.render import fill
 
 __all__ = ["check_path", "html", "markdown", "write"]
@@ -17,18 +16,8 @@ _LEVELS = ("fault", "warning", "note")
 
 
 def check_path(path: Path) -> None:
-    """Refuse a report that could not be written, before any work is done.
-
-    Raises
-    ------
-    UnsupportedError
-        If no report has such an ending.
-    DataError
-        If the folder does not exist.
-    """
-    if path.suffix.lower() not in _ENDINGS:
-        raise UnsupportedError(f"A report cannot be {path.name}.", available="names ending in " + " ".join(_ENDINGS))
-    check_folder(path)
+    """As :func:`ivbridge.place.check_report`."""
+    check_report(path, _ENDINGS)
 
 
 def html(report: AuditReport) -> str:

@@ -27,9 +27,8 @@ from ivbridge.encouragement.words import (
     set_text,
     share_text,
 )
-from ivbridge.errors import UnsupportedError
 from ivbridge.expr import quote_name
-from ivbridge.place import check_folder
+from ivbridge.place import check_report
 from ivbridge.records import NotApplicable, Test
 from ivbridge.report.cells import Number
 from ivbridge.report.render import fill
@@ -41,18 +40,8 @@ WIDTH = 80
 
 
 def check_path(path: Path) -> None:
-    """Refuse a report that could not be written, before any work is done.
-
-    Raises
-    ------
-    UnsupportedError
-        If no report has such an ending.
-    DataError
-        If the folder does not exist.
-    """
-    if path.suffix.lower() not in SUFFIXES:
-        raise UnsupportedError(f"A report cannot be {path.name}.", available="names ending in " + " ".join(SUFFIXES))
-    check_folder(path)
+    """As :func:`ivbridge.place.check_report`."""
+    check_report(path, SUFFIXES)
 
 
 def html(report: EncourageReport) -> str:

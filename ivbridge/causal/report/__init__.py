@@ -8,8 +8,7 @@ from pathlib import Path
 from ivbridge.causal.analysis import Analysis
 from ivbridge.causal.report.page import html, markdown
 from ivbridge.causal.report.text import text
-from ivbridge.errors import UnsupportedError
-from ivbridge.place import check_folder, write_text
+from ivbridge.place import check_report, write_text
 
 __all__ = ["check_path", "html", "markdown", "text", "write"]
 
@@ -17,18 +16,8 @@ _WRITERS: dict[str, Callable[[Analysis], str]] = {".html": html, ".md": markdown
 
 
 def check_path(path: Path) -> None:
-    """Refuse a report that could not be written, before any work is done.
-
-    Raises
-    ------
-    UnsupportedError
-        If no report has such an ending.
-    DataError
-        If the folder does not exist.
-    """
-    if path.suffix.lower() not in _WRITERS:
-        raise UnsupportedError(f"A report cannot be {path.name}.", available="names ending in " + " ".join(_WRITERS))
-    check_folder(path)
+    """As :func:`ivbridge.place.check_report`."""
+    check_report(path, _WRITERS)
 
 
 def write(found: Analysis, path: Path) -> None:
