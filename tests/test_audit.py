@@ -72,21 +72,26 @@ class TestWorkbooks:
         assert audit(CORRECTED).findings == ()
 
     @pytest.mark.slow
-    @pytest.mark.parametrize("path", [FAULTY, CORRECTED], ids=["faulty", "corrected"])
-    def test_workbooks_run(self, path: Path) -> None:
-        """They are analyses, not imitations: each prints what it says that it printed, seeds permitting."""
+    @pytest.mark.parametrize(
+        ("path", "loose"), [(FAULTY, {7, 10, 12, 13, 14}), (CORRECTED, {11, 12})], ids=["faulty", "corrected"]
+    )
+    def test_workbooks_run(self, path: Path, loose: set[int]) -> None:
+        """They are analyses, not imitations: each cell prints what it says that it printed.
+
+        But for a table with a date, and for cells whose forests or stopped solver hang on last bits.
+        """
         space: dict[str, object] = {"__name__": "__main__"}
-        printed = []
+        others = set()
         for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
             if cell["cell_type"] == "code":
                 text = io.StringIO()
                 with contextlib.redirect_stdout(text), warnings.catch_warnings():
                     warnings.simplefilter("ignore")  # of the solvers that the faulty workbook misuses
                     exec("".join(cell["source"]), space)
-                printed.append((text.getvalue(), "".join(line for one in cell["outputs"] for line in one["text"])))
-        same = [now == then for now, then in printed if "Date:" not in then]
-        # forests without a seed, and solvers that stop early, print other numbers elsewhere
-        assert sum(same) >= len(same) - 8
+                then = "".join(line for one in cell["outputs"] for line in one["text"])
+                if text.getvalue() != then and "Date:" not in then:
+                    others.add(cell["execution_count"])
+        assert others <= loose
 
     def test_an_export_as_text_says_the_same(self, tmp_path: Path) -> None:
         path = tmp_path / "export.txt"

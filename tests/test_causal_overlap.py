@@ -160,6 +160,15 @@ def test_next_to_no_overlap_stops_until_units_are_trimmed() -> None:
         assert abs(trimmed.estimate - 2) < 4 * trimmed.std_error
 
 
+def test_an_arm_of_one_unit_is_too_little_to_trim_to() -> None:
+    draw = TWINS["poor-overlap"].draw(300, 3)
+    data = build(draw.question, draw.frame)
+    apart = np.sort(np.abs(logit(data).score[data.treated] - 0.5))
+    with pytest.raises(DesignError, match="fewer than two units in an arm"):
+        weigh(data, trim=float(0.5 - (apart[0] + apart[1]) / 2))
+    assert weigh(data, trim=float(0.5 - (apart[2] + apart[3]) / 2)).data.t.sum() == 3
+
+
 def test_a_score_that_leaves_covariates_apart_is_seen() -> None:
     """The notebook's treatment follows steps of income, which a logit of income misses; its twin's is a logit."""
     draw = TWINS["confounded"].draw(2000, 3)
