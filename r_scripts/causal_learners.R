@@ -70,7 +70,22 @@ learner_kinds <- list(
   }
 )
 
-ivb_causal_meta_learner <- function(kind, y, t, x, folds, clip) {
+# The average effect, its standard error, and the units' influence on it. ATE: the mean of the doubly robust scores; ATT:
+# what the treated gain over what untreated units, weighted by the odds of their treatment, lack.
+learner_average <- function(y, t, score, mu0, effect, att) {
+  if (att) {
+    gain <- (y - mu0) * ifelse(t == 1, 1, -score / (1 - score))
+    estimate <- sum(gain) / sum(t)
+    influence <- (gain - t * estimate) / mean(t)
+  } else {
+    gain <- effect + (y - mu0 - t * effect) * ifelse(t == 1, 1 / score, -1 / (1 - score))
+    estimate <- mean(gain)
+    influence <- gain - estimate
+  }
+  list(estimate = estimate, std_error = sqrt(sum(influence^2)) / length(y), influence = influence)
+}
+
+ivb_causal_meta_learner <- function(kind, y, t, x, folds, clip, att = FALSE) {
   x <- as.matrix(x)
   score <- mu0 <- effect <- numeric(length(y))
   for (fold in unique(folds)) {
@@ -81,11 +96,13 @@ ivb_causal_meta_learner <- function(kind, y, t, x, folds, clip) {
     mu0[!seen] <- stage$mu0
     effect[!seen] <- stage$effect
   }
-  list(score = score, mu0 = mu0, effect = effect,
-       calls = c("lm(y ~ ., data = data[folds != k, ])", "glm(t ~ ., family = binomial, data = data[folds != k, ])"))
+  c(list(score = score, mu0 = mu0, effect = effect,
+         calls = c("lm(y ~ ., data = data[folds != k, ])", "glm(t ~ ., family = binomial, data = data[folds != k, ])")),
+    learner_average(y, t, score, mu0, effect, att))
 }
 
-# A regression tree of scores on the units with half == 0; mean and standard error of each leaf's units with half == 1.
+# A regression tree of scores on the units with half == 0; mean and standard error of each leaf's units with half == 1,
+# and Cochran's statistic of equal means.
 ivb_causal_tree <- function(score, x, half, depth, leaf) {
   columns <- as.data.frame(as.matrix(x))
   data <- cbind(score = score, columns)
@@ -94,7 +111,11 @@ ivb_causal_tree <- function(score, x, half, depth, leaf) {
   tree <- rpart::rpart(score ~ ., data = data[half == 0, ], method = "anova", control = control)
   # leaves are told apart by their fitted means
   groups <- split(score[half == 1], stats::predict(tree, columns[half == 1, , drop = FALSE]))
-  list(estimate = vapply(groups, mean, 0), std_error = vapply(groups, function(g) stats::sd(g) / sqrt(length(g)), 0))
+  estimate <- vapply(groups, mean, 0)
+  std_error <- vapply(groups, function(g) stats::sd(g) / sqrt(length(g)), 0)
+  weights <- 1 / std_error^2
+  list(estimate = estimate, std_error = std_error,
+       statistic = sum(weights * (estimate - sum(weights * estimate) / sum(weights))^2))
 }
 
 # Certainty equivalents without and with treatment by base R: doubly robust scores of the utility of each outcome, with

@@ -6,7 +6,7 @@ doubly robust scores, so that its standard error and interval are honest whateve
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -167,7 +167,11 @@ class MetaLearner(CausalMethod):
                 do="compare with linear learners, or against a world whose truth is known.",
             )
         folds = draw_folds(data.n, self.folds, seed, data.t)
-        value = ask_r("meta_learner", kind=kind, y=data.y, t=data.t, x=data.x, folds=folds, clip=self.clip).value
+        value = ask_r("meta_learner", kind=kind, y=data.y, t=data.t, x=data.x, folds=folds, clip=self.clip,
+                      att=data.question.estimand == "ATT").value  # fmt: skip
         arms = Arms(data.y, data.t, value["score"], value["mu0"], value["effect"])
-        calls = tuple(map(str, value["calls"]))
-        return answer_of(arms, data, self.clip, calls=calls, versions=r_versions())
+        summaries = answer_of(arms, data, self.clip, calls=tuple(map(str, value["calls"])), versions=r_versions())
+        return replace(
+            summaries, estimate=float(value["estimate"][0]), std_error=float(value["std_error"][0]),
+            influence=value["influence"],
+        )  # fmt: skip

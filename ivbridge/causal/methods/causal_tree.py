@@ -98,6 +98,7 @@ class CausalTree(CausalMethod):
             depth=self.depth, leaf=self.leaf,
         ).value  # fmt: skip
         parts = _equal(np.atleast_1d(value["estimate"]), np.atleast_1d(value["std_error"]))
+        parts |= {"chi2 of equal effects": float(value["statistic"][0])}
         return replace(found, parts=parts, versions=r_versions("rpart"))
 
 
