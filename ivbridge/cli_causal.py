@@ -73,7 +73,7 @@ def _causal(
     sensitivity: Annotated[bool, _flag("--sensitivity", "Omitted variables, E-value, Rosenbaum bounds.")] = False,
     rank: Annotated[bool, _flag("--rank", "Rank units by effect, if units held out bear that out.")] = False,
     ranker: Annotated[str, _RANKER] = "causal_forest",
-    seed: Annotated[int, typer.Option("--seed", help="Of folds, trees, permutations and samples.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of folds, trees, permutations and samples.")] = 0,
     timeout: Annotated[float | None, TIMEOUT] = None,
     report: Annotated[list[Path] | None, REPORT] = None,
     json: Annotated[bool, JSON] = False,

@@ -487,7 +487,7 @@ LATE = CausalQuestion("Y_obs", "T", ("age",), ("Z",), "LATE")
         (lambda d: (HiddenConfounder(like="age", times=1e4), d.question, d.frame), DataError, "weaker"),
         (lambda d: (HiddenConfounder(like="N"), d.question, d.frame), DataError, "no covariate"),
         (lambda d: (HiddenConfounder(column="age"), d.question, d.frame), DataError, "not hidden"),
-        (lambda d: (HiddenConfounder(column="C"), d.question, d.frame.assign(C=1.0)), DataError, "does not vary"),
+        (lambda d: (HiddenConfounder(column="C"), d.question, d.frame.assign(C=1.0)), DesignError, "does not vary"),
         (lambda d: (HiddenConfounder(column="C"), d.question, d.frame.assign(C=list("abc") * 100)), DataError, "text"),
         (lambda d: (HiddenConfounder(column="C"), d.question, d.frame.assign(C=d.frame["W"].where(d.frame["W"] > 90))),
          DataError, "missing values"),

@@ -27,11 +27,11 @@ from ivbridge.causal.sensitivity.evalue import EValue, of_effect
 from ivbridge.causal.sensitivity.ovb import OmittedVariables
 from ivbridge.causal.sensitivity.rosenbaum import RosenbaumBounds, of_estimate
 from ivbridge.causal.weights import weigh
-from ivbridge.errors import DataError, DesignError, MissingExtraError, UnsupportedError
+from ivbridge.errors import DataError, DesignError, MissingExtraError, RError, UnsupportedError
 from ivbridge.progress import Progress
 from ivbridge.records import FloatArray
 
-__all__ = ["DEFAULTS", "Analysis", "Line", "Wanted", "analyse"]
+__all__ = ["DEFAULTS", "UNADJUSTED", "Analysis", "Line", "Wanted", "analyse"]
 
 #: Methods where none is named, by estimand; the first that can be computed leads.
 DEFAULTS: Mapping[str, tuple[str, ...]] = {
@@ -39,6 +39,8 @@ DEFAULTS: Mapping[str, tuple[str, ...]] = {
     "ATT": ("aipw", "lin", "propensity_matching", "ipw", "difference"),
     "LATE": ("two_stage", "iivm", "pliv"),
 }
+#: The method that compares the arms as they are.
+UNADJUSTED = "difference"
 #: What a part of the analysis may end with; anything else is a fault.
 _REASONS = (DataError, DesignError, UnsupportedError, MissingExtraError)
 _T = TypeVar("_T")
@@ -87,6 +89,8 @@ class Line:
         With R, where that was asked and R has the method.
     why : str
         Why there is no effect, or no comparison with R.
+    r_failed : bool
+        Whether R stopped with an error on these data.
     """
 
     title: str
@@ -94,6 +98,7 @@ class Line:
     effect: EffectEstimate | None
     agreement: EffectAgreement | None = None
     why: str = ""
+    r_failed: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -155,12 +160,13 @@ class Analysis:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """Of the methods and the overlap, each once."""
-        found = [f"{one.title}: {text}" for one in self.effects for text in one.answer.warnings]
+        """Of the methods and the overlap, each once, under the first title that has it."""
+        told = [(one.title, text) for one in self.effects for text in one.answer.warnings]
         for title, overlap in (("Overlap", self.overlap), *((one.title, one.overlap) for one in self.effects)):
             if overlap is not None and overlap.verdict == "warn":
-                found += [f"{title}: {reason}" for reason in overlap.reasons]
-        return tuple(dict.fromkeys(found))
+                told += [(title, reason) for reason in overlap.reasons]
+        first = {text: title for title, text in reversed(told)}
+        return tuple(f"{first[text]}: {text}" for text in dict.fromkeys(text for _, text in told))
 
     def to_json(self, *, indent: int | None = None) -> str:
         """JSON: the question, a row for each method, and every part that was asked."""
@@ -181,17 +187,15 @@ def analyse(opened: Opened, wanted: Wanted | None = None, progress: Progress | N
     ------
     UnsupportedError, DataError, DesignError, MissingExtraError
         If a method that was named cannot answer, or none can.
-    RNotAvailableError, EngineError
+    RNotAvailableError, RTimeoutError, RDiedError
         If R was asked and does not answer.
     """
     asked = wanted or Wanted()
     data = build(opened.question, opened.frame)
     ranker = method_of(asked.ranker)
     lines = tuple(_lines(data, asked, progress))
-    if not any(line.effect for line in lines):
-        raise DesignError(f"No method can answer. {lines[0].title}: {lines[0].why}")
     undone: dict[str, str] = {}
-    leading = next(line for line in lines if line.effect)
+    leading = _leading(lines, data, named=asked.methods not in ((), ("all",)))
 
     def attempt(what: str, work: Callable[[], _T], asked_for: bool = True) -> _T | None:
         try:
@@ -212,11 +216,22 @@ def analyse(opened: Opened, wanted: Wanted | None = None, progress: Progress | N
                     ranking, undone)  # fmt: skip
 
 
+def _leading(lines: tuple[Line, ...], data: CausalData, *, named: bool) -> Line:
+    """The first line with an effect; where nobody named it, none that leaves the covariates of the question out."""
+    for line in lines:
+        if line.effect and (named or not data.x_names or line.method.name != UNADJUSTED):
+            return line
+    adjusts = " that adjusts for the covariates" if any(line.effect for line in lines) else ""
+    raise DesignError(f"No method{adjusts} can answer. {lines[0].title}: {lines[0].why}")
+
+
 def _lines(data: CausalData, asked: Wanted, progress: Progress | None) -> Iterator[Line]:
     """A line for each method; of methods that nobody named, those that cannot answer say why."""
     everything = asked.methods == ("all",)
     usual = DEFAULTS[data.question.estimand]
     names = tuple(dict.fromkeys((*usual, *METHODS))) if everything else asked.methods or usual
+    if everything:
+        names = (*(name for name in names if name != UNADJUSTED), UNADJUSTED)
     named = bool(asked.methods) and not everything
     for done, text in enumerate(names):
         if progress is not None:
@@ -234,14 +249,16 @@ def _lines(data: CausalData, asked: Wanted, progress: Progress | None) -> Iterat
 
 def _line(data: CausalData, asked: Wanted, method: CausalMethod) -> Line:
     method.check(data.question)
-    why = ""
+    why, failed = "", False
     if asked.check:
         try:
             agreement = crosscheck(method, data.question, data, asked.seed)
             return Line(method.title, method, agreement.candidate, agreement)
         except UnsupportedError as error:
             why = str(error)
-    return Line(method.title, method, method.fit(data.question, data, asked.seed), why=why)
+        except RError as error:
+            why, failed = f"R stops with an error: {error}", True
+    return Line(method.title, method, method.fit(data.question, data, asked.seed), why=why, r_failed=failed)
 
 
 def _score(data: CausalData) -> FloatArray:
@@ -288,12 +305,16 @@ def _ranking(ranker: CausalMethod, data: CausalData, asked: Wanted) -> Ranking:
 
 def _objections(found: Analysis) -> Iterator[str]:
     for line in found.lines:
+        if line.r_failed:
+            yield f"{line.title}: {line.why}"
         if line.agreement is not None and not line.agreement.ok:
             bad = line.agreement.worst
             yield (f"{line.title}: R has another {bad.quantity}, {bad.reference:.10g} for {bad.candidate:.10g} "
                    f"({bad.digits:.1f} digits).")  # fmt: skip
     if found.overlap is not None and found.overlap.verdict == "stop":
         yield f"Overlap: {' '.join(found.overlap.reasons)}"
+    if found.data.x_names and found.data.question.estimand != "LATE" and "overlap" in found.undone:
+        yield f"Overlap: {found.undone['overlap']}"
     if found.balance is not None and not found.balance.ok:
         name, size = found.balance.worst
         yield f"Balance: after weighting, {name} still differs by {size:.2f} standard deviations."

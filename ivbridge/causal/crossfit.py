@@ -225,6 +225,7 @@ def fitted(model: Any, x: FloatArray, target: FloatArray, weights: FloatArray | 
     DesignError
         If the fit has not converged, or a logit's likelihood has no maximum.
     """
+    from scipy.linalg import LinAlgWarning
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import Pipeline
@@ -234,8 +235,11 @@ def fitted(model: Any, x: FloatArray, target: FloatArray, weights: FloatArray | 
     plain = type(last) is LogisticRegression and np.isinf(last.C)
     given = {} if weights is None else {f"{steps[-1][0]}__sample_weight" if steps else "sample_weight": weights}
     with warnings.catch_warnings():
-        # scikit-learn's line search fails where it starts at the maximum; what matters is looked at below
+        # scikit-learn's line search fails where it starts at the maximum, and its solver where covariates imply each
+        # other, which leaves predictions as they are; what matters is looked at below
         warnings.simplefilter("ignore" if plain else "error", ConvergenceWarning)
+        if plain:
+            warnings.simplefilter("ignore", LinAlgWarning)
         try:
             model.fit(x, target, **given)
         except ConvergenceWarning as warning:

@@ -31,11 +31,15 @@ def regress(y: FloatArray, design: FloatArray, names: tuple[str, ...], weights: 
     """
     if len(y) <= design.shape[1]:
         raise DesignError(f"{design.shape[1]} coefficients were asked of {len(y)} units.", do="take fewer covariates.")
-    basis = Basis.of(design, weights)
+    dependent = DesignError(
+        f"The regressors {', '.join(names)} are linearly dependent.", do="leave out a covariate that others imply."
+    )
+    try:
+        basis = Basis.of(design, weights)
+    except np.linalg.LinAlgError:  # dependent to the last bit, such as a column of zeros
+        raise dependent from None
     if basis.independent() is not basis:
-        raise DesignError(
-            f"The regressors {', '.join(names)} are linearly dependent.", do="leave out a covariate that others imply."
-        )
+        raise dependent
     return least_squares(y, basis, names)
 
 
@@ -94,11 +98,16 @@ def std_error(model: Linear, vcov: str, data: CausalData, place: int) -> tuple[f
     """
     groups = clusters_of(data)
     if groups is None:
-        return float(np.sqrt(covariance(model, parse_vcov(vcov), {})[place, place])), float(model.df_resid)
+        return _root(covariance(model, parse_vcov(vcov), {})[place, place]), float(model.df_resid)
     if vcov == "CR2":
         return cr2(model, groups, place)
     name = str(data.question.clusters)
-    return float(np.sqrt(covariance(model, Clustered(by=(name,)), {name: groups})[place, place])), float(groups.max())
+    return _root(covariance(model, Clustered(by=(name,)), {name: groups})[place, place]), float(groups.max())
+
+
+def _root(variance: float) -> float:
+    """Of a variance that rounding may have left below zero, as of an arm whose outcomes are all alike."""
+    return float(np.sqrt(max(variance, 0.0)))
 
 
 def lines(data: CausalData, design: FloatArray) -> FloatArray:

@@ -94,6 +94,8 @@ class CausalMethod:
         built = data if isinstance(data, CausalData) else build(question, data)
         if built.question != question:
             raise DataError("These data were built for another question.")
+        if seed < 0:
+            raise DataError(f"seed={seed} was asked.", available="0, 1, 2, …")
         found = self.answer(built, seed, progress)
         if question.clusters is not None and not self.takes_clusters:
             ignored = f"The standard error takes units for independent: it ignores the clusters {question.clusters!r}."

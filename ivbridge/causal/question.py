@@ -130,37 +130,51 @@ def build(question: CausalQuestion, data: Any) -> CausalData:
     Raises
     ------
     DataError
-        If a column is missing, not finite, not numeric where it has to be, or the treatment is not 0/1.
+        If a column is missing or there twice, not finite, not numeric where it has to be, or the treatment is not 0/1.
     DesignError
-        If there are not two units in each arm.
+        If there are not two units in each arm, or the dependent variable, a covariate or an instrument does not vary.
     """
     frame = as_pandas(data)
     wanted = [*question.columns, *([question.clusters] if question.clusters else [])]
     if missing := [name for name in wanted if name not in frame.columns]:
         raise DataError(f"The data have no column {missing[0]!r}.", available=", ".join(map(str, frame.columns[:30])))
     used = frame[list(dict.fromkeys(wanted))]
+    if used.columns.has_duplicates:
+        raise DataError(f"The data have two columns {used.columns[used.columns.duplicated()][0]!r}.", do="rename one.")
     complete = used.notna().all(axis=1).to_numpy()
-    used = used[complete].reset_index(drop=True)
+    gaps = used.isna().sum()
+    used = used[complete].reset_index(drop=True).infer_objects()  # truth values with gaps came as objects
     dropped = int((~complete).sum())
     notes = (f"{dropped} rows with missing values were left out.",) if dropped else ()
-    y, t = _numbers(used[question.dependent]), _numbers(used[question.treatment])
-    if not np.isin(t, (0.0, 1.0)).all():
-        odd = t[~np.isin(t, (0.0, 1.0))][0]
-        raise DataError(
-            f"The treatment {question.treatment!r} has the value {odd:g}; these methods compare 1 with 0.",
-            do="give a column of 0 and 1.",
-        )
+    if dropped == len(frame):
+        most = f" {gaps.idxmax()!r} is missing in {gaps.max()}." if dropped else ""
+        raise DesignError(f"None of {len(frame)} rows is complete.{most}", do="leave out columns with many gaps.")
+    y, t = _numbers(used[question.dependent]), _treatment(used[question.treatment])
     arms = (int((t == 1).sum()), int((t == 0).sum()))
     if min(arms) < 2:
-        raise DesignError(f"{arms[0]} units are treated and {arms[1]} are not; each arm needs two.")
+        raise DesignError(" ".join([f"{arms[0]} units are treated and {arms[1]} are not; each arm needs two.", *notes]))
+    if np.ptp(y) == 0:
+        raise DesignError(f"The dependent variable {question.dependent!r} does not vary.", do="name another one.")
     x, x_names = _matrix(used, question.covariates)
     z, z_names = _matrix(used, question.instruments)
     return CausalData(question, y, t, x, z, x_names, z_names, used, np.flatnonzero(complete), notes)
 
 
+def _treatment(column: pd.Series) -> FloatArray:
+    """Zeros and ones, from numbers or truth values: which of two other values is the treatment, nobody has said."""
+    values = column.drop_duplicates().tolist()
+    if not set(values) <= {0, 1}:
+        shown = ", ".join(map(repr, values[:3])) + (", …" if len(values) > 3 else "")
+        do = "make it 0 and 1" + (
+            f", for example: 1 where it is {max(values, key=str)!r}." if len(values) == 2 else "."
+        )
+        raise DataError(f"The treatment {column.name!r} has the values {shown}; these methods compare 1 with 0.", do=do)
+    return _numbers(column)
+
+
 def _numbers(column: pd.Series) -> FloatArray:
     if not (pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column)):
-        raise DataError(f"The column {column.name!r} holds {column.dtype}, not numbers.")
+        raise DataError(f"The column {column.name!r} holds {column.dtype}, not numbers.", do="turn it into numbers.")
     values = column.to_numpy(dtype=np.float64)
     if not np.isfinite(values).all():
         raise DataError(f"The column {column.name!r} holds an infinite value.")
@@ -175,11 +189,18 @@ def _matrix(frame: pd.DataFrame, names: Sequence[str]) -> tuple[FloatArray, tupl
         if pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column):
             columns.append(_numbers(column))
             titles.append(name)
+            if np.ptp(columns[-1]) == 0:
+                raise DesignError(f"The column {name!r} does not vary.", do="leave it out.")
             continue
         values = column.astype(str)
         levels = sorted(values.unique())
+        if isinstance(column.dtype, pd.CategoricalDtype):  # as R's factors: the first level is compared with
+            levels = [str(level) for level in column.cat.remove_unused_categories().cat.categories]
+        if len(levels) < 2:
+            raise DesignError(f"The column {name!r} does not vary.", do="leave it out.")
         if len(levels) > LEVELS:
-            raise DataError(f"The column {name!r} has {len(levels)} levels.", available=f"{LEVELS} at most")
+            raise DataError(f"The column {name!r} has {len(levels)} levels.", available=f"{LEVELS} at most",
+                            do="group them, or leave it out.")  # fmt: skip
         for level in levels[1:]:
             columns.append((values == level).to_numpy(dtype=np.float64))
             titles.append(f"{name}{level}")

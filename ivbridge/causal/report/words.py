@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from ivbridge.causal.analysis import Analysis
+from ivbridge.causal.analysis import UNADJUSTED, Analysis
 from ivbridge.causal.refute.protocol import Refutation
 
 __all__ = ["assumption", "headline", "measured", "refutation_row", "value_sentence"]
@@ -34,6 +34,9 @@ def assumption(found: Analysis) -> str:
                 f"{question.dependent} through {question.treatment} alone.")  # fmt: skip
     if not question.covariates:
         return f"It is the effect if {question.treatment} was drawn at random."
+    if found.lead.method == UNADJUSTED:
+        return (f"It is the effect if {question.treatment} was drawn at random: nothing is done about "
+                f"{', '.join(question.covariates)}.")  # fmt: skip
     whom = "the treated" if question.estimand == "ATT" else "all units"
     return (
         f"It is the effect on {whom} if nothing but {', '.join(question.covariates)} moves both "
