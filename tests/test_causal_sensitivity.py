@@ -151,6 +151,11 @@ def test_a_benchmark_bounds_a_variable_like_it() -> None:
 
 
 def test_bounds_that_no_variable_can_have() -> None:
+    question, frame = asked("confounded")
+    most = analyse(question, frame, ["income"], strengths=(1,))
+    assert most.bounds["r2.outcome"].tolist() == [1.0]  # income explains more than what all others leave of the outcome
+    assert "stronger than any omitted variable of Y_obs can be" in most.summary()
+    assert "stronger than any" not in analyse(question, frame, ["prior_engagement"], strengths=(1,)).summary()
     strong = Benchmark("x", 0.6, 0.2)
     assert all(math.isnan(value) for value in strong.times(1))  # 0.6/0.4 is above 1
     assert Benchmark("x", 0.1, 0.9).times(3)[1] == 1.0

@@ -151,6 +151,8 @@ class OmittedVariables:
         ]
         if len(self.bounds):
             lines += ["", self.bounds.to_string(index=False, float_format="{:.5g}".format)]
+        if (self.bounds["r2.outcome"] == 1).any():
+            lines.append(f"Where r2.outcome is 1 the covariate is stronger than any omitted variable of {y} can be.")
         return "\n".join(lines)
 
     def to_json(self, *, indent: int | None = None) -> str:
