@@ -163,7 +163,9 @@ def test_instruments_ask_for_compliers() -> None:
     assert {"overlap", "balance", "omitted variables", "Rosenbaum bounds", "ranking"} <= set(found["undone"])
     assert found["question"]["estimand"] == "LATE"
     out = invoke("hidden", "--instruments", "Z", "--covariates", "age", "--method", "two_stage")[1]
-    assert "through T alone" in " ".join(out.split())
+    assert "as good as random given age, acts on Y_obs through T alone, and moves nobody the other way" in " ".join(
+        out.split()
+    )
     assert "the truth of this world" not in out
 
 

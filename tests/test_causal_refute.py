@@ -109,6 +109,24 @@ def test_random_permutations_have_the_same_spread() -> None:
     assert found.verdict == "passed"
 
 
+def test_the_treatment_s_own_draw_counts_among_random_permutations() -> None:
+    """No p-value is 0: the smallest of 19 permutations is 1/20 (Phipson and Smyth 2010)."""
+    draw = world("experiment")  # an effect of 10 with a standard error near 1
+    found = Placebo(draws=19, by="estimate").refute(PLAIN, draw.question, draw.frame)
+    assert found.parts["permutation p"] == 1 / 20
+
+
+def test_two_looks_at_the_same_placebos_are_paid_for() -> None:
+    """The p-value is twice the smaller one of a binomial test of the level and a z test of the centre."""
+    draw = world("experiment")
+    found = Placebo(draws=99).refute(PLAIN, draw.question, draw.frame)
+    rejected = round(99 * found.statistic)
+    level = stats.binomtest(rejected, 99, 0.05).pvalue
+    centre = 2 * stats.norm.sf(abs(found.distribution.mean()) / (found.distribution.std(ddof=1) / math.sqrt(99)))
+    assert min(level, centre) < 0.5  # so that the factor shows
+    assert found.p_value == pytest.approx(2 * min(level, centre), rel=1e-12)
+
+
 def test_the_notebooks_placebo() -> None:
     """Printed: 7.79, with no standard error. It is 8.60; p is that of a normal with the permutations' own variance."""
     draw = world("notebook")

@@ -30,8 +30,10 @@ def assumption(found: Analysis) -> str:
     question = found.data.question
     if question.instruments and question.estimand == "LATE":
         names = " and ".join(question.instruments)
-        return (f"It is the effect on those whom {names} moves, if {names} is as good as random and acts on "
-                f"{question.dependent} through {question.treatment} alone.")  # fmt: skip
+        given = f" given {', '.join(question.covariates)}" if question.covariates else ""
+        through = f"acts on {question.dependent} through {question.treatment} alone"
+        return (f"It is the effect on those whom {names} moves, if {names} is as good as random{given}, {through}, "
+                "and moves nobody the other way.")  # fmt: skip
     if not question.covariates:
         return f"It is the effect if {question.treatment} was drawn at random."
     if found.lead.method == UNADJUSTED:
