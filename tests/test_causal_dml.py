@@ -29,6 +29,7 @@ from ivbridge.causal.methods.iivm import IIVM
 from ivbridge.causal.methods.irm import IRM
 from ivbridge.causal.methods.pliv import PLIV
 from ivbridge.causal.methods.plr import PLR
+from ivbridge.causal.methods.t_learner import TLearner
 from ivbridge.causal.methods.two_stage import TwoStageLeastSquares
 from ivbridge.causal.question import CausalData, CausalQuestion, build
 from ivbridge.causal.r_side import ask_r
@@ -237,6 +238,14 @@ def test_influence_has_the_standard_error() -> None:
 
 
 # --- cross-fitting ---
+
+
+def test_influence_has_the_sign_of_what_a_unit_adds() -> None:
+    """With least squares and a logit the interactive model is the T-learner, whose influence is score less mean."""
+    draw = DRAWS["bent"]
+    ours, other = (method.fit(draw.question, draw.frame).answer.influence for method in (IRM(), TLearner()))
+    # both sum the same numbers of size 100 over 1000 units
+    np.testing.assert_allclose(ours, other, rtol=0, atol=1e-10)
 
 
 def test_no_unit_predicts_itself() -> None:
