@@ -29,20 +29,12 @@ class MahalanobisMatching(CausalMethod):
 
     Parameters
     ----------
-    replace : bool, default True
-        Whether a control can serve more than once.
-    neighbours : int, default 1
-        Matches for each unit.
+    replace, neighbours, adjust, variance_neighbours
+        As :class:`~ivbridge.causal.methods.propensity_matching.PropensityMatching` has them.
     metric : {"within", "overall"}, default "within"
         Covariance of the covariates within the arms, pooled (MatchIt), or over all units (Matching, Stata).
     caliper : float, optional
         Largest distance.
-    adjust : bool, default False
-        Remove by least squares what the covariates still differ within matches: the bias adjustment of Abadie and
-        Imbens (2011), or without replacement the regression on the matched sample.
-    variance_neighbours : int, default 1
-        Units of the same arm from which a unit's variance is estimated: Matching's ``Var.calc``, whose default is 0,
-        equal variances for all.
 
     Raises
     ------
