@@ -142,6 +142,17 @@ def test_pairs_of_a_matching_are_read_in_the_direction_of_the_effect() -> None:
     assert up.tipping == down.tipping
 
 
+def test_pairs_that_are_not_alike_are_said_to_be() -> None:
+    """Forty per cent are treated: without a caliper the alike controls run out."""
+    draw = TWINS["different-att"].draw(1000, 1)
+    loose, close = (
+        of_estimate(PropensityMatching(replace=False, caliper=caliper).fit(draw.question, draw.frame))
+        for caliper in (None, 0.1)
+    )
+    assert "still differs by" in loose.summary().splitlines()[-1] and json.loads(loose.to_json())["warnings"]
+    assert "still differs" not in close.summary()
+
+
 def test_the_differences_of_matching_are_what_its_estimate_averages() -> None:
     draw = TWINS["confounded"].draw(600, 4)
     question = dataclasses.replace(draw.question, estimand="ATT")

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -55,6 +55,8 @@ class RosenbaumBounds:
     tipping : float
         The Γ at which the largest p-value reaches `level`; NaN if it is above it without a hidden cause.
     level : float
+    warnings : tuple of str
+        Of the matching: bounds take the units of a pair for alike in all that was observed.
     """
 
     test: str
@@ -64,6 +66,7 @@ class RosenbaumBounds:
     table: pd.DataFrame
     tipping: float
     level: float = 0.05
+    warnings: tuple[str, ...] = ()
 
     def summary(self) -> str:
         """Text: the table and what it says."""
@@ -76,13 +79,14 @@ class RosenbaumBounds:
                 "not say."
             )
         table = self.table.to_string(index=False, float_format="{:.4g}".format)
-        return f"{self.test}, {self.pairs} pairs\n{table}\n{said}"
+        return "\n".join([f"{self.test}, {self.pairs} pairs", table, said, *self.warnings])
 
     def to_json(self, *, indent: int | None = None) -> str:
         """JSON of the fields."""
         record = {
             "test": self.test, "pairs": self.pairs, "statistic": self.statistic, "alternative": self.alternative,
             "rows": self.table.to_dict("records"), "tipping": self.tipping, "level": self.level,
+            "warnings": self.warnings,
         }  # fmt: skip
         return serial.dumps(record, indent=indent)
 
@@ -200,8 +204,10 @@ def of_estimate(
     side: Alternative = alternative or ("less" if effect.estimate < 0 else "greater")
     differences = table["difference"].to_numpy()
     if np.isin(differences, (-1.0, 0.0, 1.0)).all() and differences.any():
-        return binary(int((differences > 0).sum()), int((differences < 0).sum()), gammas, alternative=side)
-    return signed_rank(differences, gammas, alternative=side)
+        found = binary(int((differences > 0).sum()), int((differences < 0).sum()), gammas, alternative=side)
+    else:
+        found = signed_rank(differences, gammas, alternative=side)
+    return replace(found, warnings=effect.answer.warnings)
 
 
 def _checked(alternative: Alternative, level: float) -> Alternative:
