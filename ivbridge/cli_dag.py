@@ -27,7 +27,7 @@ def _dag(
         str | None, typer.Option("--adjust", metavar="A,B", help='Judge this adjustment set; "" is the empty one.')
     ] = None,
     check: Annotated[bool, typer.Option("--check", help="Put the same questions to pgmpy.")] = False,
-    svg: Annotated[Path | None, typer.Option("--svg", metavar="FILE", help="Write the drawing.")] = None,
+    svg: Annotated[Path | None, typer.Option("--svg", metavar="FILE.svg", help="Write the drawing.")] = None,
     report: Annotated[Path | None, typer.Option("--report", metavar="FILE.html", help="Write a page.")] = None,
     json: Annotated[bool, JSON] = False,
 ) -> None:  # fmt: skip
@@ -51,11 +51,14 @@ def _run(
     from ivbridge import cli_text
     from ivbridge.diagrams import examine
     from ivbridge.diagrams.page import html
+    from ivbridge.errors import DataError
     from ivbridge.place import check_folder, write_text
 
     svg, page = files
-    for path in files:
+    for path, ending in ((svg, ".svg"), (page, ".html")):
         if path is not None:
+            if path.suffix.lower() != ending:
+                raise DataError(f"This cannot be written to {path}.", available=f"names ending in {ending}")
             check_folder(path)
     given = None if adjust is None else [name.strip() for name in adjust.split(",") if name.strip()]
     found = examine(_text(diagram), *ends, given, check=check)

@@ -619,3 +619,30 @@ def test_a_missing_package_is_named_with_its_command(monkeypatch: pytest.MonkeyP
     for ask in (networkx, lambda: second_opinion(found)):
         with pytest.raises(MissingExtraError, match=r'pip install "ivbridge\[diagrams\]"'):
             ask()
+
+
+# ---------------------------------------------------------------- size and files
+
+
+def test_paths_are_all_there_and_short_ones_come_first() -> None:
+    diagram = parse("a -> b; a -> c; b -> d; c -> d; b -> c; d -> e; a -> e; e -> f; c -> f").diagram
+    every = list(nx.all_simple_paths(diagram.digraph.to_undirected(), "a", "f"))
+    assert sorted(paths(diagram, "a", "f")) == sorted(map(tuple, every))
+    assert [len(path) for path in paths(diagram, "a", "f")] == sorted(map(len, every))
+
+
+def test_two_hundred_nodes_end_in_an_answer_that_says_what_was_left_out() -> None:
+    """A chain with shortcuts has more paths than can be walked, and front doors among 198 nodes."""
+    arrows = [f"n{i} -> n{j}" for i in range(200) for j in (i + 1, i + 7) if j < 200]
+    found = examine("; ".join(arrows), "n0", "n199")
+    assert found.found.adjustment == ((),) and found.ok
+    assert (found.verdicts, found.independences) == ((), ())
+    assert "Of 200 nodes, none is looked at by itself" in found.summary()
+    assert not found.found.complete
+
+
+@pytest.mark.parametrize("option", ["--svg", "--report"])
+def test_a_file_of_another_kind_is_refused(option: str, tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["dag", "x -> y", "-t", "x", "-y", "y", option, str(tmp_path / "page.pdf")])
+    assert result.exit_code == 2
+    assert "names ending in" in result.stderr and not list(tmp_path.iterdir())

@@ -70,12 +70,13 @@ def data_findings(name: str, frame: pd.DataFrame, question: CausalQuestion) -> t
         If the roles do not fit the columns.
     """
     alone = [one for one in question.covariates if one in frame and _is_treatment(frame, one, question)]
-    kept = tuple(one for one in question.covariates if one not in alone)
+    flat = [one for one in question.covariates if one in frame and frame[one].dropna().astype(str).nunique() == 1]
+    kept = tuple(one for one in question.covariates if one not in {*alone, *flat})
     asked = CausalQuestion(
         question.dependent, question.treatment, kept, question.instruments, clusters=question.clusters
     )
     data = build(asked, frame)
-    notes: list[str] = []
+    notes = [f"The column {one!r} does not vary, and was left out." for one in flat]
     found = [
         Finding(
             catalogue()["covariate-is-treatment"],

@@ -23,6 +23,7 @@ from ivbridge.diagrams.separators import separated, separators
 from ivbridge.errors import DiagramError
 
 __all__ = [
+    "LARGE",
     "MOST_CANDIDATES",
     "Identification",
     "Instrument",
@@ -34,6 +35,8 @@ __all__ = [
 
 #: Nodes from which front doors are composed: every subset is tried.
 MOST_CANDIDATES = 12
+#: Nodes of a diagram above which half as many candidates have to do, and nodes are not looked at one by one.
+LARGE = 60
 
 
 @dataclass(frozen=True)
@@ -190,15 +193,15 @@ def _front_doors(diagram: Diagram, treatment: str, dependent: str) -> tuple[list
     if dependent in diagram.children(treatment) or not package.has_path(graph, treatment, dependent):
         return [], True
     after, before = diagram.descendants([treatment]), diagram.ancestors([dependent])
-    from_treatment = _without_out(graph, [treatment])
-    candidates = [
-        name for name in diagram.observed
-        if name not in (treatment, dependent)
-        and name in before
-        and separated(from_treatment, [treatment], [name], ())
-    ]  # fmt: skip
+    cut = _without_out(graph, [treatment])
+    # with nothing held fixed, nodes are related if one cause, or one of themselves, is behind both
+    related = set().union(
+        *({cause} | package.descendants(cut, cause) for cause in package.ancestors(graph, treatment) | {treatment})
+    )
+    candidates = [name for name in diagram.observed if name != dependent and name in before - related]
     found: list[frozenset[str]] = []
-    kept = sorted(candidates, key=lambda name: name not in after)[:MOST_CANDIDATES]
+    most = MOST_CANDIDATES if len(graph) <= LARGE else MOST_CANDIDATES // 2
+    kept = sorted(candidates, key=lambda name: name not in after)[:most]
     for size in range(1, len(kept) + 1):
         for chosen in map(frozenset, combinations(kept, size)):
             rest = graph.subgraph(set(graph) - chosen)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ivbridge.diagrams.graph import Diagram
-from ivbridge.diagrams.identify import Identification, forbidden, identify
+from ivbridge.diagrams.identify import LARGE, Identification, forbidden, identify
 from ivbridge.diagrams.implications import Independence, implications
 from ivbridge.diagrams.paths import causal_paths, open_paths, show
 from ivbridge.diagrams.reasons import Judgement, Verdict, judge_adjustment, reasons
@@ -152,13 +152,14 @@ def examine(
     show_all = [[show(diagram, path) for path in ways] for ways in (
         causal_paths(diagram, treatment, dependent), open_paths(diagram, treatment, dependent, ())
     )]  # fmt: skip
+    large = len(diagram.nodes) > LARGE
     return DiagramReport(
         found,
-        reasons(found),
+        () if large else reasons(found),
         tuple(show_all[0]),
         tuple(show_all[1]),
         None if adjust is None else judge_adjustment(diagram, treatment, dependent, adjust),
-        implications(diagram),
+        () if large else implications(diagram),
         () if found.adjustment else _missing(found),
         second_opinion(found) if check else (),
     )
@@ -184,7 +185,13 @@ def _sets(sets: Sequence[Sequence[str]]) -> str:
 
 
 def _sentences(report: DiagramReport) -> list[str]:
-    """What identifies the effect, best way first."""
+    """What identifies the effect, best way first, and what a large diagram leaves out."""
+    size = len(report.found.diagram.nodes)
+    left_out = f"Of {size} nodes, none is looked at by itself, nor are the independences that they imply: that is done "
+    return [*_ways(report), *([f"{left_out}up to {LARGE} nodes."] if size > LARGE else [])]
+
+
+def _ways(report: DiagramReport) -> list[str]:
     found = report.found
     x, y = found.treatment, found.dependent
     if not found.affects:
