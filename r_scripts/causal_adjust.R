@@ -58,7 +58,7 @@ ivb_causal_regression <- function(y, t, x, names, vcov, groups = NULL) {
   errors <- adjust_errors(fit, vcov, groups)
   parts <- as.list(c(stats::coef(fit), errors))
   terms <- c("(Intercept)", names)
-  names(parts) <- c(terms, paste(terms, "std.error"))
+  names(parts) <- paste("coef", c(terms, paste(terms, "std.error")))
   parts[c(2L, 2L + length(terms))] <- NULL  # the treatment's own
   df <- adjust_df(fit, vcov, groups)
   parts <- c(parts, list(r.squared = summary(fit)$r.squared, sigma = stats::sigma(fit), df = df))
@@ -87,7 +87,7 @@ ivb_causal_lin <- function(y, t, x, vcov, att, groups = NULL) {
     calls <- sprintf("estimatr::lm_lin(y ~ t, covariates = ~ x, se_type = \"%s\")", type)
   }
   adjust_answer(coefs[["t"]], errors[["t"]], vcov, calls, df, list(
-    "(Intercept)" = coefs[["(Intercept)"]], "(Intercept) std.error" = errors[["(Intercept)"]], df = df))
+    "coef (Intercept)" = coefs[["(Intercept)"]], "coef (Intercept) std.error" = errors[["(Intercept)"]], df = df))
 }
 
 ivb_causal_stratification <- function(y, t, x, strata, att, quantiles = NULL) {
@@ -127,7 +127,7 @@ ivb_causal_stratification <- function(y, t, x, strata, att, quantiles = NULL) {
 # psi: (n, q), the equations at their root. slope: (q, q), their mean derivatives, one row an equation. last: weights of
 # the last parameters.
 adjust_sandwich <- function(psi, slope, last, groups) {
-  stopifnot(abs(colMeans(psi)) < 1e-8 * sqrt(colMeans(psi^2)))
+  stopifnot(abs(colMeans(psi)) <= 1e-8 * sqrt(colMeans(psi^2)))
   q <- ncol(psi)
   weights <- replace(numeric(q), seq(q - length(last) + 1L, q), last)
   phi <- -as.vector(psi %*% solve(t(slope), weights))

@@ -137,7 +137,8 @@ LAYERS = " ".join(
         "diagrams.graph diagrams.text diagrams.paths diagrams.separators diagrams.identify diagrams.reasons",
         "diagrams.implications diagrams.second diagrams.layout diagrams.svg diagrams.report diagrams",
         # what people see
-        "report.entry many instead report.cells report.code report.plot report.drawing report.view report.render report",
+        "report.entry many instead report.cells report.code report.plot report.drawing report.view report.render",
+        "report",
         "encouragement.chart encouragement.page",
         "diagrams.page advice",
         # mistakes in the user's own analysis

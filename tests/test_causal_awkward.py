@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import pandas as pd
 import pytest
 
 from ivbridge.causal import analysis
+from ivbridge.causal.agreement import crosscheck
 from ivbridge.causal.analysis import Analysis, Wanted, analyse
 from ivbridge.causal.asked import Opened
 from ivbridge.causal.method import CausalMethod
@@ -99,7 +101,7 @@ def test_an_arm_whose_outcomes_are_all_alike() -> None:
         found = Lin().fit(QUESTION, frame)
     assert found.std_error > 0
     # exact zeros, to a few roundings of outcomes of size 10
-    assert found.answer.parts["(Intercept) std.error"] == pytest.approx(0, abs=1e-12)
+    assert found.answer.parts["coef (Intercept) std.error"] == pytest.approx(0, abs=1e-12)
 
 
 def test_learners_of_covariates_that_imply_each_other_are_quiet_and_the_same() -> None:
@@ -157,3 +159,14 @@ def test_an_error_of_r_is_one_method_s_and_speaks_against_it(monkeypatch: pytest
     assert [line.agreement is None for line in found.lines] == [True, False]
     assert found.lines[0].effect is not None
     assert found.objections == (f"{found.lines[0].title}: R stops with an error: system is computationally singular",)
+
+
+def test_a_covariate_may_have_the_name_of_a_number_of_the_fit() -> None:
+    draw = TWINS["confounded"].draw(300, 1)
+    names = {"age": "df", "income": "sigma", "prior_engagement": "estimate"}
+    question = replace(draw.question, covariates=tuple(names.values()))
+    found = crosscheck(Regression(), question, draw.frame.rename(columns=names))
+    same = crosscheck(Regression(), draw.question, draw.frame)
+    assert found.verdict == "rounding"
+    assert len(found.gaps) == len(same.gaps) == 13
+    assert found.candidate.answer.parts["df"] == same.candidate.answer.parts["df"]

@@ -61,6 +61,8 @@ HEAVY = "too narrow: a few units carry the weights, and the draws without them l
 WIDE = "too wide: the outcome bends, its learner is linear, and the error leaves out what estimating the score gains"
 FAR = "biased: pairs of three continuous covariates are not equal (Abadie and Imbens 2006, Econometrica 74)"
 SMOOTH = "biased: forests of 1000 units smooth over the bends and leave a part of the confounding"
+#: With a logit for the treatment in the place of the forest the bias of plr was 0.027 (0.036) in 120 draws.
+PRODUCT = "biased: with 1000 units the product of both forests' errors is not small"
 USED_UP = "biased: without replacement the alike controls are used up, and the rest are matched badly"
 
 _FOREST = MappingProxyType(
@@ -104,9 +106,9 @@ CASES = (
     Case("r_learner", "r_learner", _LEARNER),
     Case("causal_tree", "causal_tree", _LEARNER),
     Case("uplift", "uplift", _in("confounded 0/1")),
-    Case("plr, forests", "plr", _in("experiment", bent=SMOOTH), _FOREST, 1000, 300),
+    Case("plr, forests", "plr", _in(experiment=PRODUCT, bent=SMOOTH), _FOREST, 1000, 300),
     Case("irm, forests", "irm", _in("experiment", bent_different=SMOOTH), _FOREST, 1000, 300),
-    Case("causal_forest", "causal_forest", _in("experiment", bent_different=SMOOTH), {"trees": 100}, 1000, 300),
+    Case("causal_forest", "causal_forest", _in(experiment=PRODUCT, bent_different=SMOOTH), {"trees": 100}, 1000, 300),
 )
 
 

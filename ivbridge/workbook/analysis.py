@@ -101,7 +101,7 @@ class Workbook:
         for name, frame in frames.items():
             if len(frame):
                 written.append(folder / f"{name}.csv")
-                write_text(written[-1], frame.to_csv(index=False, float_format="%.10g"))
+                write_text(written[-1], frame.to_csv(index=False, float_format="%.13g"))
         return written + figures.draw(self.steps, self.measured, self.reasons, folder)
 
 

@@ -66,7 +66,7 @@ class Lin(CausalMethod):
             return Answer(estimate, error, "stacked estimating equations", influence=influence, **made)
         error, df = std_error(model, vcov, data, 1)
         own = std_error(model, vcov, data, 0)[0]
-        parts = {"(Intercept)": float(model.coef[0]), "(Intercept) std.error": own, "df": df}
+        parts = {"coef (Intercept)": float(model.coef[0]), "coef (Intercept) std.error": own, "df": df}
         return Answer(float(model.coef[1]), error, vcov, df, parts=parts, **made)
 
     def reference(self, data: CausalData, seed: int) -> Answer:

@@ -54,7 +54,7 @@ class Regression(CausalMethod):
         for place, name in enumerate(names):
             if place != 1:
                 own = std_error(model, vcov, data, place)[0]
-                parts |= {name: float(model.coef[place]), f"{name} std.error": own}
+                parts |= {f"coef {name}": float(model.coef[place]), f"coef {name} std.error": own}
         overlap, warnings = look(data)
         note = "Where effects differ, this is their average weighted by the variance of the treatment: see lin."
         return Answer(
