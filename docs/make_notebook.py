@@ -64,7 +64,7 @@ def wrong() -> list[str]:
     measured = frame("measured")
     lines = ["## What is wrong, and what is right", ""]
     for fault in faults():
-        where = f"In [{'], In ['.join(map(str, fault.cells))}]" if fault.cells else "in the text"
+        where = f"In [{'], In ['.join(map(str, fault.cells))}]" if fault.cells else "In the text"
         lines += [f"### {fault.number}. {fault.title}", "", f"{where}. {fault.consequence}", ""]
         own = measured[measured["fault"] == fault.number].drop_duplicates("what")
         rows = [(row["what"], number(row["value"]), number(row["std.error"]), row["how"]) for _, row in own.iterrows()]
@@ -147,7 +147,7 @@ def render() -> str:
         "---", "hide: [toc]", "---", "",
         "# A copied notebook, number by number", "",
         "Made by `python docs/make_notebook.py`; do not edit. The numbers are in `docs/notebook/`:", "",
-        "```bash", "ivbridge workbook --out docs/notebook", "ivbridge study causal --draws 500 --out docs/notebook",
+        "```bash", "ivbridge workbook --out docs/notebook", "ivbridge study causal --draws 400 --out docs/notebook",
         "python docs/make_notebook.py", "```", "",
         ("A notebook that introduces causal inference on simulated data (5000 users, a true effect of 10 for everyone) is copied "
         "widely: naive differences, strata, regression, matching, instruments, double machine learning, causal forests, "

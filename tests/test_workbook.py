@@ -194,7 +194,7 @@ def test_corrections_of_one_number_are_joined_and_belong_to_printed_numbers(step
     assert set(texts) <= {one.key for one in printed.printed()}
     fault, text = texts[("by-income", "0", "diff")]
     assert (fault, text.count(";")) == (9, 1)
-    assert "averaged over both strata: 16.03 (11.64)" in text
+    assert "averaged over both strata of income: 16.03 (11.64)" in text
     assert "regression on all covariates: 10.06 (0.2209)" in text
 
 

@@ -238,7 +238,7 @@ def _strata(bench: _Bench) -> Iterator[Measured]:
     )  # fmt: skip
     for table, name, cut in halves:
         whole = bench.fit("stratification", replace(bench.question, covariates=(name,)), by={name: (cut,)})
-        yield _of(whole, 9, "averaged over both strata", (table, "0", "diff"), (table, "1", "diff"))
+        yield _of(whole, 9, f"averaged over both strata of {name}", (table, "0", "diff"), (table, "1", "diff"))
     fine = bench.fit("stratification", replace(bench.question, covariates=("income",)), by={"income": 50})
     yield _of(fine, 9, "50 strata of income")
     whole = bench.fit("regression")
