@@ -117,20 +117,37 @@ def in_r() -> list[str]:
 
 
 def choice() -> list[str]:
-    """The table of methods."""
+    """The table of methods: what they are good for, then how R and the command line do them."""
+    cells = [line.strip("| ").split(" | ", 5) for line in advice.table().splitlines() if not line.startswith("| ---")][1:]
     return [
         "## Which method when", "",
         "`ivbridge advise` asks a few questions and names the method and the command; this is the table behind it.", "",
-        *advice.table().splitlines(), "",
+        *table(("method", "when useful", "strengths", "weaknesses"), [row[:4] for row in cells]),
+        *(f"- {row[0]}. R: {row[4]}. {row[5]}".replace("\\|", "|") for row in cells), "",
     ]  # fmt: skip
 
 
 def coverage() -> list[str]:
     """Coverage on the twins."""
-    found = frame("coverage").fillna("")
-    head = [str(name) for name in found.columns]
-    rows = [[f"{cell:.4g}" if isinstance(cell, float) else cell for cell in row] for row in found.to_numpy().tolist()]
-    return ["## Coverage on the corrected twins", "", *table(head, rows)]
+    found = frame("coverage").fillna({"why": ""})
+    reasons = {why: place for place, why in enumerate((why for why in found["why"].unique() if why), 1)}
+    rows = [
+        (row["case"], row["world"], row["estimand"], f"{row['bias']:+.3f}", f"{row['error'] / row['sd']:.2f}",
+         f"**{row['coverage']:.3f}**", row["verdict"] + (f" ({reasons[row['why']]})" if row["why"] else ""))
+        for _, row in found.iterrows()
+    ]  # fmt: skip
+    count = found["verdict"].value_counts()
+    sizes = "; ".join(f"{n} units, {m} draws: {len(part)} rows" for (n, m), part in found.groupby(["n", "draws"]))
+    return [
+        "## Coverage on the corrected twins", "",
+        "The notebook's world put right: real confounding, a choice of overlap, effects that differ, a hidden cause, an instrument, and",
+        "a truth that is known. Of the 95 % intervals of a method that suits its world the share that holds the truth has to lie in the",
+        f"binomial band (99 %): {count.get('in band', 0)} of {len(found)} rows do. {count.get('explained', 0)} rows lie outside of it, most of them to",
+        ("show what a method cannot do, each with its reason (the number in brackets); "
+        f"{count.get('fails', 0)} lie outside without one. *Error / sd*: mean standard error over the spread of the estimates. {sizes}."), "",
+        *table(("method", "world", "estimand", "bias", "error / sd", "coverage", "verdict"), rows),
+        *(f"{place}. {why}" for why, place in reasons.items()), "",
+    ]  # fmt: skip
 
 
 def frame(name: str) -> pd.DataFrame:
