@@ -36,8 +36,9 @@ EXTRAS = (
 _DEBIAN = ("r-cran-aer", "r-cran-sandwich", "r-cran-lmtest", "r-cran-car", "r-cran-jsonlite", "r-cran-glmnet")
 #: What the checkout has besides: R's peer engines and causal methods, and what renders an R Markdown report.
 _DEBIAN_CHECKOUT = (
-    "r-cran-clubsandwich", "r-cran-estimatr", "r-cran-gmm", "r-cran-matching", "r-cran-matchit", "r-cran-plm",
-    "r-cran-ranger", "r-cran-sem", "r-cran-survey", "r-cran-systemfit", "r-cran-knitr", "r-cran-reticulate",
+    "r-cran-clubsandwich", "r-cran-coin", "r-cran-estimatr", "r-cran-gmm", "r-cran-matching", "r-cran-matchit",
+    "r-cran-plm", "r-cran-ranger", "r-cran-sem", "r-cran-survey", "r-cran-systemfit", "r-cran-knitr",
+    "r-cran-reticulate",
     "r-cran-rmarkdown", "pandoc",
 )  # fmt: skip
 

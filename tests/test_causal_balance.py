@@ -104,8 +104,10 @@ def test_text_and_json_name_the_worst_covariate() -> None:
 
 
 def test_a_covariate_that_differs_without_spread_is_infinitely_far() -> None:
-    frame = pd.DataFrame({"y": [1.0, 2.0, 3.0, 5.0], "t": [0, 0, 1, 1], "x": [2.0, 2.0, 3.0, 3.0], "c": [4.0] * 4})
-    table = balance(build(CausalQuestion("y", "t", ("x", "c")), frame)).table
+    frame = pd.DataFrame({"y": [1.0, 2.0, 3.0, 5.0], "t": [0, 0, 1, 1], "x": [2.0, 2.0, 3.0, 3.0]})
+    data = build(CausalQuestion("y", "t", ("x",)), frame)
+    constant = np.column_stack([data.x, np.full(4, 4.0)])  # as subsets of units can have it
+    table = balance(dataclasses.replace(data, x=constant, x_names=("x", "c"))).table
     assert table["difference"].tolist() == [math.inf, 0.0]
     assert table["KS"].tolist() == [1.0, 0.0]
 

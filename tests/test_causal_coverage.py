@@ -58,7 +58,8 @@ def test_a_case_asks_what_its_method_can_answer(case: Case) -> None:
         twin = TWINS[world.removesuffix(" 0/1")]
         assert twin.estimand in method.estimands
         assert (twin.hidden > 0 and not twin.encouraged) <= bool(why)  # nothing here mends a hidden cause
-    assert "" in case.worlds.values() or "no replacement" in case.name  # it holds somewhere
+    # it holds somewhere; greedy pairs, and forests of 1000 units, keep a bias everywhere
+    assert "" in case.worlds.values() or "no replacement" in case.name or case.n == 1000
 
 
 def test_cases_are_found_by_name_and_method() -> None:

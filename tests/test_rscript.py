@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import ivbridge
@@ -225,6 +225,7 @@ def test_every_bit_and_every_text_survives(r: RWorker, bits: list[int], texts: l
 
 
 @settings(max_examples=200, deadline=None)
+@example(noise=b"\r" + bytes(6) + b"\x80" + bytes(3) + b"\x01" + bytes(4))  # a vector of 2^56 numbers
 @given(st.binary(max_size=200))
 def test_bytes_that_are_no_value_are_an_error(noise: bytes) -> None:
     start = b"".join(serialized(None))[:-4]

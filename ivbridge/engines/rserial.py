@@ -198,7 +198,11 @@ class _Reader:
         return Value(data, self.attributes() if flags & _HAS_ATTRIBUTES else {}, kind)
 
     def numbers(self, dtype: type[np.generic]) -> npt.NDArray[Any]:
-        values = np.empty(self.length(), dtype)
+        size = self.length()
+        try:
+            values = np.empty(size, dtype)
+        except MemoryError as error:  # bytes that are no value can announce any length
+            raise ValueError(f"there is no memory for a vector of {size} values") from error
         if values.size and self.stream.readinto(values.view(np.uint8).data) < values.nbytes:
             raise EOFError("the stream ended in the middle of a vector")
         return values
